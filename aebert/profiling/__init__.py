@@ -1,0 +1,1 @@
+"""Latency, throughput, size and memory of the files that ship."""

@@ -1,0 +1,1 @@
+"""Pareto fronts as tables, CSV, PNG and HTML."""

@@ -1,0 +1,81 @@
+"""The values that describe a task and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Kind = Literal["classification", "regression", "ner"]
+Role = Literal["train", "search", "select", "report"]
+ROLES: tuple[Role, ...] = ("train", "search", "select", "report")
+
+# A batch or an encoded row: name of a model input (and "labels") → values.
+EncodedRow = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One record per task: columns, labels, official metric.
+
+    labels: class names in the order of their ids; for NER the entity types (without B-/I-, without O), from which
+    `tags` derives the BIO tags in the order of their ids; empty for regression, and for own data until read.
+    metric: name in `aebert.tasks.metrics.METRICS`; `headline` is the key of its result that ranks models, higher is
+    better. A metric's values are shares (0..1) or correlations (-1..1), never percent.
+    """
+
+    name: str
+    kind: Kind
+    columns: tuple[str, ...]
+    label_column: str
+    labels: tuple[str, ...]
+    metric: str
+    headline: str
+    source: str = ""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """NER: `O`, then `B-` and `I-` of each entity type."""
+        return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the model's output layer."""
+        return {"regression": 1, "ner": len(self.tags), "classification": len(self.labels)}[self.kind]
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Name of each output, for the checkpoint's id2label."""
+        return {"regression": ("score",), "ner": self.tags, "classification": self.labels}[self.kind]
+
+    def with_labels(self, labels: Sequence[str]) -> TaskSpec:
+        """Return the same task with the label names found in the data."""
+        return replace(self, labels=tuple(labels))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled example as read.
+
+    text: one or two texts; for NER one tuple of words.
+    label: class id, score, or for NER one tag id per word (ids of `TaskSpec.tags`).
+    source: `file:line` or `split:index`, for messages.
+    """
+
+    text: tuple[str, ...]
+    label: int | float | tuple[int, ...]
+    source: str = field(compare=False, default="")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task with its rows by role; roles share no row.
+
+    digests: SHA-256 of each role's rows, for provenance and for knowing when a stage must run again.
+    notes: what a user should know about the data (duplicates dropped, synthetic, …), one line each.
+    """
+
+    spec: TaskSpec
+    rows: Mapping[Role, Sequence[Row]]
+    digests: Mapping[Role, str]
+    notes: tuple[str, ...] = ()
