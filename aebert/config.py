@@ -124,9 +124,14 @@ class BudgetConfig(Section):
     macs: share of the encoder's multiply-accumulates that is removed, at `length` tokens.
     """
 
-    sparsity: Share | tuple[Share, ...] | None = None
-    macs: Share | tuple[Share, ...] | None = None
+    sparsity: tuple[Share, ...] | None = None
+    macs: tuple[Share, ...] | None = None
     length: Positive = 128
+
+    @field_validator("sparsity", "macs", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int | float | str) else value
 
     @model_validator(mode="after")
     def _one_kind(self) -> BudgetConfig:
@@ -145,8 +150,7 @@ class BudgetConfig(Section):
     @property
     def targets(self) -> tuple[float, ...]:
         """Shares to remove, ascending."""
-        value = self.sparsity if self.sparsity is not None else self.macs
-        return tuple(sorted(value)) if isinstance(value, tuple) else (float(value or 0.0),)
+        return tuple(sorted(self.sparsity or self.macs or ()))
 
 
 class SearchConfig(Section):
@@ -159,7 +163,7 @@ class SearchConfig(Section):
     space: str = "default"
     sampler: str = "tpe"
     trials: Positive = 60
-    budget: BudgetConfig = BudgetConfig(sparsity=0.5)
+    budget: BudgetConfig = BudgetConfig(sparsity=(0.5,))
     objective: Literal["metric", "loss"] = "metric"
     storage: str | None = None
     max_batch_tokens: Positive = 4096

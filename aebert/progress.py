@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -17,16 +17,11 @@ class Bar(Protocol):
 class Progress(Protocol):
     """Where stages report to: a terminal, or nowhere."""
 
-    def bar(self, title: str, total: float) -> _BarContext:
+    def bar(self, title: str, total: float) -> AbstractContextManager[Bar]:
         """Context manager that yields a `Bar` over `total` steps."""
 
     def say(self, line: str) -> None:
         """Print one line above the bars."""
-
-
-class _BarContext(Protocol):
-    def __enter__(self) -> Bar: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class _SilentBar:

@@ -1,0 +1,129 @@
+"""Saving and loading sub-networks: a config that states each block's size, and classes that build those blocks.
+
+For every family and task head there is one class, `SubnetworkBertForSequenceClassification` and so on, registered with
+transformers' Auto classes under the model type `aebert-<family>`, so that `save_pretrained`, `from_pretrained` and
+`Trainer` work on sub-networks as on any model once this module is imported.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from aebert.errors import ModelError
+from aebert.models.blocks import ConstantOutput, EmptyProjection
+from aebert.models.checkpoint import one_line_errors, quiet_loading
+from aebert.models.families import FAMILIES, Block, family_of
+from aebert.pruning.architecture import Architecture
+
+MODEL_TYPE_PREFIX = "aebert-"
+
+
+@cache
+def _config_class(family: str) -> Any:
+    base = CONFIG_MAPPING[family]
+    name = f"Subnetwork{base.__name__}"
+    return type(name, (base,), {"model_type": MODEL_TYPE_PREFIX + family, "__module__": __name__})
+
+
+_CLASSES: dict[type[PreTrainedModel], Any] = {}
+
+
+def subnetwork_class(base: type[PreTrainedModel]) -> Any:
+    """The sub-network form of a task model class (of itself, if it is one)."""
+    if base not in _CLASSES:
+        _CLASSES[base] = _make_class(base)
+    return _CLASSES[base]
+
+
+def _make_class(base: type[PreTrainedModel]) -> Any:
+    if base.__name__.startswith("Subnetwork"):
+        return base
+
+    def build(self: Any, config: PretrainedConfig) -> None:
+        base.__init__(self, config)
+        _resize(self, Architecture(tuple(config.aebert_heads), tuple(config.aebert_ffn)))
+
+    config_class = _config_class(base.config_class.model_type)
+    members = {"__init__": build, "config_class": config_class, "__module__": __name__}
+    return type(f"Subnetwork{base.__name__}", (base,), members)
+
+
+def subnetwork_config(config: PretrainedConfig, architecture: Architecture) -> PretrainedConfig:
+    """The dense (or a sub-network's) config plus block sizes."""
+    family = family_of(config).model_type
+    values = {key: value for key, value in config.to_dict().items() if key not in ("model_type", "architectures")}
+    values |= {"aebert_family": family}
+    values |= {f"aebert_{name}": counts for name, counts in architecture.to_dict().items()}
+    small = _config_class(family).from_dict(values)
+    small._attn_implementation = config._attn_implementation
+    return small
+
+
+def architecture_of(config: PretrainedConfig) -> Architecture:
+    """The architecture that a sub-network's config states."""
+    return Architecture(tuple(config.aebert_heads), tuple(config.aebert_ffn))
+
+
+def _resize(model: PreTrainedModel, architecture: Architecture) -> None:
+    """Give every block the stated size, with weights still to be loaded."""
+    family = family_of(model.config)
+    head_size = family.head_size(model.config)
+    for block, heads in zip(family.attention_blocks(model), architecture.heads, strict=True):
+        _resize_block(block, heads * head_size)
+    for block, width in zip(family.ffn_blocks(model), architecture.ffn, strict=True):
+        _resize_block(block, width)
+
+
+def _resize_block(block: Block, width: int) -> None:
+    out = block.output.module.out_features
+    for place in block.inputs:
+        features = place.module.in_features
+        place.put(torch.nn.Linear(features, width) if width else EmptyProjection(features))
+    block.output.put(torch.nn.Linear(width, out) if width else ConstantOutput(torch.zeros(out)))
+
+
+def load_subnetwork(folder: Path) -> PreTrainedModel:
+    """Load a sub-network that `save_pretrained` stored, in eval mode. The dense model is not needed.
+
+    Raises: ModelError when the folder holds none, or a damaged one.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"sub-network folder {folder} must hold config.json; it does not")
+    with one_line_errors(str(folder)), quiet_loading():
+        config = AutoConfig.from_pretrained(folder)
+        tokens = any("TokenClassification" in name for name in config.architectures or [])
+        auto = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
+        model, loading = auto.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
+    if loading["missing_keys"] or loading["unexpected_keys"]:
+        key = next(iter([*loading["missing_keys"], *loading["unexpected_keys"]]))
+        raise ModelError(f"weights in {folder} must be those its config describes; {key} does not fit")
+    return model.eval()
+
+
+def _register_all() -> None:
+    for family in FAMILIES:
+        config = _config_class(family)
+        AutoConfig.register(config.model_type, config)
+        dense = CONFIG_MAPPING[family]
+        for auto, mapping in (
+            (AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
+            (AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+        ):
+            auto.register(config, subnetwork_class(mapping[dense]))
+
+
+_register_all()
