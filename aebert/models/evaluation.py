@@ -1,0 +1,82 @@
+"""Outputs, losses and metrics of a model on labelled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aebert.errors import ModelError
+from aebert.models.families import family_of
+from aebert.tasks.encoding import Batch, batches, encode
+from aebert.tasks.metrics import evaluate_outputs
+from aebert.tasks.task import EncodedRow, Row, TaskSpec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows made ready once for many evaluations: encoded, sorted by length, in batches."""
+
+    spec: TaskSpec
+    rows: Sequence[Row]
+    encoded: Sequence[EncodedRow]
+    batches: Sequence[Batch]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """metrics as `evaluate_outputs` names them; losses: one per row, in row order; loss: their mean."""
+
+    metrics: Mapping[str, float]
+    losses: np.ndarray
+
+    @property
+    def loss(self) -> float:
+        """Mean loss per row."""
+        return float(self.losses.mean())
+
+
+def prepare(
+    rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int, max_tokens: int
+) -> Prepared:
+    """Encode rows and cut them into length-sorted batches of at most `max_tokens` tokens, padding included."""
+    encoded = encode(rows, spec, tokenizer, max_length)
+    return Prepared(spec, rows, encoded, list(batches(encoded, tokenizer, max_tokens)))
+
+
+def model_inputs(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the model's forward takes of a batch: no labels, and token types only where the family uses them."""
+    unused = {"labels"} if family_of(model.config).uses_token_types else {"labels", "token_type_ids"}
+    return {name: tensor for name, tensor in tensors.items() if name not in unused}
+
+
+def example_losses(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """One loss per example [batch].
+
+    Cross entropy for classification; its mean over labelled words for NER; squared error for regression.
+    """
+    if spec.kind == "regression":
+        return (logits.squeeze(-1) - labels).square()
+    if spec.kind == "classification":
+        return functional.cross_entropy(logits, labels, reduction="none")
+    per_token = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=-100)
+    return per_token.sum(1) / (labels != -100).sum(1).clamp(min=1)
+
+
+@torch.inference_mode()
+def evaluate(model: PreTrainedModel, prepared: Prepared) -> Evaluation:
+    """Run all batches and compute metrics and losses. The model must be in eval mode; nothing is changed."""
+    if model.training:
+        raise ModelError("a model must be in eval mode to be evaluated, this one is in train mode: call model.eval()")
+    logits: list[np.ndarray] = [np.empty(0)] * len(prepared.rows)
+    losses = np.empty(len(prepared.rows))
+    for batch in prepared.batches:
+        outputs = model(**model_inputs(model, batch.tensors)).logits
+        losses[list(batch.indices)] = example_losses(prepared.spec, outputs, batch.tensors["labels"]).double().numpy()
+        for index, one in zip(batch.indices, outputs.float().numpy(), strict=True):
+            logits[index] = one[: len(prepared.encoded[index]["input_ids"])] if prepared.spec.kind == "ner" else one
+    return Evaluation(evaluate_outputs(prepared.spec, prepared.rows, prepared.encoded, logits), losses)

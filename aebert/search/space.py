@@ -1,0 +1,114 @@
+"""Search spaces: which widths each block may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from aebert.config import Section, check, parse_yaml
+from aebert.errors import ConfigError
+from aebert.models.shape import ModelShape
+from aebert.pruning.architecture import Architecture
+from aebert.registry import nearest
+
+
+class Range(Section):
+    """Widths of one kind of block. min: fewest units (`all`: never pruned); step: grid from there up to all units."""
+
+    min: Annotated[int, Field(ge=0)] | Literal["all"] = 0
+    step: Annotated[int, Field(ge=1)] = 1
+
+
+class SearchSpace(Section):
+    """A YAML file of `search_spaces/`. per: one preference per `block`, or one per `layer` shared by its blocks."""
+
+    source: str
+    heads: Range = Range()
+    ffn: Range = Range(step=32)
+    per: Literal["block", "layer"] = "block"
+
+
+def space_folder() -> Path:
+    """Where the named spaces are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "search_spaces"
+    return inside if inside.is_dir() else package.parent / "search_spaces"
+
+
+def load_space(name: str) -> SearchSpace:
+    """Load a space by its name or by the path of a YAML file."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else space_folder() / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in space_folder().glob("*.yaml"))
+        hint = nearest(name, known)
+        raise ConfigError(f"search space {name!r} does not exist{hint}; known: {', '.join(known)}, or a .yaml file")
+    return check(SearchSpace, parse_yaml(path.read_text(encoding="utf-8"), str(path)), str(path))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Allowed widths of every block, attention blocks first: `low`, `low + step`, … and `full`, as arrays [blocks].
+
+    preference: per block the index of the preference that it follows; names: one per preference, as the study
+    database calls it.
+    """
+
+    low: np.ndarray
+    step: np.ndarray
+    full: np.ndarray
+    preference: np.ndarray
+    names: tuple[str, ...]
+    attention_blocks: int
+
+    def widths(self, levels: np.ndarray) -> np.ndarray:
+        """Width of each block at its level, 0 = `low`, the last one = `full` even where the step does not divide."""
+        widths: np.ndarray = np.minimum(self.low + levels * self.step, self.full)
+        return widths
+
+    @property
+    def last(self) -> np.ndarray:
+        """Highest level of each block."""
+        last: np.ndarray = -(-(self.full - self.low) // self.step)
+        return last
+
+    def level_below(self, widths: np.ndarray) -> np.ndarray:
+        """Highest level of each block whose width is at most `widths`, which may be fractions."""
+        regular = np.floor((widths - self.low) / self.step + 1e-6).astype(int)
+        return np.where(widths >= self.full - 1e-6, self.last, np.minimum(regular, np.maximum(self.last - 1, 0)))
+
+    def architecture(self, levels: np.ndarray) -> Architecture:
+        """The architecture with these levels."""
+        widths = [int(width) for width in self.widths(levels)]
+        return Architecture(tuple(widths[: self.attention_blocks]), tuple(widths[self.attention_blocks :]))
+
+
+def make_grid(space: SearchSpace, shape: ModelShape) -> Grid:
+    """Lay a space over a model. Raises: ConfigError when a block is narrower than the space's min."""
+    kinds = [*((space.heads, full, "heads") for full in shape.heads), *((space.ffn, full, "ffn") for full in shape.ffn)]
+    blocks = range(len(shape.ffn))
+    layers = [*range(shape.layers), *(block // shape.ffn_per_layer for block in blocks)]
+    names = [*(f"heads.{layer}" for layer in range(shape.layers)), *(f"ffn.{block}" for block in blocks)]
+    if space.per == "layer":
+        names = [f"layer.{layer}" for layer in range(shape.layers)]
+    return Grid(
+        low=np.array([_low(allowed, full, kind) for allowed, full, kind in kinds]),
+        step=np.array([allowed.step for allowed, _, _ in kinds]),
+        full=np.array([full for _, full, _ in kinds]),
+        preference=np.array(layers if space.per == "layer" else range(len(kinds))),
+        names=tuple(names),
+        attention_blocks=shape.layers,
+    )
+
+
+def _low(allowed: Range, full: int, kind: str) -> int:
+    if allowed.min == "all":
+        return full
+    if allowed.min > full:
+        raise ConfigError(
+            f"{kind}.min of the search space must be at most {full}, the model's width, got {allowed.min}"
+        )
+    return allowed.min

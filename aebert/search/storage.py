@@ -1,0 +1,165 @@
+"""The study database: opening it, knowing that it is ours, and that it was made with the same settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from aebert import __version__
+from aebert.errors import StudyError
+from aebert.search.proposer import directions
+from aebert.search.record import StudyInfo, TrialRecord
+
+ATTRIBUTE = "aebert"  # of a study: version, settings, info; of a trial: its TrialRecord
+
+
+def sqlite_url(path: Path) -> str:
+    """URL of the SQLite database at `path`."""
+    return f"sqlite:///{path}"
+
+
+@contextmanager
+def database_errors(url: str) -> Iterator[None]:
+    """Turn what goes wrong with a database into a `StudyError` of one line."""
+    shown = _without_password(url)
+    try:
+        yield
+    except OperationalError as error:
+        raise StudyError(_operational(shown, str(error.orig))) from error
+    except optuna.exceptions.StorageInternalError as error:
+        raise StudyError(_operational(shown, str(error.__cause__ or error))) from error
+    except DatabaseError as error:
+        raise StudyError(f"study database {shown} must be one of Optuna's, it is not ({error.orig})") from error
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise StudyError(
+            f"search.storage must be a database URL whose driver is installed, got {shown} ({_first_line(error)}); "
+            "for PostgreSQL: pip install 'aebert[postgres]'"
+        ) from error
+    except (SQLAlchemyError, RuntimeError) as error:
+        if isinstance(error, StudyError):
+            raise
+        raise StudyError(f"study database {shown} can't be used: {_first_line(error)}") from error
+
+
+def _operational(url: str, reason: str) -> str:
+    if "locked" in reason:
+        return f"study database {url} is locked by another process: wait for it or stop it, then run the command again"
+    if "full" in reason:
+        return f"the disk of study database {url} is full: free some space and run the command again; no trial is lost"
+    return f"study database {url} can't be used: {reason.strip().splitlines()[0]}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+class StudyDatabase:
+    """One study in an Optuna storage. Trials are added whole when they are finished, in the order of their numbers.
+
+    A study that is killed therefore holds only finished trials, and nothing has to be repaired.
+    """
+
+    def __init__(self, url: str, study: optuna.Study) -> None:
+        self.url = url
+        self._study = study
+
+    @classmethod
+    def open(cls, url: str, info: StudyInfo, settings: Mapping[str, Any]) -> StudyDatabase:
+        """Create the study, or open it if it was made with the same settings.
+
+        settings: everything that determines the trials, flat. Raises: StudyError naming what differs; for a database
+        that is locked, not Optuna's, or holds a study of this name that aebert did not make.
+        """
+        with database_errors(url):
+            storage = _storage(url)
+            study = optuna.create_study(
+                storage=storage, study_name=info.name, directions=directions(info.targets), load_if_exists=True
+            )
+            database = cls(url, study)
+            database._claim(info, settings)
+        return database
+
+    @classmethod
+    def load(cls, url: str, name: str) -> StudyDatabase:
+        """Open an existing study for reading."""
+        with database_errors(url):
+            if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+                raise StudyError(f"study database {url} does not exist: start the study with `aebert search`")
+            storage = _storage(url)
+            names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
+            if name not in names:
+                raise StudyError(
+                    f"study {name!r} is not in {_without_password(url)}; there: {', '.join(names) or 'none'}"
+                )
+            database = cls(url, optuna.load_study(storage=storage, study_name=name))
+            if ATTRIBUTE not in database._study.user_attrs:
+                raise StudyError(
+                    f"study {name!r} in {_without_password(url)} was not made by aebert: choose another name"
+                )
+        return database
+
+    def _claim(self, info: StudyInfo, settings: Mapping[str, Any]) -> None:
+        stored = self._study.user_attrs.get(ATTRIBUTE)
+        mine = json.loads(json.dumps({"version": __version__, "settings": dict(settings), "info": asdict(info)}))
+        if stored is None:
+            if self._study.get_trials(deepcopy=False):
+                raise StudyError(f"study {info.name!r} in this database was not made by aebert: choose another name")
+            self._study.set_user_attr(ATTRIBUTE, mine)
+            return
+        differing = _differences(stored["settings"], mine["settings"])
+        if differing:
+            raise StudyError(
+                f"study {info.name!r} was made with other settings: {'; '.join(differing)}. "
+                "Restore them to resume it, or choose another name"
+            )
+        if stored["info"] != mine["info"]:  # a higher total of trials, or a model or data set that moved
+            self._study.set_user_attr(ATTRIBUTE, {**stored, "info": mine["info"]})
+
+    @property
+    def info(self) -> StudyInfo:
+        """What the study says of itself."""
+        with database_errors(self.url):
+            values = self._study.user_attrs[ATTRIBUTE]["info"]
+        return StudyInfo(**{**values, "targets": tuple(values["targets"]), "notes": tuple(values["notes"])})
+
+    def frozen_trials(self) -> list[FrozenTrial]:
+        """Optuna's trials in the order of their numbers."""
+        with database_errors(self.url):
+            return self._study.get_trials(deepcopy=False)
+
+    def records(self) -> list[TrialRecord]:
+        """All scored trials in the order of their numbers; failed ones are left out."""
+        trials = [trial for trial in self.frozen_trials() if ATTRIBUTE in trial.user_attrs]
+        return [TrialRecord.from_dict(trial.user_attrs[ATTRIBUTE]) for trial in trials]
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Store a finished trial, in one go."""
+        with database_errors(self.url):
+            self._study.add_trial(trial)
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    # one process writes, readers look in: a short wait is enough, and a lock held longer is worth an error
+    options = {"connect_args": {"timeout": 10}} if url.startswith("sqlite") else None
+    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+
+
+def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    keys = [key for key in {**stored, **mine} if stored.get(key) != mine.get(key)]
+    return [f"{key} was {stored.get(key)!r}, now {mine.get(key)!r}" for key in keys]
