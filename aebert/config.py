@@ -199,7 +199,7 @@ class DeployConfig(Section):
 
     int8: bool = True
     per_channel: bool = True
-    opset: Annotated[int, Field(ge=17, le=22)] = 18
+    opset: Annotated[int, Field(ge=18, le=22)] = 20
 
 
 class ProfileConfig(Section):

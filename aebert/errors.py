@@ -29,3 +29,7 @@ class StudyError(AebertError, RuntimeError):
 
 class ExportError(AebertError, RuntimeError):
     """An exported graph cannot be made or differs from the model it was made from."""
+
+
+class OutputError(AebertError, OSError):
+    """A file can't be written: the disk is full or read-only."""

@@ -38,9 +38,7 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name not in self._values:
             known = list(self._values)
-            raise ConfigError(
-                f"unknown {self.what} {name!r}{nearest(name, known)}; known: {', '.join(sorted(known))}"
-            )
+            raise ConfigError(f"unknown {self.what} {name!r}{nearest(name, known)}; known: {', '.join(sorted(known))}")
         return self._values[name]
 
     def __contains__(self, name: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,10 +29,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics as `evaluate_outputs` names them; losses: one per row, in row order; loss: their mean."""
+    """metrics as `evaluate_outputs` names them; losses [rows] and logits (one array per row) in row order."""
 
     metrics: Mapping[str, float]
     losses: np.ndarray
+    logits: Sequence[np.ndarray]
 
     @property
     def loss(self) -> float:
@@ -67,16 +68,23 @@ def example_losses(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -
     return per_token.sum(1) / (labels != -100).sum(1).clamp(min=1)
 
 
-@torch.inference_mode()
 def evaluate(model: PreTrainedModel, prepared: Prepared) -> Evaluation:
     """Run all batches and compute metrics and losses. The model must be in eval mode; nothing is changed."""
     if model.training:
         raise ModelError("a model must be in eval mode to be evaluated, this one is in train mode: call model.eval()")
+    with torch.inference_mode():
+        return evaluate_forward(lambda tensors: model(**model_inputs(model, tensors)).logits, prepared)
+
+
+def evaluate_forward(forward: Callable[[Mapping[str, torch.Tensor]], torch.Tensor], prepared: Prepared) -> Evaluation:
+    """The same for anything that turns a batch into logits, an exported file for example."""
+    spec = prepared.spec
     logits: list[np.ndarray] = [np.empty(0)] * len(prepared.rows)
     losses = np.empty(len(prepared.rows))
     for batch in prepared.batches:
-        outputs = model(**model_inputs(model, batch.tensors)).logits
-        losses[list(batch.indices)] = example_losses(prepared.spec, outputs, batch.tensors["labels"]).double().numpy()
-        for index, one in zip(batch.indices, outputs.float().numpy(), strict=True):
-            logits[index] = one[: len(prepared.encoded[index]["input_ids"])] if prepared.spec.kind == "ner" else one
-    return Evaluation(evaluate_outputs(prepared.spec, prepared.rows, prepared.encoded, logits), losses)
+        outputs = forward(batch.tensors).float()
+        losses[list(batch.indices)] = example_losses(spec, outputs, batch.tensors["labels"]).double().numpy()
+        for index, one in zip(batch.indices, outputs.numpy(), strict=True):
+            # padding says nothing about the row: a later reader must not take it for output
+            logits[index] = one[: len(prepared.encoded[index]["input_ids"])] if spec.kind == "ner" else one
+    return Evaluation(evaluate_outputs(spec, prepared.rows, prepared.encoded, logits), losses, logits)

@@ -1,0 +1,102 @@
+"""What a measurement ran on, without names of hosts, users or folders."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+import aebert
+
+# Instruction sets that decide how fast int8 and half precision run: our name → its names on Linux and macOS.
+_FLAGS = {
+    "avx2": ("avx2",),
+    "avx512f": ("avx512f",),
+    "avx512_vnni": ("avx512_vnni",),
+    "avx_vnni": ("avx_vnni",),
+    "avx512_bf16": ("avx512_bf16",),
+    "amx_int8": ("amx_int8",),
+    "neon": ("asimd", "feat_advsimd", "neon"),
+    "neon_dotprod": ("asimddp", "feat_dotprod"),
+    "neon_i8mm": ("i8mm", "feat_i8mm"),
+    "neon_bf16": ("bf16", "feat_bf16"),
+    "sve": ("sve", "feat_sve"),
+}
+_LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "numpy", "optuna")
+
+Fact = str | int | list[str] | dict[str, str] | None
+
+
+def machine_facts() -> dict[str, Fact]:
+    """Processor, instruction sets, memory, system and versions, for reports.
+
+    cores: logical ones this process may use; cores_physical: None where the system doesn't say. isa: None where the
+    system doesn't list instruction sets (Windows).
+    """
+    return {
+        "cpu": _cpu_name(),
+        "architecture": platform.machine(),
+        "cores": _usable_cores(),
+        "cores_physical": psutil.cpu_count(logical=False),
+        "isa": _instruction_sets(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {"aebert": aebert.__version__, **_versions()},
+    }
+
+
+def instruction_sets(listed: str) -> list[str]:
+    """Our names of the instruction sets in a list of flags (`/proc/cpuinfo` of x86 or ARM, sysctl of macOS)."""
+    words = set(listed.lower().split())
+    return [name for name, aliases in _FLAGS.items() if words & set(aliases)]
+
+
+def _instruction_sets() -> list[str] | None:
+    if platform.system() == "Linux":
+        return instruction_sets(_cpuinfo("flags") or _cpuinfo("Features") or "")
+    if platform.system() == "Darwin":
+        arm = re.findall(r"hw\.optional\.(?:arm\.)?(\w+): 1", _sysctl("hw.optional"))
+        intel = _sysctl("machdep.cpu.features") + _sysctl("machdep.cpu.leaf7_features")
+        return instruction_sets(f"{' '.join(arm)} {intel}")
+    return None
+
+
+def _cpu_name() -> str:
+    if platform.system() == "Linux":
+        # ARM's cpuinfo names the board, not the processor
+        return _cpuinfo("model name") or _cpuinfo("Model") or platform.machine()
+    if platform.system() == "Darwin":
+        return _sysctl("-n", "machdep.cpu.brand_string").strip() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> str | None:
+    found = re.search(rf"^{key}\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1].strip() if found else None
+
+
+def _sysctl(*arguments: str) -> str:
+    done = subprocess.run(["sysctl", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count() or 1
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:  # a machine that only runs the exported file
+            continue
+    return found

@@ -1,0 +1,177 @@
+"""The Pareto front as an interactive plotly figure."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from aebert.pruning.architecture import Architecture
+from aebert.reporting import units
+from aebert.reporting.front import cost_of, pareto_front, removed
+from aebert.reporting.grids import (
+    COST_TITLES,
+    dense_finalist,
+    finalist_key,
+    finalist_share,
+    headline,
+    metric_of,
+    trial_key,
+)
+from aebert.reporting.rows import FinalistRow, Report
+from aebert.search.record import TrialRecord
+
+_SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows all
+
+# Percent that a finalist's marks are moved by, so that the intervals of its two files stand side by side.
+_SIDE = {"float32": -0.3, "int8": 0.3}
+
+
+def front_chart(report: Report) -> go.Figure:
+    """Headline metric by share removed; `customdata[0]` of each point is the key of its architecture.
+
+    Its colours are those of CSS variables, filled in by the page's script, so that it follows light and dark.
+    """
+    figure = go.Figure()
+    for trace in (*_trial_traces(report), *_finalist_traces(report)):
+        figure.add_trace(trace)
+    cost, metric = cost_of(report.info), html.escape(report.info.metric)
+    figure.update_layout(
+        template="none",
+        xaxis={"title": {"text": f"{COST_TITLES[cost]} of the encoder removed (%)"}, "zeroline": False},
+        yaxis={"title": {"text": f"{metric} × 100 (points)"}, "zeroline": False},
+        legend={"orientation": "h", "y": -0.2, "x": 0, "xanchor": "left", "yanchor": "top"},
+        margin={"l": 64, "r": 16, "t": 16, "b": 120},
+        hoverlabel={"align": "left"},
+        hovermode="closest",
+        dragmode="zoom",
+        height=540,
+    )
+    _add_levels(figure, report)
+    return figure
+
+
+def _trial_traces(report: Report) -> list[go.Scatter]:
+    by_origin = {
+        origin: [trial for trial in report.trials if trial.origin == origin]
+        for origin in ("sampled", "uniform", "dense")
+    }
+    return [
+        _trials(report, by_origin["sampled"], "trial", "muted", symbol="circle", size=8, opacity=0.55),
+        _trials(report, by_origin["uniform"], "uniform pruning", "ink", symbol="square-open", size=11),
+        _trials(
+            report,
+            pareto_front(report.trials, cost_of(report.info)),
+            "Pareto front",
+            "front",
+            mode="lines+markers",
+            symbol="circle",
+            size=10,
+        ),
+        _trials(report, by_origin["dense"], "dense model", "ink", symbol="star", size=15),
+    ]
+
+
+def _trials(
+    report: Report, trials: Sequence[TrialRecord], name: str, role: str, mode: str = "markers", **marker: Any
+) -> go.Scatter:
+    info, cost = report.info, cost_of(report.info)
+    drawn = [trial for trial in trials if math.isfinite(headline(trial, info))]
+    return go.Scatter(
+        name=f"{name} (search rows)",
+        meta={"role": role},
+        mode=mode,
+        x=[100 * removed(trial, cost) for trial in drawn],
+        y=[100 * headline(trial, info) for trial in drawn],
+        customdata=[[trial_key(trial.number), _trial_hover(trial, report)] for trial in drawn],
+        hovertemplate="%{customdata[1]}<extra></extra>",
+        marker=marker,
+    )
+
+
+def _trial_hover(trial: TrialRecord, report: Report) -> str:
+    score = headline(trial, report.info)
+    return "<br>".join(
+        [
+            f"<b>trial {trial.number}</b> ({trial.origin})",
+            f"{html.escape(report.info.metric)} {units.points(score)} on the search rows, loss {trial.loss:.3f}",
+            _size(removed(trial, cost_of(report.info)), trial.params),
+            *_blocks(trial.architecture),
+        ]
+    )
+
+
+def _size(share: float, params: int) -> str:
+    return f"{units.percent(share)} removed, {units.millions(params)} M parameters"
+
+
+def _blocks(architecture: Architecture) -> list[str]:
+    lines = []
+    for name, counts in (("heads", architecture.heads), ("FFN", architecture.ffn)):
+        more = " …" if len(counts) > _SHOWN_BLOCKS else ""
+        lines.append(f"{name} {' '.join(map(str, counts[:_SHOWN_BLOCKS]))}{more}")
+    return lines
+
+
+def _finalist_traces(report: Report) -> list[go.Scatter]:
+    traces = []
+    for kind, role, symbol in (("float32", "tuned", "diamond"), ("int8", "int8", "triangle-up")):
+        rows = [row for row in report.finalists if _scored(row, kind)[0] is not None]
+        if rows:
+            traces.append(_finalists(report, rows, kind, role, symbol))
+    return traces
+
+
+def _scored(row: FinalistRow, kind: str) -> tuple[Any, tuple[float, float] | None]:
+    if kind == "float32":
+        return row.report_metrics, row.report_interval
+    return row.int8_report_metrics, row.int8_report_interval
+
+
+def _finalists(report: Report, rows: Sequence[FinalistRow], kind: str, role: str, symbol: str) -> go.Scatter:
+    scored = [_scored(row, kind) for row in rows]
+    scores = [metric_of(metrics, report.info.metric) or 0.0 for metrics, _ in scored]
+    spans = [bounds or (score, score) for score, (_, bounds) in zip(scores, scored, strict=True)]
+    pairs = list(zip(scores, spans, strict=True))
+    return go.Scatter(
+        name=f"fine-tuned {kind} (report rows)",
+        meta={"role": role},
+        mode="markers",
+        x=[100 * finalist_share(row, report.info) + _SIDE[kind] for row in rows],
+        y=[100 * score for score in scores],
+        error_y={
+            "type": "data",
+            "array": [100 * (high - score) for score, (_, high) in pairs],
+            "arrayminus": [100 * (score - low) for score, (low, _) in pairs],
+            "visible": any(bounds for _, bounds in scored),
+        },
+        customdata=[[finalist_key(row.name), _finalist_hover(row, report, kind)] for row in rows],
+        hovertemplate="%{customdata[1]}<extra></extra>",
+        marker={"symbol": symbol, "size": [16 if row.chosen else 12 for row in rows], "opacity": 1},
+    )
+
+
+def _finalist_hover(row: FinalistRow, report: Report, kind: str) -> str:
+    metrics, bounds = _scored(row, kind)
+    score = units.points(metric_of(metrics, report.info.metric))
+    interval = f" (95 %: {units.span(bounds)})" if bounds else ""
+    return "<br>".join(
+        [
+            f"<b>{html.escape(row.name)}</b> {kind}{', chosen' if row.chosen else ''}",
+            f"{html.escape(report.info.metric)} {score}{interval} on the report rows",
+            _size(finalist_share(row, report.info), row.params),
+            *_blocks(row.architecture),
+        ]
+    )
+
+
+def _add_levels(figure: go.Figure, report: Report) -> None:
+    dense = dense_finalist(report.finalists)
+    on_search = headline(report.dense, report.info) if report.dense else None
+    on_report = metric_of(dense.report_metrics, report.info.metric) if dense else None
+    for score, role, dash in ((on_search, "ink", "dash"), (on_report, "tuned", "dot")):
+        if score is not None and math.isfinite(score):
+            figure.add_hline(y=100 * score, line={"dash": dash, "width": 1}, name=role, layer="below")

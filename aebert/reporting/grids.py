@@ -1,0 +1,273 @@
+"""The tables of a report as text cells, drawn by the terminal and by the HTML page alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any, Literal
+
+from aebert.pruning.architecture import Architecture
+from aebert.reporting import units
+from aebert.reporting.front import cost_of, pareto_front, removed, uniform_per_budget
+from aebert.reporting.rows import FinalistRow, ProfileRow, Report
+from aebert.search.record import StudyInfo, TrialRecord
+
+COST_TITLES = {"sparsity": "parameters", "macs_removed": "MACs"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: as shown. value: what the column is sorted by, None last. key: the `architecture_key` it stands for."""
+
+    text: str
+    value: float | str | None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """title: with the unit. kind: numbers are aligned right, bars need signs of one width."""
+
+    title: str
+    kind: Literal["number", "text", "bars"] = "number"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """note: one or more lines below the table that say what the columns mean."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str
+
+
+def trial_key(number: int) -> str:
+    """Key of a trial's architecture, unique in a report."""
+    return f"trial:{number}"
+
+
+def finalist_key(name: str) -> str:
+    """Key of a finalist's architecture, unique in a report."""
+    return f"finalist:{name}"
+
+
+def headline(record: TrialRecord, info: StudyInfo) -> float:
+    """The headline metric of a trial, also where the search maximized something else."""
+    return record.metrics[info.metric]
+
+
+def full_architecture(report: Report) -> Architecture | None:
+    """What nothing was removed from: the dense trial's, else the dense finalist's; None if the report has neither."""
+    if report.dense is not None:
+        return report.dense.architecture
+    row = dense_finalist(report.finalists)
+    return row.architecture if row else None
+
+
+def layer_totals(architecture: Architecture) -> tuple[int, ...]:
+    """FFN neurons kept per layer; MobileBERT has several FFN blocks in each."""
+    blocks = max(1, len(architecture.ffn) // max(1, len(architecture.heads)))
+    return tuple(sum(architecture.ffn[start : start + blocks]) for start in range(0, len(architecture.ffn), blocks))
+
+
+def scored_on(report: Report) -> str:
+    """What every trial's score is: the metric, its rows, and what the search maximized if that is another."""
+    metric = report.info.metric
+    same = all(_same(trial.score, headline(trial, report.info)) for trial in report.trials)
+    target = "" if same else "; the search maximized another score (the negative loss), so the front follows that"
+    return f"{metric} × 100 on the {report.info.search_rows:,} search rows, before fine-tuning{target}"
+
+
+def front_grid(report: Report) -> Grid:
+    """The Pareto front by share removed, with each member's distance from dense and from uniform at its budget."""
+    cost, metric = cost_of(report.info), report.info.metric
+    columns = _columns(
+        "trial",
+        "budget",
+        f"{COST_TITLES[cost]} removed",
+        "params (M)",
+        metric,
+        "loss",
+        "vs dense",
+        "vs uniform",
+    )
+    uniform = uniform_per_budget(report.trials)
+    rows = tuple(_front_row(record, report, uniform) for record in pareto_front(report.trials, cost))
+    return Grid(
+        f"Pareto front of {report.info.name}",
+        (*columns, Column("heads", "bars"), Column("FFN", "bars")),
+        rows,
+        f"{scored_on(report)}.\nvs: difference in points. uniform: every layer pruned alike to the same budget.\n"
+        "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
+    )
+
+
+def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRecord]) -> tuple[Cell, ...]:
+    info, dense = report.info, report.dense
+    score, share = headline(record, info), removed(record, cost_of(info))
+    peer = uniform.get(record.budget) if record.budget is not None else None
+    return (
+        Cell(_trial_name(record), record.number, trial_key(record.number)),
+        Cell(units.budget(record.budget), record.budget),
+        Cell(units.percent(share), share),
+        Cell(units.millions(record.params), record.params),
+        Cell(units.points(score), score),
+        Cell(f"{record.loss:.3f}", record.loss),
+        _difference(score, headline(dense, info) if dense else None),
+        _difference(score, headline(peer, info) if peer else None),
+        *_kept(record.architecture, full_architecture(report)),
+    )
+
+
+def _trial_name(record: TrialRecord) -> str:
+    return f"{record.number}" if record.origin == "sampled" else f"{record.number} {record.origin}"
+
+
+def _kept(architecture: Architecture, full: Architecture | None) -> tuple[Cell, Cell]:
+    full = full or architecture
+    heads = units.bars(architecture.heads, full.heads)
+    ffn = units.bars(layer_totals(architecture), layer_totals(full))
+    return Cell(heads, sum(architecture.heads)), Cell(ffn, sum(architecture.ffn))
+
+
+def finalists_grid(report: Report) -> Grid:
+    """The fine-tuned models: scores on each role's rows, float32 and int8."""
+    cost, metric = cost_of(report.info), report.info.metric
+    columns = _columns(
+        "trial",
+        f"{COST_TITLES[cost]} removed",
+        "params (M)",
+        "search, before",
+        "select",
+        "report",
+        "95 %",
+        "vs dense",
+        "int8 report",
+        "int8 95 %",
+    )
+    report_rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
+    return Grid(
+        f"Finalists of {report.info.name}",
+        (Column("model", "text"), *columns),
+        tuple(_finalist_row(row, report) for row in report.finalists),
+        f"{metric} × 100: on the search rows before fine-tuning; on the select rows and the {report_rows}report rows "
+        "after it.\n* chosen by the select rows. 95 %: interval of the report score, – where the metric has none.\n"
+        "int8: the quantized file itself, scored again.",
+    )
+
+
+def _finalist_row(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
+    metric, share = report.info.metric, finalist_share(row, report.info)
+    score, int8 = metric_of(row.report_metrics, metric), metric_of(row.int8_report_metrics, metric)
+    dense = dense_finalist(report.finalists)
+    return (
+        Cell(f"{row.name} *" if row.chosen else row.name, row.name, finalist_key(row.name)),
+        Cell(units.MISSING if row.trial is None else str(row.trial), row.trial),
+        Cell(units.percent(share), share),
+        Cell(units.millions(row.params), row.params),
+        Cell(units.points(row.search_score), row.search_score),
+        Cell(units.points(row.select_score), row.select_score),
+        Cell(units.points(score), score),
+        Cell(units.span(row.report_interval), row.report_interval[0] if row.report_interval else None),
+        _difference(score, metric_of(dense.report_metrics, metric) if dense and dense is not row else None),
+        Cell(units.points(int8), int8),
+        Cell(
+            units.span(row.int8_report_interval),
+            row.int8_report_interval[0] if row.int8_report_interval else None,
+        ),
+    )
+
+
+def profiles_grid(report: Report) -> Grid:
+    """The exported files as measured: size, latency, throughput, memory, speed-up, score."""
+    columns = _columns(
+        "size (MB)", "p50 (ms)", "p90 (ms)", "p99 (ms)", "rows/s", "memory (MB)", "speed-up", "p10–p90", "report"
+    )
+    measured = measured_on(report.machine)
+    return Grid(
+        f"Profiles of {report.info.name}",
+        (Column("model", "text"), Column("file", "text"), *columns),
+        tuple(_profile_row(row) for row in report.profiles),
+        "p50, p90, p99: percentiles of the time of one call. memory: peak of a process with this file alone. "
+        "MB: 10^6 bytes.\n"
+        "speed-up: against the dense float32 file on the same request, median and middle 80 %. "
+        f"report: {report.info.metric} × 100 of this file." + (f"\nMeasured on: {measured}." if measured else ""),
+    )
+
+
+def measured_on(machine: Mapping[str, Any]) -> str:
+    """The facts about a measurement that decide its figures, as one line; what is unknown is left out."""
+    lengths = machine.get("lengths") or {}
+    facts = (
+        ("{cpu}", machine),
+        ("{cores} cores", machine),
+        ("{isa}", {"isa": " ".join(machine.get("isa") or ()) or None}),
+        ("{threads} thread(s)", machine),
+        ("batch {batch_size}", machine),
+        ("{runs} requests per file", machine),
+        ("{min}–{max} tokens (median {median:g})", lengths),
+        ("onnxruntime {onnxruntime}", machine.get("versions") or {}),
+    )
+    told = [text.format(**values) for text, values in facts if _known(text, values)]
+    if machine.get("all_runs_quiet") is False:
+        told.append("other processes were busy in some runs")
+    return ", ".join(told)
+
+
+def _known(text: str, values: Mapping[str, Any]) -> bool:
+    names = [name.partition(":")[0] for _, name, _, _ in Formatter().parse(text) if name]
+    return all(values.get(name) is not None for name in names)
+
+
+def _profile_row(row: ProfileRow) -> tuple[Cell, ...]:
+    speedup = units.MISSING if row.speedup is None else f"{row.speedup:.2f}×"
+    known = row.speedup_low is not None and row.speedup_high is not None
+    return (
+        Cell(row.name, row.name, finalist_key(row.name)),
+        Cell(row.kind, row.kind),
+        Cell(units.megabytes(row.size_bytes), row.size_bytes),
+        Cell(units.significant(row.p50_ms), row.p50_ms),
+        Cell(units.significant(row.p90_ms), row.p90_ms),
+        Cell(units.significant(row.p99_ms), row.p99_ms),
+        Cell(units.significant(row.throughput_per_s), row.throughput_per_s),
+        Cell(units.megabytes(row.peak_memory_bytes), row.peak_memory_bytes),
+        Cell(speedup, row.speedup),
+        Cell(f"{row.speedup_low:.2f}–{row.speedup_high:.2f}" if known else units.MISSING, row.speedup_low),
+        Cell(units.points(row.report_score), row.report_score),
+    )
+
+
+def finalist_share(row: FinalistRow, info: StudyInfo) -> float:
+    """Share removed of the cost that the study's budget limits."""
+    return row.sparsity if cost_of(info) == "sparsity" else row.macs_removed
+
+
+def metric_of(metrics: Mapping[str, float] | None, name: str) -> float | None:
+    """One metric; None where nothing was measured."""
+    return None if metrics is None else metrics[name]
+
+
+def _difference(score: float | None, other: float | None) -> Cell:
+    value = None if score is None or other is None else score - other
+    return Cell(units.difference(value), value)
+
+
+def _columns(*titles: str) -> tuple[Column, ...]:
+    return tuple(Column(title) for title in titles)
+
+
+def _same(first: float, second: float) -> bool:
+    return first == second or (math.isnan(first) and math.isnan(second))
+
+
+def chosen(rows: Sequence[FinalistRow]) -> FinalistRow | None:
+    """The finalist to use; None before one is chosen."""
+    return next((row for row in rows if row.chosen), None)
+
+
+def dense_finalist(rows: Sequence[FinalistRow]) -> FinalistRow | None:
+    """The dense model among the finalists; None if it is not there."""
+    return next((row for row in rows if row.trial is None), None)

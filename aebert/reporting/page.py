@@ -1,0 +1,238 @@
+"""The report as one HTML page that opens without a network."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from aebert.files import replacing
+from aebert.pruning.architecture import Architecture
+from aebert.reporting import units
+from aebert.reporting.chart import front_chart
+from aebert.reporting.front import best_per_budget, cost_of, gain_over_uniform, pareto_front
+from aebert.reporting.grids import (
+    COST_TITLES,
+    Cell,
+    Column,
+    Grid,
+    chosen,
+    dense_finalist,
+    finalist_key,
+    finalist_share,
+    finalists_grid,
+    front_grid,
+    full_architecture,
+    headline,
+    metric_of,
+    profiles_grid,
+    scored_on,
+    trial_key,
+)
+from aebert.reporting.rows import Report
+
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
+
+
+def write_front_html(report: Report, path: Path) -> None:
+    """Write the page: about 5 MB, nearly all of it plotly.js."""
+    text = front_html(report)
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def front_html(report: Report) -> str:
+    """The page: interactive chart, what a picked point keeps of each layer, sortable tables, provenance.
+
+    Refers to nothing outside itself, and its security policy forbids the browser to load anything.
+    """
+    info = report.info
+    return _fill(
+        _asset("page.html"),
+        {
+            "title": escape(info.name),
+            "subtitle": escape(f"{info.task} · {info.model} · {len(report.trials)} trials, {info.sampler} sampler"),
+            "facts": _facts(report),
+            "chart_note": escape(_chart_note(report)),
+            "tables": "".join(_table(grid) for grid in _grids(report)),
+            "notes": "".join(f"<li>{escape(note)}</li>" for note in info.notes),
+            "provenance": _definitions({"seed": info.seed, **report.provenance, **_role_rows(report)}),
+            "style": _asset("page.css"),
+            "plotly": get_plotlyjs(),
+            "data": _script_json(_data(report)),
+            "script": _asset("page.js"),
+        },
+    )
+
+
+def _chart_note(report: Report) -> str:
+    tuned = (
+        " Fine-tuned models are on the report rows, float32 a little left and int8 a little right of their true "
+        "place, with 95 % intervals where the metric has them. Dotted line: the dense model on the report rows."
+    )
+    search = f"{scored_on(report)}. Dashed line: the dense model on the search rows."
+    return f"{search}{tuned if report.finalists else ''} Click a point to see what it keeps."
+
+
+def _fill(template: str, slots: Mapping[str, str]) -> str:
+    """Fill every slot in one pass, so that no filled-in text is taken for a slot."""
+    return _SLOT.sub(lambda match: slots[match.group(1)], template)
+
+
+def _asset(name: str) -> str:
+    return resources.files("aebert.reporting").joinpath(name).read_text(encoding="utf-8")
+
+
+def _script_json(value: Any) -> str:
+    """JSON that can't end the script element it stands in."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+
+
+def _grids(report: Report) -> list[Grid]:
+    grids = [front_grid(report)]
+    grids += [finalists_grid(report)] if report.finalists else []
+    grids += [profiles_grid(report)] if report.profiles else []
+    return grids
+
+
+def _table(grid: Grid) -> str:
+    heads = "".join(
+        f'<th scope="col" class="{column.kind}"><button type="button">{escape(column.title)}</button></th>'
+        for column in grid.columns
+    )
+    body = "".join(
+        "<tr>" + "".join(_cell(cell, column) for cell, column in zip(row, grid.columns, strict=True)) + "</tr>"
+        for row in grid.rows
+    )
+    note = "<br>".join(escape(line) for line in grid.note.splitlines())
+    return (
+        f'<section><h2>{escape(grid.title)}</h2><div class="scroll"><table><thead><tr>{heads}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div><p class="note">{note}</p></section>\n'
+    )
+
+
+def _cell(cell: Cell, column: Column) -> str:
+    text = escape(cell.text)
+    if cell.key is not None:
+        text = f'<button type="button" class="pick" data-key="{escape(cell.key)}">{text}</button>'
+    value = "" if cell.value is None else escape(str(cell.value))
+    return f'<td data-value="{value}" class="{column.kind}">{text}</td>'
+
+
+def _facts(report: Report) -> str:
+    """The cards at the top: the dense model, the search's best at the largest budget, the chosen model."""
+    info = report.info
+    cards = []
+    if report.dense is not None:
+        cards.append(("dense model", units.points(headline(report.dense, info)), f"{info.metric}, search rows"))
+    for budget, best in list(best_per_budget(report.trials).items())[-1:]:
+        gain = gain_over_uniform(report.trials).get(budget)
+        beside = f", {units.difference(_won(report, budget))} points over uniform" if gain else ""
+        text = f"{info.metric}, search rows, no fine-tuning{beside}"
+        cards.append(
+            (
+                f"best at {units.budget(budget)} of {COST_TITLES[cost_of(info)]} removed",
+                units.points(headline(best, info)),
+                text,
+            )
+        )
+    cards += _chosen_cards(report)
+    return "".join(_card(*card) for card in cards)
+
+
+def _card(title: str, value: str, text: str) -> str:
+    inner = f"<span>{escape(title)}</span><strong>{escape(value)}</strong><small>{escape(text)}</small>"
+    return f'<div class="card">{inner}</div>'
+
+
+def _won(report: Report, budget: float) -> float:
+    gain = gain_over_uniform(report.trials)[budget]
+    return headline(gain.best, report.info) - headline(gain.uniform, report.info)
+
+
+def _chosen_cards(report: Report) -> list[tuple[str, str, str]]:
+    row, dense = chosen(report.finalists), dense_finalist(report.finalists)
+    if row is None:
+        return []
+    metric = report.info.metric
+    score, level = metric_of(row.report_metrics, metric), metric_of(dense.report_metrics, metric) if dense else None
+    share = f"{units.percent(finalist_share(row, report.info))} of {COST_TITLES[cost_of(report.info)]} removed"
+    against = f", dense {units.points(level)}" if level is not None else ""
+    cards = [(f"chosen: {row.name}", units.points(score), f"{metric}, report rows{against}; {share}")]
+    fastest = [profile for profile in report.profiles if profile.name == row.name and profile.speedup is not None]
+    for profile in sorted(fastest, key=lambda profile: profile.p50_ms)[:1]:
+        costs = f"{units.significant(profile.p50_ms)} ms, {units.megabytes(profile.size_bytes)} MB"
+        text = f"{costs}; compared with the dense float32 file"
+        cards.append((f"its {profile.kind} file", f"{profile.speedup:.1f}× as fast", text))
+    return cards
+
+
+def _role_rows(report: Report) -> dict[str, str]:
+    return {f"{role} rows": f"{count:,}" for role, count in report.rows.items()}
+
+
+def _definitions(values: Mapping[str, Any]) -> str:
+    return "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(_plain(value))}</dd>" for name, value in values.items())
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _data(report: Report) -> dict[str, Any]:
+    chart = json.loads(front_chart(report).to_json())
+    return {
+        "chart": {"data": chart["data"], "layout": chart["layout"]},
+        "full": _kept(full_architecture(report)),
+        "models": _models(report),
+        "first": _first(report),
+    }
+
+
+def _kept(architecture: Architecture | None) -> dict[str, list[int]] | None:
+    return architecture.to_dict() if architecture else None
+
+
+def _models(report: Report) -> dict[str, dict[str, Any]]:
+    metric = report.info.metric
+    models = {
+        trial_key(trial.number): {
+            "title": f"Trial {trial.number} ({trial.origin})",
+            "facts": f"{metric} {units.points(headline(trial, report.info))} on the search rows before fine-tuning",
+            "removed": _removed_text(trial.sparsity, trial.macs_removed, trial.params),
+            **trial.architecture.to_dict(),
+        }
+        for trial in report.trials
+    }
+    for row in report.finalists:
+        score = units.points(metric_of(row.report_metrics, metric))
+        kind = "dense model" if row.trial is None else "fine-tuned"
+        models[finalist_key(row.name)] = {
+            "title": f"{row.name} ({kind}{', chosen' if row.chosen else ''})",
+            "facts": f"{metric} {score} on the report rows",
+            "removed": _removed_text(row.sparsity, row.macs_removed, row.params),
+            **row.architecture.to_dict(),
+        }
+    return models
+
+
+def _removed_text(sparsity: float, macs_removed: float, params: int) -> str:
+    return (
+        f"{units.percent(sparsity)} of the encoder's parameters and {units.percent(macs_removed)} of its MACs "
+        f"removed; {units.millions(params)} M parameters in all"
+    )
+
+
+def _first(report: Report) -> str | None:
+    """Key of the model shown at first: the chosen one, else the front's smallest."""
+    row = chosen(report.finalists)
+    if row is not None:
+        return finalist_key(row.name)
+    front = pareto_front(report.trials, cost_of(report.info))
+    return trial_key(front[-1].number) if front else None

@@ -1,0 +1,158 @@
+"""The values that a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from aebert.errors import StudyError
+from aebert.pruning.architecture import Architecture
+from aebert.search.record import StudyInfo, TrialRecord
+
+FORMAT = 1  # of `Report.to_dict`; raised when an older reader would misunderstand it
+
+
+@dataclass(frozen=True)
+class FinalistRow:
+    """One fine-tuned model, or the dense model it is compared with.
+
+    trial: number of the trial its architecture is from; None for the dense model.
+    budget: as in `TrialRecord`; None for the dense model.
+    search_score: headline metric on the search rows before fine-tuning; None where the model was not scored there.
+    select_score: headline metric on the select rows after fine-tuning.
+    report_metrics: on the report rows, after fine-tuning, of the float32 model; None until those rows are read.
+    report_interval: 95 % interval of the headline metric in `report_metrics`; None where there is none.
+    int8_report_metrics, int8_report_interval: the same, of the quantized file.
+    chosen: whether it is the one to use, picked by the select rows.
+    """
+
+    name: str
+    trial: int | None
+    architecture: Architecture
+    budget: float | None
+    sparsity: float
+    macs_removed: float
+    params: int
+    search_score: float | None
+    select_score: float | None
+    report_metrics: Mapping[str, float] | None = None
+    report_interval: tuple[float, float] | None = None
+    int8_report_metrics: Mapping[str, float] | None = None
+    int8_report_interval: tuple[float, float] | None = None
+    chosen: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` is the inverse."""
+        return {**asdict(self), "architecture": self.architecture.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FinalistRow:
+        """Inverse of `to_dict`."""
+        pairs = {name: _pair(values[name]) for name in ("report_interval", "int8_report_interval")}
+        return cls(**{**values, **pairs, "architecture": Architecture.from_dict(values["architecture"])})
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """One exported file, measured; name is that of its `FinalistRow`.
+
+    p50_ms, p90_ms, p99_ms: percentiles of the time of one call. throughput_per_s: rows (not calls) per second.
+    peak_memory_bytes: resident memory of a process that runs only this file; None where it can't be measured.
+    speedup: how many times faster than the dense float32 file in the same run, above 1 is faster: median of
+      the ratios of the same request, and from speedup_low to speedup_high their middle 80 %; None for that file itself.
+    report_score: headline metric of this very file on the report rows.
+    """
+
+    name: str
+    kind: Literal["float32", "int8"]
+    size_bytes: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    throughput_per_s: float
+    peak_memory_bytes: int | None = None
+    speedup: float | None = None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    report_score: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ProfileRow:
+        """Inverse of `to_dict`."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that tables, plots and files say about a study.
+
+    finalists, profiles: empty before those stages; finalists contain the dense model.
+    machine: what the profiles were measured on and how (processor, threads, batch size, lengths); plain JSON values.
+    provenance: versions, commit, config digest, seed, data digests, command; plain JSON values.
+    rows: number of labelled rows of each role, as far as known.
+    """
+
+    info: StudyInfo
+    trials: tuple[TrialRecord, ...]
+    finalists: tuple[FinalistRow, ...] = ()
+    profiles: tuple[ProfileRow, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for trial in self.trials:
+            if self.info.metric not in trial.metrics:
+                known = ", ".join(trial.metrics) or "none"
+                raise StudyError(
+                    f"every trial must have the headline metric {self.info.metric!r}, "
+                    f"trial {trial.number} of study {self.info.name!r} has {known}"
+                )
+
+    @property
+    def dense(self) -> TrialRecord | None:
+        """The dense model's trial; None while it has not been scored."""
+        return next((trial for trial in self.trials if trial.origin == "dense"), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` is the inverse."""
+        return {
+            "format": FORMAT,
+            "info": asdict(self.info),
+            "rows": dict(self.rows),
+            "trials": [trial.to_dict() for trial in self.trials],
+            "finalists": [row.to_dict() for row in self.finalists],
+            "profiles": [row.to_dict() for row in self.profiles],
+            "machine": dict(self.machine),
+            "provenance": dict(self.provenance),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Inverse of `to_dict`; `StudyError` for another format."""
+        if values["format"] != FORMAT:
+            raise StudyError(
+                f"a summary must have format {FORMAT}, got {values['format']!r} (made by another version of aebert)"
+            )
+        return cls(
+            info=_info(values["info"]),
+            trials=tuple(TrialRecord.from_dict(trial) for trial in values["trials"]),
+            finalists=tuple(FinalistRow.from_dict(row) for row in values["finalists"]),
+            profiles=tuple(ProfileRow.from_dict(row) for row in values["profiles"]),
+            machine=values["machine"],
+            provenance=values["provenance"],
+            rows=values["rows"],
+        )
+
+
+def _info(values: Mapping[str, Any]) -> StudyInfo:
+    return StudyInfo(**{**values, "targets": tuple(values["targets"]), "notes": tuple(values["notes"])})
+
+
+def _pair(values: list[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (values[0], values[1])

@@ -1,0 +1,55 @@
+"""Stages of a run that are skipped when they are done for the same inputs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aebert.config import digest
+from aebert.files import write_json
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run: what goes in decides whether it is done.
+
+    folder: of the run. inputs: plain values that determine the result (settings, digests of data and models).
+    outputs: files and folders the stage makes, relative to `folder`; all must be there for it to be done.
+    """
+
+    folder: Path
+    name: str
+    inputs: Mapping[str, Any]
+    outputs: Sequence[str] = ()
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "stages" / f"{self.name}.json"
+
+    @property
+    def digest(self) -> str:
+        """Of the inputs; names this stage's result in the inputs of later stages."""
+        return digest(self.name, dict(self.inputs))
+
+    def done(self) -> dict[str, Any] | None:
+        """The recorded result, or None when the stage has to run."""
+        try:
+            record = json.loads(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # never run, or killed while writing the record
+            return None
+        whole = all((self.folder / output).exists() for output in self.outputs)
+        return record["result"] if whole and record.get("inputs") == self.digest else None
+
+    def run(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The recorded result, or the one that `work` returns, recorded with the seconds it took."""
+        result = self.done()
+        if result is None:
+            started = time.perf_counter()
+            result = work()
+            result = {**result, "seconds": result.get("seconds", time.perf_counter() - started)}
+            write_json(self._record, {"inputs": self.digest, "detail": dict(self.inputs), "result": result})
+        return result

@@ -1,0 +1,210 @@
+"""Putting a run's results together: the report, its files, and reports of studies on disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aebert import __version__
+from aebert.config import digest as values_digest
+from aebert.config import load_config, plain
+from aebert.errors import AebertError, StudyError
+from aebert.models.evaluation import evaluate
+from aebert.pipeline import CONFIG, DENSE, Finalist, Run
+from aebert.pruning.architecture import Architecture
+from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
+from aebert.reporting.page import write_front_html
+from aebert.reporting.plot import write_front_png
+from aebert.reporting.rows import FinalistRow, ProfileRow, Report
+from aebert.search.record import TrialRecord
+from aebert.search.storage import StudyDatabase, sqlite_url
+from aebert.tasks.task import ROLES
+
+SUMMARY = "summary.json"
+
+
+def report(run: Run) -> Report:
+    """Stage 8, and all before it: the report of a finished run, with its files written beside it."""
+    finished = build_report(run)
+    write_files(finished, run.folder, summary=True)
+    return finished
+
+
+def build_report(run: Run) -> Report:
+    """The report of a run; stages that are not done yet are done now."""
+    trials = run.trials
+    info = run.setup.info
+    return Report(
+        info=info,
+        trials=tuple(trials),
+        finalists=tuple(_finalist_rows(run, trials)),
+        profiles=tuple(_profile_rows(run)),
+        machine=_machine(run),
+        provenance=_provenance(run),
+        rows={role: len(run.task.rows[role]) for role in ROLES},
+    )
+
+
+def write_files(finished: Report, folder: Path, *, summary: bool) -> dict[str, Path]:
+    """Write the front as CSV, PNG and HTML, and with `summary` the whole report as JSON; the paths by kind."""
+    paths = {kind: folder / f"front.{kind}" for kind in ("csv", "png", "html")}
+    write_front_csv(finished, paths["csv"])
+    write_front_png(finished, paths["png"])
+    write_front_html(finished, paths["html"])
+    if summary:
+        paths["json"] = folder / SUMMARY
+        write_summary_json(finished, paths["json"])
+    return paths
+
+
+def open_report(study: str, results: Path) -> tuple[Report, Path]:
+    """The report of a study as far as it is, and its folder.
+
+    study: name of a folder below `results`, or a path to one. Trials come from the database, also while a search is
+    running; finalists and profiles from the last summary. Where there is no database (results that were only copied),
+    everything comes from the summary.
+    """
+    folder = Path(study) if (Path(study) / CONFIG).is_file() else results / study
+    if not (folder / CONFIG).is_file() and not (folder / SUMMARY).is_file():
+        known = ", ".join(sorted(path.parent.name for path in results.glob(f"*/{CONFIG}"))) or "none"
+        raise StudyError(f"study {study!r} must be a folder in {results} or a path, got neither; there: {known}")
+    stored = read_summary_json(folder / SUMMARY) if (folder / SUMMARY).is_file() else None
+    live = _live_report(folder)
+    if live is None:
+        if stored is None:
+            raise StudyError(f"study {study!r} has no trials yet: run `aebert search {folder / CONFIG}`")
+        return stored, folder
+    if stored is not None and stored.info.name == live.info.name:
+        live = replace(stored, info=live.info, trials=live.trials)
+    return live, folder
+
+
+def _live_report(folder: Path) -> Report | None:
+    if not (folder / CONFIG).is_file():
+        return None
+    config = load_config(folder / CONFIG)
+    database = folder / "study.db"
+    if config.search.storage is None and not database.is_file():
+        return None
+    found = StudyDatabase.load(config.search.storage or sqlite_url(database), config.name)
+    return Report(info=found.info, trials=tuple(found.records()))
+
+
+def open_reports(results: Path) -> tuple[list[Report], list[str]]:
+    """Reports of all studies below `results`, and one line for each that can't be read."""
+    reports, problems = [], []
+    for folder in sorted({path.parent for name in (CONFIG, SUMMARY) for path in results.glob(f"*/{name}")}):
+        try:
+            reports.append(open_report(str(folder), results)[0])
+        except AebertError as error:
+            problems.append(f"{folder.name}: {error}")
+    return reports, problems
+
+
+def _finalist_rows(run: Run, trials: list[TrialRecord]) -> list[FinalistRow]:
+    dense = next(record for record in trials if record.origin == "dense")
+    rows = [_finalist_row(run, finalist) for finalist in run.finalists]
+    return [_dense_row(run, dense), *_choose(rows)]
+
+
+def _finalist_row(run: Run, finalist: Finalist) -> FinalistRow:
+    trial, metric = finalist.trial, run.task.spec.headline
+    return FinalistRow(
+        name=finalist.name,
+        trial=trial.number,
+        architecture=trial.architecture,
+        budget=trial.budget,
+        sparsity=trial.sparsity,
+        macs_removed=trial.macs_removed,
+        params=trial.params,
+        search_score=trial.metrics[metric],
+        select_score=finalist.select_metrics[metric],
+        **_reported(run, finalist.name),
+    )
+
+
+def _dense_row(run: Run, trial: TrialRecord) -> FinalistRow:
+    metric = run.task.spec.headline
+    return FinalistRow(
+        name=DENSE,
+        trial=None,
+        architecture=Architecture.dense(run.dense.shape),
+        budget=None,
+        sparsity=0.0,
+        macs_removed=0.0,
+        params=trial.params,
+        search_score=trial.metrics[metric],
+        select_score=evaluate(run.dense.model, run.rows("select")).metrics[metric],
+        **_reported(run, DENSE),
+    )
+
+
+def _reported(run: Run, name: str) -> dict[str, Any]:
+    """Metrics of a model's files on the report rows, as fields of its row."""
+    values = {}
+    for kind, prefix in (("", "report"), (".int8", "int8_report")):
+        found = run.reported.get(name + kind)
+        if found is not None:
+            values[f"{prefix}_metrics"] = found["metrics"]
+            values[f"{prefix}_interval"] = tuple(found["interval"]) if found["interval"] else None
+    return values
+
+
+def _choose(rows: list[FinalistRow]) -> list[FinalistRow]:
+    """Mark the best of each budget on the select rows; the report rows have no say."""
+    best: dict[float | None, FinalistRow] = {}
+    for row in rows:
+        leader = best.get(row.budget)
+        if leader is None or (row.select_score or 0.0) > (leader.select_score or 0.0):
+            best[row.budget] = row
+    return [replace(row, chosen=best[row.budget] is row) for row in rows]
+
+
+def _profile_rows(run: Run) -> list[ProfileRow]:
+    rows = []
+    for measured in run.profiles["profiles"]:
+        name = measured["name"].removesuffix(".int8")
+        faster = None if measured["name"] == DENSE else measured["speedup"]
+        rows.append(
+            ProfileRow(
+                name=name,
+                kind="int8" if measured["name"].endswith(".int8") else "float32",
+                size_bytes=measured["size_bytes"],
+                p50_ms=measured["p50_ms"],
+                p90_ms=measured["p90_ms"],
+                p99_ms=measured["p99_ms"],
+                throughput_per_s=measured["throughput_per_s"],
+                peak_memory_bytes=measured["peak_memory_bytes"],
+                speedup=faster and faster["median"],
+                speedup_low=faster and faster["p10"],
+                speedup_high=faster and faster["p90"],
+                report_score=run.reported[measured["name"]]["metrics"][run.task.spec.headline],
+            )
+        )
+    return rows
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    first = run.profiles["profiles"][0]
+    facts = {key: first[key] for key in ("threads", "batch_size", "runs", "warmup", "lengths")}
+    return {**run.profiles["machine"], **facts, "all_runs_quiet": all(p["quiet"] for p in run.profiles["profiles"])}
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    seconds: Mapping[str, float] = {
+        DENSE: run.dense.seconds,
+        "search": sum(record.seconds for record in run.trials),
+        **{finalist.name: finalist.seconds for finalist in run.finalists},
+    }
+    return {
+        "aebert": __version__,
+        "config": values_digest(plain(run.config)),
+        "seed": run.config.seed,
+        "data": dict(run.task.digests),
+        "dense_weights": run.dense.digest,
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }

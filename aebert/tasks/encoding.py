@@ -1,0 +1,144 @@
+"""Rows as model inputs: sub-words, label alignment, padding, batches of similar length."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from aebert.errors import ModelError
+from aebert.tasks.task import EncodedRow, Row, TaskSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100
+"""Label of a position that loss and metric leave out."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded inputs [batch, seq] and labels of some rows; `indices` are the rows' places in the encoded list."""
+
+    indices: tuple[int, ...]
+    tensors: dict[str, torch.Tensor]
+
+
+def encode(
+    rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[dict[str, Any]]:
+    """Unpadded model inputs of each row: input_ids, attention_mask, token_type_ids if the tokenizer makes them, labels.
+
+    labels: class id, score, or for NER one tag id per position: a word's tag at its first sub-word, -100 at its other
+    sub-words and at special tokens. Texts longer than `max_length` are cut, a pair at its longer text. A word that
+    the tokenizer makes nothing of (a zero-width character) becomes its unknown token, so no word loses its place.
+
+    Raises: ModelError if the tokenizer can't align sub-words with words.
+    """
+    if not rows:
+        return []
+    if spec.kind == "ner":
+        return _encode_words(rows, tokenizer, max_length)
+    texts = [[row.text[side] for row in rows] for side in range(len(spec.columns))]
+    inputs = tokenizer(*texts, truncation=True, max_length=max_length)
+    labels = [float(row.label) if spec.kind == "regression" else row.label for row in rows]  # type: ignore[arg-type]
+    return [
+        {**{name: values[index] for name, values in inputs.items()}, "labels": label}
+        for index, label in enumerate(labels)
+    ]
+
+
+def _encode_words(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[dict[str, Any]]:
+    _check_aligns(tokenizer)
+    words = [list(row.text) for row in rows]
+    inputs = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
+    lost = [_lost_words(inputs.word_ids(index), len(row.text), max_length) for index, row in enumerate(rows)]
+    if any(lost):
+        for sentence, places in zip(words, lost, strict=True):
+            for place in places:
+                sentence[place] = _unknown(tokenizer)
+        inputs = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
+    return [
+        {
+            **{name: values[index] for name, values in inputs.items()},
+            "labels": _word_labels(inputs.word_ids(index), row.label),  # type: ignore[arg-type]
+        }
+        for index, row in enumerate(rows)
+    ]
+
+
+def _check_aligns(tokenizer: PreTrainedTokenizerBase) -> None:
+    name = type(tokenizer).__name__
+    if not tokenizer.is_fast:
+        raise ModelError(f"NER needs a fast tokenizer (one with a tokenizer.json), got {name}")
+    pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
+    # transformers 5 no longer refuses this: every word is then read as the end of a longer one, and scores drop
+    if pre_tokenizer is not None and _joins_words(json.loads(pre_tokenizer.__getstate__())):
+        fix = "load it with AutoTokenizer.from_pretrained(..., add_prefix_space=True)"
+        raise ModelError(f"NER needs a tokenizer that puts a blank before each word, got {name}; {fix}")
+
+
+def _joins_words(pre_tokenizer: dict[str, Any]) -> bool:
+    steps = pre_tokenizer.get("pretokenizers") or [pre_tokenizer]
+    return any(step["type"] == "ByteLevel" and not step["add_prefix_space"] for step in steps)
+
+
+def _lost_words(word_ids: Sequence[int | None], num_words: int, max_length: int) -> list[int]:
+    """Words without a sub-word that were not cut off."""
+    seen = {word for word in word_ids if word is not None}
+    end = num_words if len(word_ids) < max_length else max(seen, default=0)
+    return [word for word in range(end) if word not in seen]
+
+
+def _unknown(tokenizer: PreTrainedTokenizerBase) -> str:
+    if tokenizer.unk_token is None:
+        raise ModelError(f"NER needs a tokenizer with an unknown token, {type(tokenizer).__name__} has none")
+    return str(tokenizer.unk_token)
+
+
+def _word_labels(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[int]:
+    previous = (None, *word_ids[:-1])
+    return [
+        IGNORED if word is None or word == before else tags[word]
+        for before, word in zip(previous, word_ids, strict=True)
+    ]
+
+
+def collate(rows: Sequence[EncodedRow], tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
+    """Encoded rows as tensors, padded on the right to the longest row.
+
+    Inputs [batch, seq] int64; labels [batch] int64 (classes) or float32 (scores), or [batch, seq] int64 padded with
+    -100 (NER).
+    """
+    fills = {"input_ids": _pad_id(tokenizer), "token_type_ids": tokenizer.pad_token_type_id, "labels": IGNORED}
+    tensors = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        tensors[name] = _pad(values, fills.get(name, 0)) if isinstance(values[0], list) else torch.tensor(values)
+    return tensors
+
+
+def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"batches need a tokenizer with a padding token, {type(tokenizer).__name__} has none")
+    return int(tokenizer.pad_token_id)
+
+
+def _pad(values: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+    longest = max(map(len, values))
+    return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in values])
+
+
+def batches(encoded: Sequence[EncodedRow], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Iterator[Batch]:
+    """Yield all rows once, longest first, in batches of at most `max_tokens` padded positions (but at least a row)."""
+    lengths = [len(row["input_ids"]) for row in encoded]
+    order = sorted(range(len(encoded)), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        count = max(1, max_tokens // lengths[order[start]])
+        indices = tuple(order[start : start + count])
+        yield Batch(indices, collate([encoded[index] for index in indices], tokenizer))
+        start += count

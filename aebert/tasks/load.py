@@ -1,0 +1,155 @@
+"""From config to task: where the rows come from, what their labels are, which role they have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aebert.config import DataConfig, TaskConfig
+from aebert.errors import ConfigError, DataError
+from aebert.registry import nearest
+from aebert.tasks import endpoints
+from aebert.tasks.catalog import GLUE_HUB, TASKS
+from aebert.tasks.glue import LAYOUTS, read_glue_noted
+from aebert.tasks.hub import read_hub
+from aebert.tasks.metrics import METRICS
+from aebert.tasks.own import check_labels, read_files, with_classes, with_tags
+from aebert.tasks.roles import Part, assign
+from aebert.tasks.tabular import tagged_sentences
+from aebert.tasks.task import Kind, Role, Row, Task, TaskSpec
+
+_METRIC_OF_KIND: Mapping[Kind, str] = {
+    "classification": "accuracy",
+    "regression": "pearson_spearman",
+    "ner": "seqeval",
+}
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A task with all its labels, its labelled rows by split, and notes."""
+
+    spec: TaskSpec
+    splits: Mapping[str, Sequence[Row]]
+    notes: tuple[str, ...] = ()
+
+
+def load_task(task: TaskConfig, data: DataConfig, root: Path | None, seed: int) -> Task:
+    """The task of a config with its rows by role.
+
+    Rows come from `data.files`, else `data.hub`; else a GLUE task is read from its folder below `root` (from the hub
+    if there is no root) and endpoints-synthetic is generated from `seed`.
+
+    root: folder that relative paths start from (`RunConfig.data_root`).
+    seed: of the generated data, of the shuffle before splits are divided, and of the subsets that `limits` take.
+
+    Raises: ConfigError or DataError, one line.
+    """
+    loaded = _load(task_spec(task), task, data, root, seed)
+    _check_metric(loaded.spec)
+    assignment = assign(loaded.splits, data.roles, data.limits, seed)
+    _check_classes(loaded.spec, assignment.rows["train"])
+    digests: dict[Role, str] = {role: rows_digest(rows) for role, rows in assignment.rows.items()}
+    return Task(loaded.spec, assignment.rows, digests, loaded.notes + assignment.notes)
+
+
+def task_spec(task: TaskConfig) -> TaskSpec:
+    """The task of a config before its data is read; labels are empty if they are to be found in the data."""
+    spec = _registered(task) if task.name in TASKS else _own(task)
+    if task.labels is not None:
+        spec = spec.with_labels(check_labels(task.labels, spec))
+    if task.metric is None:
+        return spec
+    metric = METRICS[task.metric]
+    if spec.kind not in metric.kinds:
+        fitting = [name for name in METRICS if spec.kind in METRICS[name].kinds]
+        raise ConfigError(f"task.metric must be one for {spec.kind} ({', '.join(fitting)}), got {task.metric!r}")
+    return replace(spec, metric=task.metric, headline=metric.headline)
+
+
+def _registered(task: TaskConfig) -> TaskSpec:
+    spec = TASKS[task.name]
+    fix = "leave it out, or give the task another name"
+    if task.kind not in (None, spec.kind):
+        raise ConfigError(f"task.kind of {spec.name} is {spec.kind}, got {task.kind}; {fix}")
+    if task.labels not in (None, spec.labels):
+        raise ConfigError(f"task.labels of {spec.name} are {list(spec.labels)}, got {list(task.labels or ())}; {fix}")
+    if task.text is not None and len(task.text) != len(spec.columns):
+        raise ConfigError(f"task.text of {spec.name} must be {len(spec.columns)} columns, got {list(task.text)}")
+    return replace(spec, columns=task.text or spec.columns, label_column=task.label or spec.label_column)
+
+
+def _own(task: TaskConfig) -> TaskSpec:
+    if task.kind is None:
+        known = list(TASKS)
+        own = "own data needs task.kind: classification, regression or ner"
+        raise ConfigError(f"unknown task {task.name!r}{nearest(task.name, known)}; known: {', '.join(known)}; {own}")
+    text, label = task.text, task.label
+    if task.kind == "ner":
+        text, label = text or ("tokens",), label or "tags"
+    if not text or not label:
+        raise ConfigError(f"task.text and task.label must name the columns of own {task.kind} data, got neither or one")
+    if len(text) > (1 if task.kind == "ner" else 2):
+        raise ConfigError(f"task.text must be one column, or two for a pair of texts, got {list(text)}")
+    metric = _METRIC_OF_KIND[task.kind]
+    return TaskSpec(task.name, task.kind, text, label, (), metric, METRICS[metric].headline)
+
+
+def _load(spec: TaskSpec, task: TaskConfig, data: DataConfig, root: Path | None, seed: int) -> _Loaded:
+    train_split = Part.parse((data.roles or {}).get("train", "train")).split
+    if data.files:
+        return _Loaded(*read_files(spec, data, root, train_split))
+    if data.hub:
+        config = data.hub_config or (spec.name if data.hub == GLUE_HUB else None)
+        return _from_hub(spec, data.hub, config, train_split)
+    if task.text or task.label or task.name not in TASKS:
+        raise ConfigError(
+            f"task {task.name} with own columns must have its data in data.files or data.hub, got neither"
+        )
+    if spec.name in LAYOUTS:
+        return _from_glue(spec, root, train_split)
+    return _Loaded(spec, endpoints.splits(seed), (f"{spec.name} is {spec.source}",))
+
+
+def _from_glue(spec: TaskSpec, root: Path | None, train_split: str) -> _Loaded:
+    if root is None:
+        return _from_hub(spec, GLUE_HUB, spec.name, train_split)
+    read = read_glue_noted(spec, root)
+    return _Loaded(spec, read.splits, read.notes)
+
+
+def _from_hub(spec: TaskSpec, name: str, config: str | None, train_split: str) -> _Loaded:
+    read = read_hub(spec, name, config)
+    if not spec.labels and read.labels:
+        spec = spec.with_labels(read.labels)
+    if spec.kind == "ner":
+        words, tags = spec.columns[0], spec.label_column
+        sentences = {split: tagged_sentences(records, words, tags) for split, records in read.splits.items()}
+        return _Loaded(*with_tags(spec, sentences, train_split), read.notes)
+    return _Loaded(*with_classes(spec, read.splits, train_split), read.notes)
+
+
+def _check_metric(spec: TaskSpec) -> None:
+    needed = METRICS[spec.metric].num_labels
+    if needed is not None and len(spec.labels) != needed:
+        raise ConfigError(
+            f"task.metric {spec.metric} needs {needed} classes, got {len(spec.labels)}: {list(spec.labels)}"
+        )
+
+
+def _check_classes(spec: TaskSpec, rows: Sequence[Row]) -> None:
+    if spec.kind == "classification" and len({row.label for row in rows}) < 2:
+        name = spec.labels[int(rows[0].label)]  # type: ignore[arg-type]
+        rule = "role train must have rows of at least two classes"
+        raise DataError(f"{rule}, got only {name!r} in {len(rows)} rows (the first is {rows[0].source})")
+
+
+def rows_digest(rows: Sequence[Row]) -> str:
+    """SHA-256 (hex) of the rows' texts and labels, in their order."""
+    sha = hashlib.sha256()
+    for row in rows:
+        sha.update(json.dumps([row.text, row.label], ensure_ascii=True).encode() + b"\n")
+    return sha.hexdigest()

@@ -1,0 +1,69 @@
+"""Progress in the terminal, and quiet libraries."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from aebert.progress import Bar
+
+
+class _RichBar:
+    def __init__(self, bars: RichProgress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+        self.note = ""
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self.note = note or self.note
+        self._bars.update(self._task, advance=steps, note=self.note)
+
+
+class Terminal:
+    """Progress on standard error: a live bar on a terminal, one line per finished piece of work elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+
+    @contextmanager
+    def bar(self, title: str, total: float) -> Iterator[Bar]:
+        """Show a bar with count, times and the last note while the block runs."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with RichProgress(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
+            bar = _RichBar(bars, bars.add_task(title, total=total, note=""))
+            if not self._console.is_terminal:
+                self.say(f"{title} …")
+            yield bar
+        if not self._console.is_terminal and bar.note:
+            self.say(f"{title}: {bar.note}")
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own bars and log lines off the terminal; errors still come through as exceptions."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns when a process is started later
+    import datasets
+    import optuna
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,0 +1,98 @@
+"""A small report whose numbers were chosen by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from aebert.pruning.architecture import Architecture
+from aebert.reporting.rows import FinalistRow, ProfileRow, Report
+from aebert.search.record import Origin, StudyInfo, TrialRecord
+
+DENSE = Architecture((4, 4), (8, 8))
+UNIFORM = Architecture((2, 2), (4, 4))
+
+
+def _trial(
+    number: int,
+    origin: Origin,
+    architecture: Architecture,
+    budget: float | None,
+    accuracy: float,
+    loss: float,
+    sparsity: float,
+    same_as: int | None = None,
+) -> TrialRecord:
+    return TrialRecord(
+        number=number,
+        origin=origin,
+        architecture=architecture,
+        budget=budget,
+        score=accuracy,
+        metrics={"accuracy": accuracy, "f1": accuracy / 2},
+        loss=loss,
+        params=2_000_000 - round(1_000_000 * sparsity),
+        sparsity=sparsity,
+        macs=1000 - round(1000 * sparsity),
+        macs_removed=sparsity,
+        seconds=0.5,
+        same_as=same_as,
+    )
+
+
+TRIALS = (
+    _trial(0, "dense", DENSE, None, 0.75, 0.25, 0.0),
+    _trial(1, "uniform", UNIFORM, 0.5, 0.5, 1.0, 0.5),
+    _trial(2, "sampled", Architecture((4, 2), (4, 2)), 0.5, 0.625, 0.5, 0.5),
+    _trial(3, "sampled", Architecture((0, 1), (8, 0)), 0.75, 0.375, 2.0, 0.75),
+    _trial(4, "sampled", Architecture((4, 2), (4, 2)), 0.5, 0.625, 0.5, 0.5, same_as=2),
+    _trial(5, "sampled", Architecture((1, 3), (3, 3)), 0.5, 0.25, 3.0, 0.625),
+)
+INFO = StudyInfo(
+    name="toy",
+    task="sst2",
+    model="tiny",
+    metric="accuracy",
+    budget_kind="sparsity",
+    targets=(0.5, 0.75),
+    length=16,
+    sampler="tpe",
+    seed=7,
+    trials=6,
+    search_rows=8,
+    notes=("one note",),
+)
+FINALISTS = (
+    FinalistRow("dense", None, DENSE, None, 0.0, 0.0, 2_000_000, 0.75, 0.75, {"accuracy": 0.8}, (0.7, 0.9)),
+    FinalistRow(
+        "trial-2",
+        2,
+        TRIALS[2].architecture,
+        0.5,
+        0.5,
+        0.5,
+        1_500_000,
+        0.625,
+        0.7,
+        {"accuracy": 0.78},
+        (0.68, 0.88),
+        {"accuracy": 0.77},
+        (0.67, 0.87),
+        chosen=True,
+    ),
+)
+PROFILES = (
+    ProfileRow("dense", "float32", 8_000_000, 12.0, 13.0, 15.0, 80.0, 100_000_000, report_score=0.8),
+    ProfileRow("trial-2", "int8", 1_500_000, 3.0, 3.5, 4.0, 320.0, None, 4.0, 3.9, 4.1, 0.77),
+)
+
+
+@pytest.fixture
+def report() -> Report:
+    """Two layers, four heads and eight FFN neurons each; trials 0, 2 and 3 are the front."""
+    return Report(INFO, TRIALS, FINALISTS, PROFILES, {"threads": 1}, {"commit": "abc"}, {"report": 100})
+
+
+@pytest.fixture
+def trials_only(report: Report) -> Report:
+    """The same study before any finalist."""
+    return Report(report.info, report.trials)

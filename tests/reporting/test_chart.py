@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from aebert.reporting.chart import front_chart
+from aebert.reporting.rows import Report
+
+
+def test_traces_hold_the_trials_and_finalists(report: Report) -> None:
+    figure = front_chart(report)
+    traces = {trace.name: trace for trace in figure.data}
+    sampled = traces["trial (search rows)"]
+    assert (list(sampled.x), list(sampled.y)) == ([50.0, 75.0, 50.0, 62.5], [62.5, 37.5, 62.5, 25.0])
+    assert [point[0] for point in sampled.customdata] == ["trial:2", "trial:3", "trial:4", "trial:5"]
+    front = traces["Pareto front (search rows)"]
+    assert (list(front.x), list(front.y)) == ([0.0, 50.0, 75.0], [75.0, 62.5, 37.5])
+    tuned = traces["fine-tuned float32 (report rows)"]
+    assert list(tuned.y) == [80.0, 78.0]
+    assert list(tuned.error_y.array) == pytest.approx([10.0, 10.0])
+    assert [point[0] for point in tuned.customdata] == ["finalist:dense", "finalist:trial-2"]
+    assert list(traces["fine-tuned int8 (report rows)"].y) == [77.0]
+    assert [shape.y0 for shape in figure.layout.shapes] == [75.0, 80.0]
+
+
+def test_hover_tells_trial_score_heads_and_ffn(report: Report) -> None:
+    hover = front_chart(report).data[0].customdata[0][1]
+    assert hover.split("<br>") == [
+        "<b>trial 2</b> (sampled)",
+        "accuracy 62.5 on the search rows, loss 0.500",
+        "50.0 % removed, 1.50 M parameters",
+        "heads 4 2",
+        "FFN 4 2",
+    ]
+
+
+def test_names_in_hover_and_axes_are_escaped(report: Report) -> None:
+    row = replace(report.finalists[1], name="<b>&")
+    figure = front_chart(replace(report, finalists=(report.finalists[0], row)))
+    tuned = next(trace for trace in figure.data if trace.name.startswith("fine-tuned float32"))
+    assert tuned.customdata[1][1].startswith("<b>&lt;b&gt;&amp;</b> float32, chosen")
+
+
+def test_points_without_a_finite_score_are_left_out(report: Report) -> None:
+    lost = replace(report.trials[5], metrics={"accuracy": math.nan})
+    figure = front_chart(Report(report.info, (*report.trials[:5], lost)))
+    assert len(figure.data[0].x) == 3

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aebert.pruning.architecture import Architecture
+from aebert.reporting.grids import (
+    Grid,
+    chosen,
+    finalists_grid,
+    front_grid,
+    full_architecture,
+    layer_totals,
+    profiles_grid,
+    scored_on,
+)
+from aebert.reporting.rows import Report
+
+
+def _text(grid: Grid) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in grid.rows]
+
+
+def test_front_rows(report: Report) -> None:
+    grid = front_grid(report)
+    titles = ["trial", "budget", "parameters removed", "params (M)", "accuracy", "loss"]
+    assert [column.title for column in grid.columns] == [*titles, "vs dense", "vs uniform", "heads", "FFN"]
+    assert _text(grid) == [
+        ["0 dense", "–", "0.0 %", "2.00", "75.0", "0.250", "±0.0", "–", "██", "██"],
+        ["2", "50 %", "50.0 %", "1.50", "62.5", "0.500", "-12.5", "+12.5", "█▄", "▄▂"],
+        ["3", "75 %", "75.0 %", "1.25", "37.5", "2.000", "-37.5", "–", "·▂", "█·"],
+    ]
+    assert [row[0].key for row in grid.rows] == ["trial:0", "trial:2", "trial:3"]
+
+
+def test_front_of_a_study_limited_in_macs_says_so(report: Report) -> None:
+    limited = replace(report, info=replace(report.info, budget_kind="macs"))
+    assert front_grid(limited).columns[2].title == "MACs removed"
+
+
+def test_finalist_rows(report: Report) -> None:
+    dense, small = _text(finalists_grid(report))
+    assert dense == ["dense", "–", "0.0 %", "2.00", "75.0", "75.0", "80.0", "70.0–90.0", "–", "–", "–"]
+    scores = ["62.5", "70.0", "78.0", "68.0–88.0", "-2.0", "77.0", "67.0–87.0"]
+    assert small == ["trial-2 *", "2", "50.0 %", "1.50", *scores]
+    assert "100 report rows" in finalists_grid(report).note
+
+
+def test_profile_rows(report: Report) -> None:
+    grid = profiles_grid(report)
+    assert _text(grid) == [
+        ["dense", "float32", "8.0", "12.0", "13.0", "15.0", "80.0", "100.0", "–", "–", "80.0"],
+        ["trial-2", "int8", "1.5", "3.00", "3.50", "4.00", "320", "–", "4.00×", "3.90–4.10", "77.0"],
+    ]
+    assert grid.note.endswith("Measured on: 1 thread(s).")
+
+
+def test_a_score_that_is_not_the_metric_is_told(report: Report) -> None:
+    assert scored_on(report) == "accuracy × 100 on the 8 search rows, before fine-tuning"
+    by_loss = replace(report, trials=tuple(replace(trial, score=-trial.loss) for trial in report.trials))
+    assert "the search maximized another score (the negative loss)" in scored_on(by_loss)
+    # the score shown stays the headline metric
+    assert _text(front_grid(by_loss))[0][4] == "75.0"
+
+
+def test_several_ffn_blocks_of_a_layer_are_summed() -> None:
+    assert layer_totals(Architecture((4, 2), (1, 2, 3, 4, 5, 6))) == (6, 15)
+    assert layer_totals(Architecture((4, 2), (7, 8))) == (7, 8)
+
+
+def test_full_architecture_is_the_dense_model_s(report: Report) -> None:
+    assert full_architecture(report) == report.trials[0].architecture
+    assert full_architecture(replace(report, trials=report.trials[1:])) == report.finalists[0].architecture
+    assert full_architecture(Report(report.info, report.trials[1:])) is None
+
+
+def test_chosen_is_the_marked_finalist(report: Report) -> None:
+    assert chosen(report.finalists) is report.finalists[1]
+    assert chosen(report.finalists[:1]) is None

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from aebert.reporting.page import front_html, write_front_html
+from aebert.reporting.rows import Report
+
+HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>&"{{data}}'
+
+
+class Page(HTMLParser):
+    """Elements, attributes, and the text inside each kind of element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.cells: list[list[str]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in ("meta", "br", "img"):
+            self._open.append(tag)
+        if tag == "tr":
+            self.cells.append([])
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag, f"{tag} closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.texts.setdefault(self._open[-1], []).append(data)
+        if "td" in self._open:
+            self.cells[-1].append(data)
+
+
+def _data(page: Page) -> dict[str, Any]:
+    found = [text for text in page.texts["script"] if text.startswith("{")]
+    values = json.loads(found[0])
+    assert isinstance(values, dict)
+    return values
+
+
+def _without_plotly(text: str) -> str:
+    assert get_plotlyjs() in text
+    return text.replace(get_plotlyjs(), "")
+
+
+def external_references(text: str) -> list[str]:
+    """What a browser would load or link to outside the page."""
+    return re.findall(r"""(?:src|href|action)\s*=|url\(|@import|<link|<iframe|https?://""", text)
+
+
+def test_the_page_refers_to_nothing_outside(report: Report) -> None:
+    text = _without_plotly(front_html(report))
+    assert external_references(text) == []
+    assert not {"link", "iframe", "object", "embed", "img", "base"} & set(Page(text).tags)
+
+
+def test_the_reference_search_would_find_one() -> None:
+    assert external_references('<script src="x.js">') == ["src="]
+    assert external_references("a{background:url(x)}") == ["url("]
+
+
+def test_the_browser_is_forbidden_to_load_anything(report: Report) -> None:
+    page = Page(_without_plotly(front_html(report)))
+    policies = [value for tag, name, value in page.attributes if name == "content" and "default-src" in value]
+    assert policies == [
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+    ]
+
+
+def test_hostile_names_stay_text(report: Report) -> None:
+    row = replace(report.finalists[1], name=HOSTILE)
+    info = replace(report.info, name=HOSTILE, task=HOSTILE, model=HOSTILE, notes=(HOSTILE,))
+    hostile = replace(
+        report,
+        info=info,
+        finalists=(report.finalists[0], row),
+        profiles=(report.profiles[0], replace(report.profiles[1], name=HOSTILE)),
+        machine={HOSTILE: HOSTILE},
+        provenance={HOSTILE: HOSTILE},
+    )
+    page, plain = Page(_without_plotly(front_html(hostile))), Page(_without_plotly(front_html(report)))
+    assert page.tags == plain.tags  # not one element more
+    assert not any(name == "onerror" for _, name, _ in page.attributes)
+    assert page.texts["h1"] == [HOSTILE]
+    assert HOSTILE in "".join(page.texts["li"])
+    assert page.texts["dd"][1] == HOSTILE
+    assert _data(page)["models"][f"finalist:{HOSTILE}"]["title"] == f"{HOSTILE} (fine-tuned, chosen)"
+
+
+def test_tables_hold_the_front_finalists_and_profiles(report: Report, trials_only: Report) -> None:
+    rows = [row for row in Page(_without_plotly(front_html(report))).cells if row]
+    assert [row[0] for row in rows] == ["0 dense", "2", "3", "dense", "trial-2 *", "dense", "trial-2"]
+    assert rows[1][4] == "62.5"
+    assert Page(_without_plotly(front_html(trials_only))).tags.count("table") == 1
+
+
+def test_every_picked_key_has_a_model_to_show(report: Report) -> None:
+    page = Page(_without_plotly(front_html(report)))
+    data = _data(page)
+    keys = {value for _, name, value in page.attributes if name == "data-key"}
+    points = {point[0] for trace in data["chart"]["data"] for point in trace["customdata"]}
+    assert keys == {"trial:0", "trial:2", "trial:3", "finalist:dense", "finalist:trial-2"}
+    assert keys | points == set(data["models"])
+    assert data["models"]["trial:3"]["heads"] == [0, 1]
+    assert data["full"] == {"heads": [4, 4], "ffn": [8, 8]}
+    assert data["first"] == "finalist:trial-2"
+
+
+def test_before_any_finalist_the_smallest_of_the_front_is_shown(trials_only: Report) -> None:
+    assert _data(Page(_without_plotly(front_html(trials_only))))["first"] == "trial:3"
+
+
+def test_provenance_is_in_the_footer(report: Report) -> None:
+    page = Page(_without_plotly(front_html(report)))
+    assert page.texts["dt"] == ["seed", "commit", "report rows"]
+    assert page.texts["dd"] == ["7", "abc", "100"]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_study_that_has_hardly_begun_has_a_page(report: Report, tmp_path: Path, count: int) -> None:
+    path = tmp_path / "front.html"
+    write_front_html(Report(report.info, report.trials[:count]), path)
+    page = Page(_without_plotly(path.read_text(encoding="utf-8")))
+    assert len(_data(page)["models"]) == count
+    assert [file.name for file in tmp_path.iterdir()] == ["front.html"]
+
+
+def test_the_picked_chart_buttons_upload_nothing() -> None:
+    script = (Path(__file__).parents[2] / "aebert" / "reporting" / "page.js").read_text()
+    # plotly.js 4 has a button that uploads the chart's data; both its switches are off
+    assert "showSendToCloud: false" in script
+    assert 'plotlyServerURL: ""' in script

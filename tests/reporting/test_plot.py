@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.container import ErrorbarContainer
+from matplotlib.image import imread
+
+from aebert.reporting.plot import front_figure, write_front_png
+from aebert.reporting.rows import Report
+
+
+def _marks(report: Report) -> dict[str, Any]:
+    """Every drawn thing with a name, as its places [points, (x, y)]."""
+    axes = front_figure(report).axes[0]
+    scattered = {str(item.get_gid()): np.asarray(item.get_offsets()) for item in axes.collections if item.get_gid()}
+    return {**scattered, **{str(line.get_gid()): np.asarray(line.get_xydata()) for line in axes.lines}}
+
+
+def test_every_trial_is_one_point_at_its_place(report: Report) -> None:
+    marks = _marks(report)
+    assert sum(len(marks[name]) for name in ("trials", "uniform", "dense")) == len(report.trials)
+    assert marks["dense"].tolist() == [[0.0, 75.0]]
+    assert marks["uniform"].tolist() == [[50.0, 50.0]]
+    assert marks["trials"].tolist() == [[50.0, 62.5], [75.0, 37.5], [50.0, 62.5], [62.5, 25.0]]
+    assert marks["front"].tolist() == [[0.0, 75.0], [50.0, 62.5], [75.0, 37.5]]
+
+
+def test_finalists_stand_beside_their_share_with_their_intervals(report: Report) -> None:
+    axes = front_figure(report).axes[0]
+    float32, int8 = (bars for bars in axes.containers if isinstance(bars, ErrorbarContainer))
+    shares, scores = float32.lines[0].get_data()
+    assert shares == pytest.approx([0.0, 50.0], abs=0.5)
+    assert np.asarray(scores).tolist() == [80.0, 78.0]
+    bounds = [segment[:, 1].tolist() for segment in float32.lines[2][0].get_segments()]
+    assert bounds == [pytest.approx([70.0, 90.0]), pytest.approx([68.0, 88.0])]
+    assert np.asarray(int8.lines[0].get_data()[1]).tolist() == [77.0]
+    assert _marks(report)["chosen"].tolist()[0] == pytest.approx([50.0, 78.0], abs=0.5)
+
+
+def test_levels_of_the_dense_model(report: Report, trials_only: Report) -> None:
+    marks = _marks(report)
+    assert set(marks["dense, search rows"][:, 1]) == {75.0}
+    assert set(marks["dense, report rows"][:, 1]) == {80.0}
+    assert "dense, report rows" not in _marks(trials_only)
+
+
+def test_words_name_units_and_rows(report: Report) -> None:
+    figure = front_figure(report)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "parameters of the encoder removed (%)"
+    assert axes.get_ylabel() == "accuracy × 100 (points)"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"trial (search rows)", "uniform pruning (search rows)", "Pareto front (search rows)"} < set(labels)
+    assert "fine-tuned float32 (report rows, 95 %)" in labels
+    macs = replace(report, info=replace(report.info, budget_kind="macs"))
+    assert front_figure(macs).axes[0].get_xlabel() == "MACs of the encoder removed (%), counted at 16 tokens"
+
+
+def test_the_legend_is_outside_the_data(report: Report) -> None:
+    figure = front_figure(report)
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+
+
+def test_trials_without_a_finite_score_are_told(report: Report) -> None:
+    lost = replace(report.trials[5], metrics={"accuracy": math.nan})
+    figure = front_figure(Report(report.info, (*report.trials[:5], lost)))
+    assert "1 trials without a finite score are not drawn" in figure.axes[0].get_title(loc="left")
+
+
+def test_png_is_an_image_of_the_stated_size(report: Report, tmp_path: Path) -> None:
+    write_front_png(report, tmp_path / "front.png")
+    pixels = imread(tmp_path / "front.png")
+    assert pixels.shape[:2] == (800, 1200)
+    assert pixels[..., :3].std() > 0.05  # something is drawn
+    assert [file.name for file in tmp_path.iterdir()] == ["front.png"]
+
+
+def test_signs_in_names_neither_break_nor_warn(report: Report, tmp_path: Path) -> None:
+    named = replace(report, info=replace(report.info, name="$\\frac{$", model="模型", metric="accuracy"))
+    write_front_png(named, tmp_path / "front.png")
+    assert (tmp_path / "front.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_study_that_has_hardly_begun_can_be_drawn(report: Report, tmp_path: Path, count: int) -> None:
+    write_front_png(Report(report.info, report.trials[:count]), tmp_path / "front.png")
+    assert imread(tmp_path / "front.png").shape[:2] == (800, 1200)
