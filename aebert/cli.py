@@ -117,7 +117,9 @@ def finalists(config: Config, sets: Set = None) -> None:
 def export(config: Config, sets: Set = None) -> None:
     """Write the dense model and the finalists as ONNX files, float32 and int8, and check their parity."""
     with _started(config, sets) as started:
-        for path in started.files.values():
+        from aebert.shipment import Shipment
+
+        for path in Shipment(started).files.values():
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 

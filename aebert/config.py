@@ -227,6 +227,16 @@ class RunConfig(Section):
     deploy: DeployConfig = DeployConfig()
     profile: ProfileConfig = ProfileConfig()
 
+    @model_validator(mode="after")
+    def _room_for_first_trials(self) -> RunConfig:
+        least = 1 + len(self.search.budget.targets)
+        if self.search.trials < least:
+            raise ValueError(
+                f"search.trials must be at least {least}, the dense model and the uniform architecture of each budget, "
+                f"got {self.search.trials}"
+            )
+        return self
+
     @property
     def folder(self) -> Path:
         """Where the run's files are."""
@@ -334,6 +344,14 @@ def _keys_at(section: type[BaseModel], location: list[str]) -> list[str]:
 def plain(section: BaseModel) -> dict[str, Any]:
     """Plain JSON values of a section."""
     return section.model_dump(mode="json")
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one mapping of dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return result
 
 
 def digest(*values: Any) -> str:

@@ -1,56 +1,49 @@
-"""The stages of a run, in order: dense model, importance, search, finalists, deploy, measure, report.
+"""The stages of a run that make models, in order: dense model, importance, search, finalists.
 
 Each stage asks the one before it, and is skipped when it is done for the same inputs; so calling the last one does all
-that is missing, and calling it again after a kill goes on where it stopped.
+that is missing, and calling it again after a kill goes on where it stopped. `aebert.shipment` and `aebert.summary`
+hold what follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from filelock import FileLock, Timeout
 from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from aebert.config import ModelConfig, RunConfig, plain
-from aebert.deployment.onnx_export import export_onnx
-from aebert.deployment.parity import check_parity, other_shapes
-from aebert.deployment.quantize import quantize_int8
-from aebert.deployment.session import OnnxModel
-from aebert.digests import arrays_digest, file_digest, weights_digest
+from aebert.config import ModelConfig, RunConfig, TrainConfig, flat, plain
+from aebert.digests import arrays_digest, weights_digest
 from aebert.errors import StudyError
 from aebert.files import replacing
 from aebert.models.checkpoint import load_checkpoint
-from aebert.models.evaluation import Prepared, evaluate, evaluate_forward, example_losses, model_inputs, prepare
+from aebert.models.evaluation import Prepared, evaluate, example_losses, model_inputs, prepare
 from aebert.models.shape import ModelShape, shape_of
-from aebert.profiling.latency import profile_files
-from aebert.profiling.machine import machine_facts
 from aebert.progress import SILENT, Progress
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance, select
 from aebert.pruning.slicing import extract
-from aebert.pruning.subnetwork import load_subnetwork
-from aebert.reporting.intervals import bootstrap
+from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import SubnetworkScorer
-from aebert.search.space import load_space, make_grid
-from aebert.search.storage import sqlite_url
+from aebert.search.space import SearchSpace, load_space, make_grid
+from aebert.search.storage import check_storage, sqlite_url
 from aebert.search.study import SearchSetup, search
 from aebert.stages import Stage
 from aebert.tasks.load import load_task
-from aebert.tasks.resampling import resampler
 from aebert.tasks.task import Role, Task
 from aebert.training.finetune import fine_tune
 
 CONFIG = "config.yaml"  # the resolved config in a run's folder
 DENSE = "dense"
-RESAMPLES = 1000  # of a bootstrap interval
 
 
 @dataclass(frozen=True)
@@ -90,6 +83,10 @@ class Run:
         self.config = config
         self.progress = progress
         self.folder = config.folder
+        # names are looked up now: a typo should show before hours of fine-tuning, not after
+        self._space: SearchSpace = load_space(config.search.space)
+        self._criterion = CRITERIA[config.pruning.criterion]
+        _ = SAMPLERS[config.search.sampler]
 
     def lock(self) -> FileLock:
         """A lock that one process at a time holds on the run's folder; released when the process ends, however.
@@ -144,8 +141,12 @@ class Run:
         stage = Stage(self.folder, DENSE, inputs, outputs=[DENSE])
 
         def make() -> dict[str, Any]:
+            _ = self._setup(shape_of(start.model), {}).budgets
+            self.folder.mkdir(parents=True, exist_ok=True)
+            check_storage(self.storage)
             if train:
-                self._train(start.model, start.tokenizer, title=f"fine-tune dense {config.model.path}")
+                title = f"fine-tune dense {config.model.path}"
+                self._train(start.model, start.tokenizer, config.dense, title, self._checkpoints(stage))
             self._store(start.model, start.tokenizer, self.folder / DENSE)
             return {"fine_tuned_here": train}
 
@@ -154,25 +155,53 @@ class Run:
         shape = shape_of(stored.model)
         return Dense(stored.model, stored.tokenizer, shape, weights_digest(stored.model), result["seconds"])
 
-    def _train(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, title: str) -> None:
+    def _train(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: TrainConfig,
+        title: str,
+        checkpoints: Path,
+        **teaching: Any,
+    ) -> None:
         fine_tune(
             model,
             tokenizer,
             self.task.rows["train"],
             self.task.spec,
-            self.config.dense,
+            config,
             max_length=self.config.data.max_length,
             seed=self.config.seed,
-            folder=self.folder / DENSE / "checkpoints",
+            folder=checkpoints,
             title=title,
             progress=self.progress,
+            **teaching,
         )
+
+    def _checkpoints(self, stage: Stage) -> Path:
+        """Where a training run keeps its checkpoints; those of the same stage with other inputs are removed."""
+        folder = self.folder / "checkpoints"
+        mine = folder / f"{stage.name}-{stage.digest}"
+        for other in folder.glob(f"{stage.name}-*"):
+            if other != mine:
+                shutil.rmtree(other)
+        return mine
 
     def _store(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         """Save model and tokenizer; the folder holds them whole or is marked as not done by its stage."""
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+    @cached_property
+    def dense_select_metrics(self) -> Mapping[str, float]:
+        """Metrics of the dense model on the select rows, which finalists are compared with."""
+        rows = [self.task.digests["select"], self.config.data.max_length]
+        stage = Stage(self.folder, "dense-select", {"dense": self.dense.digest, "rows": rows})
+        metrics: Mapping[str, float] = stage.run(
+            lambda: {"metrics": dict(evaluate(self.dense.model, self.rows("select")).metrics)}
+        )["metrics"]
+        return metrics
 
     # --- importance ---------------------------------------------------------------------------------------------
 
@@ -189,7 +218,7 @@ class Run:
         }
 
         def make() -> dict[str, Any]:
-            scores = CRITERIA[config.pruning.criterion](self.dense.model, self._calibration(), self.progress)
+            scores = self._criterion(self.dense.model, self._calibration(), self.progress)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file(_named(scores), path)
             return {}
@@ -225,15 +254,16 @@ class Run:
     @cached_property
     def setup(self) -> SearchSetup:
         """What the search needs besides a scorer."""
-        config = self.config
-        space = load_space(config.search.space)
+        return self._setup(self.dense.shape, {"model.weights": self.dense.digest})
+
+    def _setup(self, shape: ModelShape, settings: Mapping[str, Any]) -> SearchSetup:
         return SearchSetup(
             info=self._info(),
-            shape=self.dense.shape,
-            grid=make_grid(space, self.dense.shape),
-            objective=config.search.objective,
+            shape=shape,
+            grid=make_grid(self._space, shape),
+            objective=self.config.search.objective,
             storage=self.storage,
-            settings=self._settings(plain(space)),
+            settings={**self._settings(), **settings},
         )
 
     def _info(self) -> StudyInfo:
@@ -253,14 +283,14 @@ class Run:
             notes=task.notes,
         )
 
-    def _settings(self, space: Mapping[str, Any]) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
         """Everything that the trials depend on, by dotted key; where files lie and how many trials is not of it."""
         config = self.config
         values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
         for key in ("storage", "trials"):
             del values["search"][key]
-        values["search"]["space"] = dict(space)
-        settings = {"seed": config.seed, "data.max_length": config.data.max_length, "model.weights": self.dense.digest}
+        values["search"]["space"] = plain(self._space)
+        settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
         settings |= {f"data.{role}_rows": self.task.digests[role] for role in ("train", "search")}
         return settings | flat(values)
 
@@ -292,157 +322,21 @@ class Run:
             "seed": config.seed,
             "max_length": config.data.max_length,
         }
-        output = str(folder.relative_to(self.folder))
+        stage = Stage(self.folder, f"finalist-{key}", inputs, outputs=[str(folder.relative_to(self.folder))])
 
         def make() -> dict[str, Any]:
             model = extract(self.dense.model, select(self.importance, trial.architecture))
-            fine_tune(
-                model,
-                self.dense.tokenizer,
-                self.task.rows["train"],
-                self.task.spec,
-                config.finalists,
-                max_length=config.data.max_length,
-                seed=config.seed,
-                folder=folder / "checkpoints",
-                teacher=self.dense.model,
-                distill=config.finalists.distill,
-                title=f"fine-tune trial {trial.number}",
-                progress=self.progress,
-            )
+            distill = config.finalists.distill
+            teaching = {"teacher": self.dense.model, "distill": distill} if distill else {}
+            title = f"fine-tune trial {trial.number}"
+            self._train(model, self.dense.tokenizer, config.finalists, title, self._checkpoints(stage), **teaching)
             self._store(model, self.dense.tokenizer, folder)
             return {"metrics": dict(evaluate(model, self.rows("select")).metrics), "weights": weights_digest(model)}
 
-        result = Stage(self.folder, f"finalist-{key}", inputs, outputs=[output]).run(make)
+        result = stage.run(make)
         return Finalist(trial, folder, result["weights"], result["metrics"], result["seconds"])
-
-    # --- deploy and measure -------------------------------------------------------------------------------------
-
-    @cached_property
-    def files(self) -> dict[str, Path]:
-        """Stage 5. ONNX files, float32 and int8, of the dense model and every finalist, by name (`dense.int8`, …)."""
-        self._export(DENSE, self.folder / DENSE, self.dense.digest)
-        for finalist in self.finalists:
-            self._export(finalist.name, finalist.folder, finalist.digest)
-        names = [DENSE, *(finalist.name for finalist in self.finalists)]
-        kinds = ("", ".int8") if self.config.deploy.int8 else ("",)
-        return {name + kind: self.folder / "models" / f"{name}{kind}.onnx" for name in names for kind in kinds}
-
-    def _export(self, name: str, folder: Path, weights: str) -> None:
-        config, models = self.config.deploy, self.folder / "models"
-        outputs = [f"models/{name}.onnx", *([f"models/{name}.int8.onnx"] if config.int8 else [])]
-        inputs = {"weights": weights, "deploy": plain(config)}
-
-        def make() -> dict[str, Any]:
-            with self.progress.bar(f"export {name}", len(outputs)) as bar:
-                model = self.dense.model if name == DENSE else load_subnetwork(folder)
-                tokenizer = self.dense.tokenizer
-                path = export_onnx(model, tokenizer.model_input_names, models / f"{name}.onnx", opset=config.opset)
-                parity = check_parity(model, path, self._parity_batches())
-                bar.advance(1, f"logits differ by {parity.max_abs_difference:.1e}")
-                if config.int8:
-                    quantize_int8(path, models / f"{name}.int8.onnx", per_channel=config.per_channel)
-                    bar.advance()
-            return {"parity": parity.to_dict()}
-
-        Stage(self.folder, f"export-{name}", inputs, outputs).run(make)
-
-    def _parity_batches(self) -> list[dict[str, torch.Tensor]]:
-        """Real rows, in shapes that the exporter did not see."""
-        config, rows = self.config, self.task.rows["train"][:8]
-        prepared = prepare(rows, self.task.spec, self.dense.tokenizer, config.data.max_length, 10**6)
-        batch = prepared.batches[0].tensors
-        return other_shapes(batch, pad_token_id=self.dense.tokenizer.pad_token_id, max_length=config.data.max_length)
-
-    @cached_property
-    def reported(self) -> dict[str, dict[str, Any]]:
-        """Stage 6. Metrics of every file on the report rows, with the 95 % interval of the headline one."""
-        files = self.files
-        return {name: self._reported(name, path) for name, path in files.items()}
-
-    def _reported(self, name: str, path: Path) -> dict[str, Any]:
-        spec, rows = self.task.spec, self.task.digests["report"]
-        inputs = {"file": file_digest(path), "rows": rows, "metric": spec.metric, "length": self.config.data.max_length}
-
-        def make() -> dict[str, Any]:
-            session, prepared = OnnxModel(path, threads=torch.get_num_threads()), self.rows("report")
-            with self.progress.bar(f"report rows, {name}", 1) as bar:
-                result = evaluate_forward(lambda batch: _run(session, batch), prepared)
-                bar.advance()
-            compute = resampler(spec, prepared.rows, prepared.encoded, result.logits)
-            interval = bootstrap(compute, len(prepared.rows), self.config.seed, RESAMPLES)
-            return {"metrics": dict(result.metrics), "interval": interval, "rows": len(prepared.rows)}
-
-        return Stage(self.folder, f"report-{name}", inputs).run(make)
-
-    @cached_property
-    def profiles(self) -> dict[str, Any]:
-        """Stage 7. Latency, throughput, size and memory of every file, all in one interleaved run."""
-        config, files = self.config.profile, self.files
-        inputs = {
-            "files": {name: file_digest(path) for name, path in files.items()},
-            "profile": plain(config),
-            "rows": self.task.digests["report"],
-            "machine": machine_facts(),
-        }
-
-        def make() -> dict[str, Any]:
-            requests = self._requests(config.batch_size)
-            measured = profile_files(
-                files,
-                requests,
-                threads=config.threads,
-                warmup=config.warmup,
-                runs=config.runs,
-                progress=self.progress,
-            )
-            return {"profiles": [profile.to_dict() for profile in measured]}
-
-        result = Stage(self.folder, "profile", inputs).run(make)
-        return {**result, "machine": inputs["machine"]}
-
-    def _requests(self, batch_size: int) -> list[dict[str, np.ndarray]]:
-        """The report rows as they would arrive: in file order, at their own lengths, without labels."""
-        config, rows = self.config, self.task.rows["report"]
-        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        spec, tokenizer = self.task.spec, self.dense.tokenizer
-        prepared = [prepare(part, spec, tokenizer, config.data.max_length, 10**9) for part in parts]
-        return [
-            {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
-            for one in prepared
-        ]
-
-
-def pick(records: Sequence[TrialRecord], count: int, by: str) -> list[TrialRecord]:
-    """The candidates to fine-tune, each architecture once, the dense model never.
-
-    by `front`: the best of each budget, then the second of each, and so on; by `score`: the best of all.
-    """
-    scored = [record for record in records if record.budget is not None and record.same_as is None]
-    ranked = sorted(scored, key=lambda record: (-record.score, record.loss, record.number))
-    if by == "score":
-        return ranked[:count]
-    place: dict[float, int] = {}
-    keyed = []
-    for record in ranked:
-        assert record.budget is not None
-        place[record.budget] = place.get(record.budget, -1) + 1
-        keyed.append((place[record.budget], record.budget, record))
-    return [record for _, _, record in sorted(keyed, key=lambda item: item[:2])][:count]
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as one mapping of dotted keys."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return result
 
 
 def _named(importance: Importance) -> dict[str, np.ndarray]:
     heads = {f"heads.{block}": scores for block, scores in enumerate(importance.heads)}
     return heads | {f"ffn.{block}": scores for block, scores in enumerate(importance.ffn)}
-
-
-def _run(session: OnnxModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    return torch.from_numpy(session.logits({name: tensor.numpy() for name, tensor in batch.items()}))

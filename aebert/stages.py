@@ -48,6 +48,8 @@ class Stage:
         """The recorded result, or the one that `work` returns, recorded with the seconds it took."""
         result = self.done()
         if result is None:
+            # what the outputs hold is not what an older record says from here on, also if this is killed half-way
+            self._record.unlink(missing_ok=True)
             started = time.perf_counter()
             result = work()
             result = {**result, "seconds": result.get("seconds", time.perf_counter() - started)}

@@ -12,7 +12,6 @@ from aebert import __version__
 from aebert.config import digest as values_digest
 from aebert.config import load_config, plain
 from aebert.errors import AebertError, StudyError
-from aebert.models.evaluation import evaluate
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
@@ -21,6 +20,7 @@ from aebert.reporting.plot import write_front_png
 from aebert.reporting.rows import FinalistRow, ProfileRow, Report
 from aebert.search.record import TrialRecord
 from aebert.search.storage import StudyDatabase, sqlite_url
+from aebert.shipment import INT8, Shipment
 from aebert.tasks.task import ROLES
 
 SUMMARY = "summary.json"
@@ -35,14 +35,14 @@ def report(run: Run) -> Report:
 
 def build_report(run: Run) -> Report:
     """The report of a run; stages that are not done yet are done now."""
-    trials = run.trials
+    trials, shipment = run.trials, Shipment(run)
     info = run.setup.info
     return Report(
         info=info,
         trials=tuple(trials),
-        finalists=tuple(_finalist_rows(run, trials)),
-        profiles=tuple(_profile_rows(run)),
-        machine=_machine(run),
+        finalists=tuple(_finalist_rows(run, trials, shipment)),
+        profiles=tuple(_profile_rows(shipment, run.task.spec.headline)),
+        machine=_machine(shipment.profiles),
         provenance=_provenance(run),
         rows={role: len(run.task.rows[role]) for role in ROLES},
     )
@@ -104,14 +104,14 @@ def open_reports(results: Path) -> tuple[list[Report], list[str]]:
     return reports, problems
 
 
-def _finalist_rows(run: Run, trials: list[TrialRecord]) -> list[FinalistRow]:
+def _finalist_rows(run: Run, trials: list[TrialRecord], shipment: Shipment) -> list[FinalistRow]:
     dense = next(record for record in trials if record.origin == "dense")
-    rows = [_finalist_row(run, finalist) for finalist in run.finalists]
-    return [_dense_row(run, dense), *_choose(rows)]
+    rows = [_finalist_row(finalist, shipment, run.task.spec.headline) for finalist in run.finalists]
+    return [_dense_row(run, dense, shipment), *_choose(rows)]
 
 
-def _finalist_row(run: Run, finalist: Finalist) -> FinalistRow:
-    trial, metric = finalist.trial, run.task.spec.headline
+def _finalist_row(finalist: Finalist, shipment: Shipment, metric: str) -> FinalistRow:
+    trial = finalist.trial
     return FinalistRow(
         name=finalist.name,
         trial=trial.number,
@@ -122,11 +122,11 @@ def _finalist_row(run: Run, finalist: Finalist) -> FinalistRow:
         params=trial.params,
         search_score=trial.metrics[metric],
         select_score=finalist.select_metrics[metric],
-        **_reported(run, finalist.name),
+        **_reported(shipment, finalist.name),
     )
 
 
-def _dense_row(run: Run, trial: TrialRecord) -> FinalistRow:
+def _dense_row(run: Run, trial: TrialRecord, shipment: Shipment) -> FinalistRow:
     metric = run.task.spec.headline
     return FinalistRow(
         name=DENSE,
@@ -137,16 +137,16 @@ def _dense_row(run: Run, trial: TrialRecord) -> FinalistRow:
         macs_removed=0.0,
         params=trial.params,
         search_score=trial.metrics[metric],
-        select_score=evaluate(run.dense.model, run.rows("select")).metrics[metric],
-        **_reported(run, DENSE),
+        select_score=run.dense_select_metrics[metric],
+        **_reported(shipment, DENSE),
     )
 
 
-def _reported(run: Run, name: str) -> dict[str, Any]:
+def _reported(shipment: Shipment, name: str) -> dict[str, Any]:
     """Metrics of a model's files on the report rows, as fields of its row."""
     values = {}
-    for kind, prefix in (("", "report"), (".int8", "int8_report")):
-        found = run.reported.get(name + kind)
+    for kind, prefix in (("", "report"), (INT8, "int8_report")):
+        found = shipment.reported.get(name + kind)
         if found is not None:
             values[f"{prefix}_metrics"] = found["metrics"]
             values[f"{prefix}_interval"] = tuple(found["interval"]) if found["interval"] else None
@@ -163,15 +163,15 @@ def _choose(rows: list[FinalistRow]) -> list[FinalistRow]:
     return [replace(row, chosen=best[row.budget] is row) for row in rows]
 
 
-def _profile_rows(run: Run) -> list[ProfileRow]:
+def _profile_rows(shipment: Shipment, metric: str) -> list[ProfileRow]:
     rows = []
-    for measured in run.profiles["profiles"]:
-        name = measured["name"].removesuffix(".int8")
+    for measured in shipment.profiles["profiles"]:
+        name = measured["name"].removesuffix(INT8)
         faster = None if measured["name"] == DENSE else measured["speedup"]
         rows.append(
             ProfileRow(
                 name=name,
-                kind="int8" if measured["name"].endswith(".int8") else "float32",
+                kind="int8" if measured["name"].endswith(INT8) else "float32",
                 size_bytes=measured["size_bytes"],
                 p50_ms=measured["p50_ms"],
                 p90_ms=measured["p90_ms"],
@@ -181,16 +181,16 @@ def _profile_rows(run: Run) -> list[ProfileRow]:
                 speedup=faster and faster["median"],
                 speedup_low=faster and faster["p10"],
                 speedup_high=faster and faster["p90"],
-                report_score=run.reported[measured["name"]]["metrics"][run.task.spec.headline],
+                report_score=shipment.reported[measured["name"]]["metrics"][metric],
             )
         )
     return rows
 
 
-def _machine(run: Run) -> dict[str, Any]:
-    first = run.profiles["profiles"][0]
+def _machine(measured: Mapping[str, Any]) -> dict[str, Any]:
+    first = measured["profiles"][0]
     facts = {key: first[key] for key in ("threads", "batch_size", "runs", "warmup", "lengths")}
-    return {**run.profiles["machine"], **facts, "all_runs_quiet": all(p["quiet"] for p in run.profiles["profiles"])}
+    return {**measured["machine"], **facts, "all_runs_quiet": all(p["quiet"] for p in measured["profiles"])}
 
 
 def _provenance(run: Run) -> dict[str, Any]:

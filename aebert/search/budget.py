@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -40,12 +42,13 @@ def make_budget(kind: BudgetKind, target: float, length: int, shape: ModelShape,
         heads = np.array(shape.head_macs) + 2 * shape.head_size * length
         total, unit_costs = dense.macs, length * np.array([*heads, *shape.ffn_macs])
     fixed = total - int(unit_costs @ np.array([*shape.heads, *shape.ffn]))
-    limit = int(np.floor(total * (1.0 - target) + 1e-9 * total))
+    limit = math.floor(total * (1 - Fraction(str(float(target)))))  # exact: 0.9 is nine tenths, not the float below
     smallest = fixed + int(unit_costs @ grid.low)
     if smallest > limit:
+        most = math.floor(100_000 * Fraction(total - smallest, total)) / 100_000  # rounded down: it can be asked for
         raise BudgetError(
-            f"budget must be reachable: {kind} {target:g} asks to remove more than the {1 - smallest / total:.5f} that "
-            "the search space can; lower search.budget or the space's min"
+            f"budget must be reachable: {kind} {target:g} asks to remove more than the {most:.5f} that the search "
+            "space can; lower search.budget or the space's min"
         )
     return Budget(kind, target, limit, fixed, unit_costs)
 
@@ -53,13 +56,18 @@ def make_budget(kind: BudgetKind, target: float, length: int, shape: ModelShape,
 def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture:
     """The architecture that a sampler's preferences mean under a budget.
 
-    preferences [names]: wished share of each block's range of widths, 0..1. All are scaled by one number, towards 0
+    preferences [names]: wished share of each block's range of widths, 0..1 (others are clipped). All are scaled by one number, towards 0
     when the wish costs too much and towards 1 when it leaves budget unused, and rounded down to the grid; what is left
     of the budget is filled one grid step at a time, first where rounding took most. So the cost is never above the
     limit, no block can grow by a grid step without passing it, and an architecture of that kind, given as preferences,
     comes back unchanged.
+
+    Raises: ValueError if a preference is not a number, or their count is not that of the grid's names.
     """
-    wish = np.clip(np.asarray(preferences, dtype=float)[grid.preference], 0.0, 1.0)
+    wishes = np.asarray(preferences, dtype=float)
+    if wishes.shape != (len(grid.names),) or np.isnan(wishes).any():
+        raise ValueError(f"preferences must be {len(grid.names)} numbers, got {wishes.tolist()}")
+    wish = np.clip(wishes[grid.preference], 0.0, 1.0)
     low, high = -1.0, 1.0  # at -1 all blocks are at their smallest, which fits; at 1 the model is dense
     if _total(_levels(wish, high, grid), grid, budget) <= budget.limit:
         low = high

@@ -18,7 +18,7 @@ class SubnetworkScorer:
     """
 
     def __init__(self, dense: PreTrainedModel, importance: Importance, rows: Prepared) -> None:
-        self._dense, self._importance, self._rows = dense.eval(), importance, rows
+        self._dense, self._importance, self._rows = dense, importance, rows
 
     def __call__(self, architecture: Architecture) -> Evaluation:
         """Evaluate a candidate."""

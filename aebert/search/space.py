@@ -46,7 +46,13 @@ def load_space(name: str) -> SearchSpace:
         known = sorted(file.stem for file in space_folder().glob("*.yaml"))
         hint = nearest(name, known)
         raise ConfigError(f"search space {name!r} does not exist{hint}; known: {', '.join(known)}, or a .yaml file")
-    return check(SearchSpace, parse_yaml(path.read_text(encoding="utf-8"), str(path)), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"search space {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"search space {path} must be UTF-8 text: byte {error.start} is not") from None
+    return check(SearchSpace, parse_yaml(text, str(path)), str(path))
 
 
 @dataclass(frozen=True)

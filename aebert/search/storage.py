@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,7 +12,8 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
-from sqlalchemy.engine import make_url
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from aebert import __version__
@@ -20,6 +22,8 @@ from aebert.search.proposer import directions
 from aebert.search.record import StudyInfo, TrialRecord
 
 ATTRIBUTE = "aebert"  # of a study: version, settings, info; of a trial: its TrialRecord
+# one process writes, readers look in: a short wait is enough, and a lock held longer is worth an error
+LOCK_SECONDS = 10.0
 
 
 def sqlite_url(path: Path) -> str:
@@ -33,40 +37,55 @@ def database_errors(url: str) -> Iterator[None]:
     shown = _without_password(url)
     try:
         yield
-    except OperationalError as error:
-        raise StudyError(_operational(shown, str(error.orig))) from error
     except optuna.exceptions.StorageInternalError as error:
-        raise StudyError(_operational(shown, str(error.__cause__ or error))) from error
+        raise StudyError(_problem(shown, error.__cause__ or error)) from error
     except DatabaseError as error:
-        raise StudyError(f"study database {shown} must be one of Optuna's, it is not ({error.orig})") from error
+        raise StudyError(_problem(shown, error)) from error
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise StudyError(
-            f"search.storage must be a database URL whose driver is installed, got {shown} ({_first_line(error)}); "
-            "for PostgreSQL: pip install 'aebert[postgres]'"
-        ) from error
+        raise StudyError(_bad_url(shown, error)) from error
     except (SQLAlchemyError, RuntimeError) as error:
         if isinstance(error, StudyError):
             raise
         raise StudyError(f"study database {shown} can't be used: {_first_line(error)}") from error
 
 
-def _operational(url: str, reason: str) -> str:
+def _problem(url: str, error: BaseException) -> str:
+    # the driver's own words: SQLAlchemy adds the statement and its parameters, which may hold any word
+    reason = _first_line(getattr(error, "orig", None) or error)
     if "locked" in reason:
         return f"study database {url} is locked by another process: wait for it or stop it, then run the command again"
-    if "full" in reason:
+    if "full" in reason or "No space left" in reason:
         return f"the disk of study database {url} is full: free some space and run the command again; no trial is lost"
-    return f"study database {url} can't be used: {reason.strip().splitlines()[0]}"
+    if "malformed" in reason:
+        return f"study database {url} is damaged ({reason}): restore a copy of it, or delete it and start again"
+    if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
+        return f"study database {url} must be one of Optuna's, it is not ({reason})"
+    return f"study database {url} can't be used: {reason}"
+
+
+def _bad_url(url: str, error: BaseException) -> str:
+    return (
+        f"search.storage must be a database URL whose driver is installed, got {url} ({_first_line(error)}); "
+        "for PostgreSQL: pip install 'aebert[postgres]'"
+    )
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
+        raise StudyError(_bad_url(_without_password(url), error)) from None
+
+
 def _without_password(url: str) -> str:
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+        return make_url(url).difference_update_query(["password"]).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return re.sub(r"^(.*?//)?.*@", r"\1***@", url, flags=re.DOTALL)
 
 
 class StudyDatabase:
@@ -99,8 +118,10 @@ class StudyDatabase:
     def load(cls, url: str, name: str) -> StudyDatabase:
         """Open an existing study for reading."""
         with database_errors(url):
-            if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
-                raise StudyError(f"study database {url} does not exist: start the study with `aebert search`")
+            if _sqlite_tables(url) == []:
+                raise StudyError(
+                    f"study database {_without_password(url)} does not exist: start the study with `aebert search`"
+                )
             storage = _storage(url)
             names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
             if name not in names:
@@ -118,7 +139,7 @@ class StudyDatabase:
         stored = self._study.user_attrs.get(ATTRIBUTE)
         mine = json.loads(json.dumps({"version": __version__, "settings": dict(settings), "info": asdict(info)}))
         if stored is None:
-            if self._study.get_trials(deepcopy=False):
+            if self._study.get_trials(deepcopy=False) or self._study.directions != directions(info.targets):
                 raise StudyError(f"study {info.name!r} in this database was not made by aebert: choose another name")
             self._study.set_user_attr(ATTRIBUTE, mine)
             return
@@ -154,10 +175,38 @@ class StudyDatabase:
             self._study.add_trial(trial)
 
 
+def check_storage(url: str) -> None:
+    """Raise the `StudyError` that opening a study there would raise, before hours of work are put into one."""
+    with database_errors(url):
+        _storage(url)
+
+
 def _storage(url: str) -> optuna.storages.RDBStorage:
-    # one process writes, readers look in: a short wait is enough, and a lock held longer is worth an error
-    options = {"connect_args": {"timeout": 10}} if url.startswith("sqlite") else None
-    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+    tables = _sqlite_tables(url)
+    if tables and "studies" not in tables:  # the first that Optuna creates, and it would create them in any database
+        raise StudyError(
+            f"study database {_without_password(url)} must be one of Optuna's, it is not (it holds {tables[0]!r}): "
+            "choose another file"
+        )
+    return optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+
+
+def _sqlite_tables(url: str) -> list[str] | None:
+    """Names of the tables in an SQLite file, none if it does not exist; None for what is no such file."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    if not parsed.database.startswith("file:") and not Path(parsed.database).is_file():
+        return []  # connecting would create it
+    engine = create_engine(parsed, **_engine_options(url))
+    try:
+        return inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    return {"connect_args": {"timeout": LOCK_SECONDS}} if url.startswith("sqlite") else {}
 
 
 def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

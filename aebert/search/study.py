@@ -106,7 +106,8 @@ class _Run:
         """Trial 0: the yardstick. It has no parameters, since it is on no budget."""
         record = self._score(0, "dense", Architecture.dense(self.setup.shape), None)
         if record is None:
-            return optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
+            reason = _failure(Architecture.dense(self.setup.shape))
+            return optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=reason)
         return optuna.trial.create_trial(values=self._values(record), user_attrs={ATTRIBUTE: record.to_dict()})
 
     def trial(self, number: int) -> FrozenTrial:
@@ -118,8 +119,7 @@ class _Run:
         architecture = project(self.proposer.preferences(asked), self.setup.grid, budget)
         record = self._score(number, "uniform" if first else "sampled", architecture, budget.target)
         if record is None:
-            reason = {"failure": "the score is not a finite number", "architecture": architecture.to_dict()}
-            return self.proposer.tell(asked, None, reason)
+            return self.proposer.tell(asked, None, _failure(architecture))
         return self.proposer.tell(asked, self._values(record), {ATTRIBUTE: record.to_dict()})
 
     def _values(self, record: TrialRecord) -> list[float]:
@@ -129,13 +129,13 @@ class _Run:
     def _score(
         self, number: int, origin: Origin, architecture: Architecture, budget: float | None
     ) -> TrialRecord | None:
-        """Score an architecture, or take over its known score; None if the score is not finite."""
+        """Score an architecture, or take over its known score; None if score or loss is not finite."""
         before = self.known.get(architecture)
         if before is not None:
             record = replace(before, number=number, origin=origin, budget=budget, seconds=0.0, same_as=before.number)
         else:
             record = self._measure(number, origin, architecture, budget)
-            if not math.isfinite(record.score):
+            if not (math.isfinite(record.score) and math.isfinite(record.loss)):
                 return None
             self.known[architecture] = record
         self.records[number] = record
@@ -160,3 +160,7 @@ class _Run:
             macs_removed=macs_removed(architecture, shape, info.length),
             seconds=time.perf_counter() - started,
         )
+
+
+def _failure(architecture: Architecture) -> dict[str, Any]:
+    return {"failure": "score or loss is not a finite number", "architecture": architecture.to_dict()}

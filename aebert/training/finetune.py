@@ -57,6 +57,10 @@ def fine_tune(
         trainer.objective = _objective(spec, teacher, distill)
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    # the Trainer moves models to a GPU that it finds; everything else here runs on the CPU
+    for used in (model, teacher):
+        if used is not None:
+            used.to("cpu")
     model.eval()
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
         raise ModelError(f"{title}: weights must stay finite, they did not: lower learning_rate")

@@ -91,7 +91,7 @@ def test_hostile_names_stay_text(report: Report) -> None:
         info=info,
         finalists=(report.finalists[0], row),
         profiles=(report.profiles[0], replace(report.profiles[1], name=HOSTILE)),
-        machine={HOSTILE: HOSTILE},
+        machine={"threads": HOSTILE},
         provenance={HOSTILE: HOSTILE},
     )
     page, plain = Page(_without_plotly(front_html(hostile))), Page(_without_plotly(front_html(report)))

@@ -1,0 +1,138 @@
+"""The stages after a run's models exist: export and quantize them, score and measure the files that ship."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aebert.config import plain
+from aebert.deployment.onnx_export import export_onnx
+from aebert.deployment.parity import check_parity, other_shapes
+from aebert.deployment.quantize import quantize_int8
+from aebert.deployment.session import OnnxModel
+from aebert.digests import file_digest
+from aebert.models.evaluation import evaluate_forward, prepare
+from aebert.pipeline import DENSE, Run
+from aebert.profiling.latency import profile_files
+from aebert.profiling.machine import machine_facts
+from aebert.pruning.subnetwork import load_subnetwork
+from aebert.reporting.intervals import bootstrap
+from aebert.stages import Stage
+from aebert.tasks.resampling import resampler
+
+RESAMPLES = 1000  # of a bootstrap interval
+INT8 = ".int8"  # ends the name of a quantized file
+
+
+class Shipment:
+    """The files that a run ships, and what is known of them."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """Stage 5. ONNX files, float32 and int8, of the dense model and every finalist, by name (`dense.int8`, …)."""
+        self._export(DENSE, self.run.folder / DENSE, self.run.dense.digest)
+        for finalist in self.run.finalists:
+            self._export(finalist.name, finalist.folder, finalist.digest)
+        names = [DENSE, *(finalist.name for finalist in self.run.finalists)]
+        kinds = ("", INT8) if self.run.config.deploy.int8 else ("",)
+        return {name + kind: self.run.folder / "models" / f"{name}{kind}.onnx" for name in names for kind in kinds}
+
+    def _export(self, name: str, folder: Path, weights: str) -> None:
+        config, models = self.run.config.deploy, self.run.folder / "models"
+        outputs = [f"models/{name}.onnx", *([f"models/{name}{INT8}.onnx"] if config.int8 else [])]
+        inputs = {"weights": weights, "deploy": plain(config)}
+
+        def make() -> dict[str, Any]:
+            with self.run.progress.bar(f"export {name}", len(outputs)) as bar:
+                model = self.run.dense.model if name == DENSE else load_subnetwork(folder)
+                tokenizer = self.run.dense.tokenizer
+                path = export_onnx(model, tokenizer.model_input_names, models / f"{name}.onnx", opset=config.opset)
+                parity = check_parity(model, path, self._parity_batches())
+                bar.advance(1, f"logits differ by {parity.max_abs_difference:.1e}")
+                if config.int8:
+                    quantize_int8(path, models / f"{name}{INT8}.onnx", per_channel=config.per_channel)
+                    bar.advance()
+            return {"parity": parity.to_dict()}
+
+        Stage(self.run.folder, f"export-{name}", inputs, outputs).run(make)
+
+    def _parity_batches(self) -> list[dict[str, torch.Tensor]]:
+        """Real rows, in shapes that the exporter did not see."""
+        config, rows = self.run.config, self.run.task.rows["train"][:8]
+        prepared = prepare(rows, self.run.task.spec, self.run.dense.tokenizer, config.data.max_length, 10**6)
+        batch = prepared.batches[0].tensors
+        positions = self.run.dense.model.config.max_position_embeddings
+        pad = self.run.dense.tokenizer.pad_token_id
+        # RoBERTa numbers positions from behind the padding id, so it has that many fewer
+        return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, positions - pad - 1))
+
+    @cached_property
+    def reported(self) -> dict[str, dict[str, Any]]:
+        """Stage 6. Metrics of every file on the report rows, with the 95 % interval of the headline one."""
+        files = self.files
+        return {name: self._reported(name, path) for name, path in files.items()}
+
+    def _reported(self, name: str, path: Path) -> dict[str, Any]:
+        spec, config = self.run.task.spec, self.run.config
+        rows = [self.run.task.digests["report"], config.data.max_length]
+        inputs = {"file": file_digest(path), "rows": rows, "metric": spec.metric}
+
+        def make() -> dict[str, Any]:
+            session, prepared = OnnxModel(path, threads=torch.get_num_threads()), self.run.rows("report")
+            with self.run.progress.bar(f"report rows, {name}", 1) as bar:
+                result = evaluate_forward(lambda batch: _run(session, batch), prepared)
+                bar.advance()
+            compute = resampler(spec, prepared.rows, prepared.encoded, result.logits)
+            interval = bootstrap(compute, len(prepared.rows), config.seed, RESAMPLES)
+            return {"metrics": dict(result.metrics), "interval": interval, "rows": len(prepared.rows)}
+
+        return Stage(self.run.folder, f"report-{name}", inputs).run(make)
+
+    @cached_property
+    def profiles(self) -> dict[str, Any]:
+        """Stage 7. Latency, throughput, size and memory of every file, all in one interleaved run."""
+        config, files = self.run.config.profile, self.files
+        inputs = {
+            "files": {name: file_digest(path) for name, path in files.items()},
+            "profile": plain(config),
+            "rows": self.run.task.digests["report"],
+            "machine": machine_facts(),
+        }
+
+        def make() -> dict[str, Any]:
+            requests = self._requests(config.batch_size)
+            measured = profile_files(
+                files,
+                requests,
+                threads=config.threads,
+                warmup=config.warmup,
+                runs=config.runs,
+                progress=self.run.progress,
+            )
+            return {"profiles": [profile.to_dict() for profile in measured]}
+
+        result = Stage(self.run.folder, "profile", inputs).run(make)
+        return {**result, "machine": inputs["machine"]}
+
+    def _requests(self, batch_size: int) -> list[dict[str, np.ndarray]]:
+        """The report rows as they would arrive: in file order, at their own lengths, without labels."""
+        config, rows = self.run.config, self.run.task.rows["report"]
+        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        spec, tokenizer = self.run.task.spec, self.run.dense.tokenizer
+        prepared = [prepare(part, spec, tokenizer, config.data.max_length, 10**9) for part in parts]
+        return [
+            {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
+            for one in prepared
+        ]
+
+
+def _run(session: OnnxModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return torch.from_numpy(session.logits({name: tensor.numpy() for name, tensor in batch.items()}))

@@ -1,0 +1,132 @@
+"""Toys shared by all tests: tiny models of every family, a tokenizer, tasks of a few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    BertConfig,
+    BertTokenizerFast,
+    DistilBertConfig,
+    ElectraConfig,
+    MobileBertConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+)
+
+from aebert.tasks.task import Kind, Row, TaskSpec
+
+GOOD = ("good", "fine", "great", "nice")
+BAD = ("bad", "poor", "awful", "dull")
+FILLERS = ("the", "film", "is", "a", "very", "story", "and", "cast", "with", "plot", "it", "was", "ending", "of")
+WORDS = (*GOOD, *BAD, *FILLERS, *"bcdefghijklmnopqrstuvwxyz", "##s", "##ing", "##ed", ".", ",")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)
+
+
+def _sizes() -> dict[str, Any]:
+    """2 layers, 4 heads, hidden 32, FFN 64."""
+    return {
+        "vocab_size": len(VOCABULARY),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "pad_token_id": 0,
+    }
+
+
+def _config(family: str) -> PretrainedConfig:
+    sizes = _sizes()
+    if family == "distilbert":
+        del sizes["intermediate_size"], sizes["hidden_size"], sizes["num_hidden_layers"], sizes["num_attention_heads"]
+        return DistilBertConfig(**sizes, dim=32, n_layers=2, n_heads=4, hidden_dim=64)
+    if family == "mobilebert":  # 2 of its layers' 3 FFNs are in the stack; head size 16 / 4
+        return MobileBertConfig(
+            **sizes, embedding_size=16, intra_bottleneck_size=16, num_feedforward_networks=3, classifier_activation=True
+        )
+    if family == "electra":
+        return ElectraConfig(**sizes, embedding_size=16)
+    return {"bert": BertConfig, "roberta": RobertaConfig}[family](**sizes)
+
+
+def randomize(model: PreTrainedModel, seed: int) -> PreTrainedModel:
+    """Random norms and biases too: ones and zeros would hide a lost norm or bias."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        centre = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
+        parameter.data = centre + 0.3 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+TinyModel = Callable[..., PreTrainedModel]
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> TinyModel:
+    """`tiny_model(family, head="sequence", labels=3, seed=0)`: a random model of its own, in eval mode."""
+
+    def make(family: str = "bert", head: str = "sequence", labels: int = 3, seed: int = 0) -> PreTrainedModel:
+        auto = {"sequence": AutoModelForSequenceClassification, "token": AutoModelForTokenClassification}[head]
+        config = _config(family)
+        config.num_labels = labels
+        return randomize(auto.from_config(config), seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """WordPiece; ids are the places in `VOCABULARY`."""
+    return BertTokenizerFast(vocab={piece: index for index, piece in enumerate(VOCABULARY)}, model_max_length=64)
+
+
+@pytest.fixture(scope="session")
+def padded_batch() -> dict[str, torch.Tensor]:
+    """Rows of 12, 7 and 3 real tokens; every family takes these inputs."""
+    generator = torch.Generator().manual_seed(1)
+    mask = (torch.arange(12) < torch.tensor([[12], [7], [3]])).long()
+    return {
+        "input_ids": torch.randint(3, len(VOCABULARY), (3, 12), generator=generator) * mask,
+        "attention_mask": mask,
+    }
+
+
+LABELS: dict[str, tuple[str, ...]] = {"classification": ("bad", "good"), "regression": (), "ner": ("PRAISE",)}
+METRIC = {"classification": "accuracy", "regression": "pearson_spearman", "ner": "seqeval"}
+HEADLINE = {"classification": "accuracy", "regression": "spearman", "ner": "f1"}
+
+
+def _row(kind: Kind, index: int, generator: torch.Generator) -> Row:
+    """A sentence with one word of praise or blame at a random place."""
+    fill = torch.randint(len(FILLERS), (3 + index % 5,), generator=generator).tolist()
+    words = [FILLERS[place] for place in fill]
+    good = index % 2
+    words.insert(index % len(words), (BAD, GOOD)[good][index // 2 % 4])
+    source = f"toy:{index}"
+    if kind == "ner":
+        return Row(tuple(words), tuple(int(word in GOOD) for word in words), source)
+    return Row((" ".join(words),), good if kind == "classification" else float(good), source)
+
+
+TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
+
+
+@pytest.fixture(scope="session")
+def tiny_task() -> TinyTask:
+    """`tiny_task(kind, rows=32)`: spec and rows; one word of each row tells its label."""
+
+    def make(kind: Kind = "classification", rows: int = 32) -> tuple[TaskSpec, list[Row]]:
+        column = "words" if kind == "ner" else "text"
+        spec = TaskSpec("toy", kind, (column,), "label", LABELS[kind], METRIC[kind], HEADLINE[kind])
+        generator = torch.Generator().manual_seed(3)
+        return spec, [_row(kind, index, generator) for index in range(rows)]
+
+    return make

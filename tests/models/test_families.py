@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from transformers import GPT2Config, PreTrainedModel
+
+from aebert.errors import ModelError
+from aebert.models.families import FAMILIES, family_of
+
+TinyModel = Callable[..., PreTrainedModel]
+every_family = pytest.mark.parametrize("family", list(FAMILIES))
+both_heads = pytest.mark.parametrize("head", ["sequence", "token"])
+
+
+def test_the_families_are_the_five_the_product_names() -> None:
+    assert list(FAMILIES) == ["bert", "roberta", "electra", "distilbert", "mobilebert"]
+
+
+@every_family
+@both_heads
+def test_blocks_are_found_and_used_once_each_in_forward_order(
+    tiny_model: TinyModel, padded_batch: dict[str, torch.Tensor], family: str, head: str
+) -> None:
+    model = tiny_model(family, head)
+    adapter = family_of(model.config)
+    pairs = zip(adapter.attention_blocks(model), _grouped(adapter.ffn_blocks(model), 2), strict=True)
+    expected = [block.output.module for attention, ffn in pairs for block in (attention, *ffn)]
+    called: list[torch.nn.Module] = []
+    for module in expected:
+        module.register_forward_hook(lambda module, *_: called.append(module))
+    model(**padded_batch)
+    assert [id(module) for module in called] == [id(module) for module in expected]
+
+
+def _grouped(blocks: list[object], layers: int) -> list[list[object]]:
+    each = len(blocks) // layers
+    return [blocks[start : start + each] for start in range(0, len(blocks), each)]
+
+
+@every_family
+def test_every_linear_layer_of_an_encoder_is_a_block_s_or_a_bottleneck_s(tiny_model: TinyModel, family: str) -> None:
+    model = tiny_model(family)
+    adapter = family_of(model.config)
+    blocks = [*adapter.attention_blocks(model), *adapter.ffn_blocks(model)]
+    known = {id(place.module) for block in blocks for place in (*block.inputs, block.output)}
+    rest = {
+        name
+        for layer in adapter.encoder_layers(model)
+        for name, module in layer.named_modules()
+        if isinstance(module, torch.nn.Linear) and id(module) not in known
+    }
+    assert all("bottleneck" in name for name in rest), rest
+    assert bool(rest) == (family == "mobilebert")
+
+
+@every_family
+@both_heads
+def test_the_output_layer_makes_the_logits(
+    tiny_model: TinyModel, padded_batch: dict[str, torch.Tensor], family: str, head: str
+) -> None:
+    model = tiny_model(family, head, labels=5)
+    before = model(**padded_batch).logits
+    with torch.no_grad():
+        family_of(model.config).output_layer(model).bias[3] += 1.0
+    torch.testing.assert_close(model(**padded_batch).logits - before, torch.eye(5)[3].expand_as(before))
+
+
+@every_family
+def test_token_types_matter_exactly_where_they_are_used(
+    tiny_model: TinyModel, padded_batch: dict[str, torch.Tensor], family: str
+) -> None:
+    model = tiny_model(family)
+    if not FAMILIES[family].uses_token_types:
+        return
+    zeros = torch.zeros_like(padded_batch["input_ids"])
+    first, second = (model(**padded_batch, token_type_ids=types).logits for types in (zeros, zeros + 1))
+    assert not torch.allclose(first, second)
+
+
+def test_an_unknown_family_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"one of bert, roberta, electra, distilbert, mobilebert, got 'gpt2'; choose"):
+        family_of(GPT2Config())
