@@ -17,6 +17,8 @@ from aebert.errors import AebertError, ConfigError
 if TYPE_CHECKING:
     from aebert.pipeline import Run
 
+INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells have it
+
 app = typer.Typer(
     name="aebert",
     help="Find good sub-networks of BERT-family encoders: search, fine-tune, quantize, measure, compare.",
@@ -225,9 +227,12 @@ def main() -> None:
         app()
     except AebertError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer turns Ctrl-C inside a command into exit code 130, without a word
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         typer.echo("interrupted: what was finished is kept; run the same command to go on", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise

@@ -24,9 +24,9 @@ _ROLE = re.compile(r"^(?P<split>[A-Za-z_][\w-]*)(?:\[(?P<start>\d{1,3}%)?:(?P<st
 
 
 class Section(BaseModel):
-    """A part of the config: immutable, no unknown keys."""
+    """A part of the config: immutable, no unknown keys, no infinite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):

@@ -7,7 +7,6 @@ hold what follows.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,7 +145,7 @@ class Run:
             check_storage(self.storage)
             if train:
                 title = f"fine-tune dense {config.model.path}"
-                self._train(start.model, start.tokenizer, config.dense, title, self._checkpoints(stage))
+                self._train(start.model, start.tokenizer, config.dense, title, self.folder / "checkpoints" / stage.name)
             self._store(start.model, start.tokenizer, self.folder / DENSE)
             return {"fine_tuned_here": train}
 
@@ -177,15 +176,6 @@ class Run:
             progress=self.progress,
             **teaching,
         )
-
-    def _checkpoints(self, stage: Stage) -> Path:
-        """Where a training run keeps its checkpoints; those of the same stage with other inputs are removed."""
-        folder = self.folder / "checkpoints"
-        mine = folder / f"{stage.name}-{stage.digest}"
-        for other in folder.glob(f"{stage.name}-*"):
-            if other != mine:
-                shutil.rmtree(other)
-        return mine
 
     def _store(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         """Save model and tokenizer; the folder holds them whole or is marked as not done by its stage."""
@@ -329,7 +319,14 @@ class Run:
             distill = config.finalists.distill
             teaching = {"teacher": self.dense.model, "distill": distill} if distill else {}
             title = f"fine-tune trial {trial.number}"
-            self._train(model, self.dense.tokenizer, config.finalists, title, self._checkpoints(stage), **teaching)
+            self._train(
+                model,
+                self.dense.tokenizer,
+                config.finalists,
+                title,
+                self.folder / "checkpoints" / stage.name,
+                **teaching,
+            )
             self._store(model, self.dense.tokenizer, folder)
             return {"metrics": dict(evaluate(model, self.rows("select")).metrics), "weights": weights_digest(model)}
 

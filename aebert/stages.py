@@ -41,8 +41,10 @@ class Stage:
             record = json.loads(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # never run, or killed while writing the record
             return None
+        if not isinstance(record, dict) or record.get("inputs") != self.digest:
+            return None
         whole = all((self.folder / output).exists() for output in self.outputs)
-        return record["result"] if whole and record.get("inputs") == self.digest else None
+        return record["result"] if whole else None
 
     def run(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The recorded result, or the one that `work` returns, recorded with the seconds it took."""
@@ -53,5 +55,6 @@ class Stage:
             started = time.perf_counter()
             result = work()
             result = {**result, "seconds": result.get("seconds", time.perf_counter() - started)}
+            result = json.loads(json.dumps(result, default=str))  # as a later run reads it
             write_json(self._record, {"inputs": self.digest, "detail": dict(self.inputs), "result": result})
         return result

@@ -60,9 +60,12 @@ def _config(family: str) -> PretrainedConfig:
 def randomize(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     """Random norms and biases too: ones and zeros would hide a lost norm or bias."""
     generator = torch.Generator().manual_seed(seed)
+    scale = 0.15 if model.config.model_type == "mobilebert" else 0.3  # it does not normalise, so values would grow
     for name, parameter in model.named_parameters():
         centre = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
-        parameter.data = centre + 0.3 * torch.randn(parameter.shape, generator=generator)
+        parameter.data = centre + scale * torch.randn(parameter.shape, generator=generator)
+    # as transformers initialises it; MobileBERT adds the neighbours' embeddings, so padding would show otherwise
+    model.get_input_embeddings().weight.data[0] = 0.0
     return model.eval()
 
 

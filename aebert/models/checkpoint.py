@@ -158,4 +158,6 @@ def one_line_errors(path: str) -> Iterator[None]:
         raise ModelError(f"weights of {path} are damaged or truncated ({error}): copy them again") from error
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
+        if "ignore_mismatched_sizes" in reason:  # it refers to a report that we silence
+            reason = "its weights have other sizes than its config, or the task's number of outputs, asks for"
         raise ModelError(f"checkpoint {path} can't be loaded: {reason}") from error

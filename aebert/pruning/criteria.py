@@ -72,6 +72,8 @@ def magnitude(model: PreTrainedModel, calibration: Calibration, progress: Progre
 
 
 def _norms(block: Block, size: int) -> np.ndarray:
+    if block.output.module.in_features == 0:  # an empty block's stand-ins have no weights
+        return np.zeros(0)
     squares = [place.module.weight.detach().double().pow(2).sum(1) for place in block.inputs]
     squares.append(block.output.module.weight.detach().double().pow(2).sum(0))
     return _per_unit(torch.stack(squares).sum(0), size).sqrt().numpy()
@@ -155,7 +157,9 @@ def _mask_gradients(
         for (block, size), mask in zip(blocks, masks, strict=True):
             handles.append(block.output.module.register_forward_pre_hook(_scale(mask, size)))
         logits = model(**{key: value for key, value in batch.items() if key != "labels"}).logits
-        loss(logits, batch["labels"]).sum().backward()  # type: ignore[no-untyped-call]
+        total = loss(logits, batch["labels"]).sum()
+        if total.requires_grad:  # not when all blocks are dead
+            total.backward()  # type: ignore[no-untyped-call]
     finally:
         for handle in handles:
             handle.remove()
@@ -175,11 +179,13 @@ def _scale(mask: torch.Tensor, size: int) -> Any:
 @contextmanager
 def _frozen(model: PreTrainedModel) -> Iterator[None]:
     """Eval mode and no weight gradients inside the block; both as found afterwards."""
-    training, wanted = model.training, [p.requires_grad for p in model.parameters()]
+    modes = [(module, module.training) for module in model.modules()]  # parts may be in another mode than the whole
+    wanted = [p.requires_grad for p in model.parameters()]
     model.eval().requires_grad_(False)
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
         for parameter, want in zip(model.parameters(), wanted, strict=True):
             parameter.requires_grad_(want)

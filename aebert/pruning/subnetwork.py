@@ -105,6 +105,7 @@ def load_subnetwork(folder: Path) -> PreTrainedModel:
         raise ModelError(f"sub-network folder {folder} must hold config.json; it does not")
     with one_line_errors(str(folder)), quiet_loading():
         config = AutoConfig.from_pretrained(folder)
+        _check_config(config, folder)
         tokens = any("TokenClassification" in name for name in config.architectures or [])
         auto = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
         model, loading = auto.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
@@ -112,6 +113,16 @@ def load_subnetwork(folder: Path) -> PreTrainedModel:
         key = next(iter([*loading["missing_keys"], *loading["unexpected_keys"]]))
         raise ModelError(f"weights in {folder} must be those its config describes; {key} does not fit")
     return model.eval()
+
+
+def _check_config(config: PretrainedConfig, folder: Path) -> None:
+    if not config.model_type.startswith(MODEL_TYPE_PREFIX):
+        raise ModelError(f"{folder} must hold a sub-network, it holds a model of type {config.model_type!r}")
+    stated = config.to_dict()
+    for key in ("aebert_heads", "aebert_ffn"):
+        if not isinstance(stated.get(key), list):
+            found = repr(stated[key]) if key in stated else "nothing"
+            raise ModelError(f"config of {folder} must state the size of each block in {key}, got {found}")
 
 
 def _register_all() -> None:

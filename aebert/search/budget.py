@@ -56,11 +56,11 @@ def make_budget(kind: BudgetKind, target: float, length: int, shape: ModelShape,
 def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture:
     """The architecture that a sampler's preferences mean under a budget.
 
-    preferences [names]: wished share of each block's range of widths, 0..1 (others are clipped). All are scaled by one number, towards 0
-    when the wish costs too much and towards 1 when it leaves budget unused, and rounded down to the grid; what is left
-    of the budget is filled one grid step at a time, first where rounding took most. So the cost is never above the
-    limit, no block can grow by a grid step without passing it, and an architecture of that kind, given as preferences,
-    comes back unchanged.
+    preferences [names]: wished share of each block's range of widths, 0..1 (others are clipped). All are scaled
+    by one number, towards 0 when the wish costs too much and towards 1 when it leaves budget unused, and rounded down
+    to the grid; what is left of the budget is filled one grid step at a time, first where rounding took most. So the
+    cost is never above the limit, no block can grow by a grid step without passing it, and an architecture of that
+    kind, given as preferences (one per block), comes back unchanged.
 
     Raises: ValueError if a preference is not a number, or their count is not that of the grid's names.
     """

@@ -42,7 +42,7 @@ def database_errors(url: str) -> Iterator[None]:
     except DatabaseError as error:
         raise StudyError(_problem(shown, error)) from error
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise StudyError(_bad_url(shown, error)) from error
+        raise StudyError(_bad_url(shown, _first_line(error))) from error
     except (SQLAlchemyError, RuntimeError) as error:
         if isinstance(error, StudyError):
             raise
@@ -63,9 +63,9 @@ def _problem(url: str, error: BaseException) -> str:
     return f"study database {url} can't be used: {reason}"
 
 
-def _bad_url(url: str, error: BaseException) -> str:
+def _bad_url(url: str, reason: str) -> str:
     return (
-        f"search.storage must be a database URL whose driver is installed, got {url} ({_first_line(error)}); "
+        f"search.storage must be a database URL whose driver is installed, got {url} ({reason}); "
         "for PostgreSQL: pip install 'aebert[postgres]'"
     )
 
@@ -77,8 +77,10 @@ def _first_line(error: BaseException) -> str:
 def _parsed(url: str) -> URL:
     try:
         return make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
-        raise StudyError(_bad_url(_without_password(url), error)) from None
+    except ArgumentError as error:
+        raise StudyError(_bad_url(_without_password(url), _first_line(error))) from None
+    except ValueError:  # its text may be a piece of the password
+        raise StudyError(_bad_url(_without_password(url), "the port must be a number")) from None
 
 
 def _without_password(url: str) -> str:

@@ -145,19 +145,15 @@ def _as_sentence(spans: list[Span]) -> list[Span]:
 def _introduction(chance: Chance, trial: Trial) -> list[Span]:
     order = _order(chance)
     slots = _arm_slots(chance, trial, order)
-    counts = {
-        f"n{letter}": [Span((str(trial.patients[arm]),), f"PATIENTS_ARM{arm + 1}")]
-        for letter, arm in zip("ab", order, strict=True)
-    }
     total = sum(trial.patients) + chance.pick((0, 0, 1, 3))
     others = {"total": _plain(str(total)), "cancer": _plain(chance.pick(text.CANCERS))}
     templates = text.ALLOCATIONS if chance.happens(75) else text.COMPARISONS
-    return _fill(chance, chance.pick(templates), {**slots, **counts, **others})
+    return _fill(chance, chance.pick(templates), {**slots, **_patient_slots(trial, order), **others})
 
 
 def _finding(chance: Chance, trial: Trial) -> list[Span]:
     """A comparison of the arms; one in six is that of a subgroup or another trial, so without entities."""
-    kinds = {_pair: 55, _double_pair: 15, _hazard: 20, _double_hazard: 10}
+    kinds = {_single: 45, _pair: 25, _double_pair: 10, _hazard: 14, _double_hazard: 6}
     kind = chance.weighted(kinds)
     if chance.happens(12):
         spans = kind(chance, draw_numbers(chance, trial.arms, trial.needs_intro))
@@ -165,6 +161,20 @@ def _finding(chance: Chance, trial: Trial) -> list[Span]:
         prefix = _fill(chance, chance.pick(text.ELSEWHERE), {"marker": marker})
         return prefix + [Span(span.words) for span in spans]
     return _fill(chance, chance.pick(text.HERE), {}) + kind(chance, trial)
+
+
+def _single(chance: Chance, trial: Trial) -> list[Span]:
+    first, second = _two(chance, (*text.MEDIANS, *text.RATES))
+    order = _order(chance)
+    slots = {
+        **_arm_slots(chance, trial, order),
+        **_value_slots(chance, trial, first, order, "ab"),
+        **_value_slots(chance, trial, second, order, "cd"),
+        **_patient_slots(trial, order),
+        "E": _plain(_endpoint_name(chance, first)),
+        "F": _plain(_endpoint_name(chance, second)),
+    }
+    return _fill(chance, chance.pick(text.SINGLES), slots)
 
 
 def _pair(chance: Chance, trial: Trial) -> list[Span]:
@@ -182,16 +192,14 @@ def _pair(chance: Chance, trial: Trial) -> list[Span]:
 
 
 def _double_pair(chance: Chance, trial: Trial) -> list[Span]:
-    kind = chance.pick((tuple(text.MEDIANS), tuple(text.RATES)))
-    first = chance.below(len(kind))
-    second = (first + chance.between(1, len(kind) - 1)) % len(kind)
+    first, second = _two(chance, chance.pick((tuple(text.MEDIANS), tuple(text.RATES))))
     order = _order(chance)
     slots = {
         **_arm_slots(chance, trial, order),
-        **_value_slots(chance, trial, kind[first], order, "ab"),
-        **_value_slots(chance, trial, kind[second], order, "cd"),
-        "E": _plain(_endpoint_name(chance, kind[first])),
-        "F": _plain(_endpoint_name(chance, kind[second])),
+        **_value_slots(chance, trial, first, order, "ab"),
+        **_value_slots(chance, trial, second, order, "cd"),
+        "E": _plain(_endpoint_name(chance, first)),
+        "F": _plain(_endpoint_name(chance, second)),
     }
     return _fill(chance, chance.pick(text.DOUBLE_PAIRS), slots)
 
@@ -269,6 +277,12 @@ def _order(chance: Chance) -> tuple[int, int]:
     return (0, 1) if chance.happens(52) else (1, 0)
 
 
+def _two(chance: Chance, endpoints: Sequence[str]) -> tuple[str, str]:
+    """Two different ones of `endpoints`."""
+    first = chance.below(len(endpoints))
+    return endpoints[first], endpoints[(first + chance.between(1, len(endpoints) - 1)) % len(endpoints)]
+
+
 def _arm_slots(chance: Chance, trial: Trial, order: tuple[int, int]) -> dict[str, list[Span]]:
     slots = {}
     for letter, arm in zip("AB", order, strict=True):
@@ -276,6 +290,13 @@ def _arm_slots(chance: Chance, trial: Trial, order: tuple[int, int]) -> dict[str
         slots[letter], slots[f"in{letter}"] = _plain(names.name), _plain(names.at)
         slots[f"intro{letter}"] = _fill(chance, names.intro, {})
     return slots
+
+
+def _patient_slots(trial: Trial, order: tuple[int, int]) -> dict[str, list[Span]]:
+    return {
+        f"n{letter}": [Span((str(trial.patients[arm]),), f"PATIENTS_ARM{arm + 1}")]
+        for letter, arm in zip("ab", order, strict=True)
+    }
 
 
 def _value_slots(
@@ -303,7 +324,7 @@ def _hazard_slots(chance: Chance, hazard: Hazard, endpoint: str, suffix: str = "
     return {
         f"hr{suffix}": [Span((f"{hazard.ratio / 100:.2f}",), f"{endpoint}_HR")],
         f"interval{suffix}": _fill(chance, chance.pick(text.INTERVALS), bounds),
-        "p": _p_spans(chance, hazard.p, f"{endpoint}_P"),
+        f"p{suffix}": _p_spans(chance, hazard.p, f"{endpoint}_P"),
     }
 
 

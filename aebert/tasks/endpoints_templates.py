@@ -10,20 +10,35 @@ from __future__ import annotations
 
 # Two arms, one endpoint.
 PAIRS = (
-    "{E} was {au} {inA} [and|versus|compared with] {bu} {inB} {test}",
-    "{inA} , {E} was {au} , [whereas|while] it was {bu} {inB} {test}",
+    # each value after its arm
+    "{inA} , {E} was {au} , [whereas|while] {inB} the [corresponding value|result] was {bu} {test}",
+    "{inA} {E} was {au} ; {inB} the [corresponding value|result] was {bu} {test}",
+    "patients [assigned|allocated] to {A} had a result of {au} for {E} , those [assigned|allocated] to {B} one of {bu} "
+    "{test}",
+    "as for {E} , {A} led to a [value|result] of {au} and {B} to one of {bu} {test}",
+    "{inA} , we [found|saw] that {E} was {au} , but {inB} we [found|saw] that it was {bu} {test}",
+    "{inA} , {E} was [estimated|calculated] to be {au} , and {inB} it was [estimated|calculated] to be {bu} {test}",
+    # in the order of the arms
     "{inA} and {inB} , {E} was {a} and {bu} , respectively {test}",
-    "{E} [for|of] {A} and {B} was {a} and {bu} , respectively {test}",
-    "{E} was {au} among patients [assigned|allocated] to {A} and {bu} among those on {B} {test}",
     "{A} was compared with {B} , and {E} was {a} versus {bu} {test}",
-    "{inA} {E} was {au} ; the corresponding [value|result] {inB} was {bu} {test}",
+    # each value before its arm
+    "{E} was {au} {inA} [and|versus|compared with] {bu} {inB} {test}",
+)
+
+# One arm, two endpoints (`{a}`, `{c}`), with or without its number of patients.
+SINGLES = (
+    "{inA} , {E} was {au} and {F} was {cu}",
+    "{inA} ( n = {na} ) , {E} was {au} and {F} was {cu}",
+    "{inA} ( n = {na} ) {E} and {F} were {au} and {cu} , respectively",
+    "[among|for] the {na} patients [assigned|allocated] to {A} , {E} was {au} and {F} was {cu}",
+    "{A} [was given|was assigned] to {na} patients , whose outcomes were as follows : {E} was {au} , {F} was {cu}",
+    "{E} was {au} and {F} was {cu} [in|for] patients [assigned|allocated] to {A}",
 )
 
 # Two arms, two endpoints: `{a}` and `{c}` belong to the first arm, `{b}` and `{d}` to the second.
 DOUBLE_PAIRS = (
-    "{inA} , {E} and {F} were {a} and {cu} , respectively , [and|versus|compared with] {b} and {du} {inB}",
-    "{E} and {F} were {a} and {cu} {inA} ; the corresponding values {inB} were {b} and {du}",
-    "{E} was {au} {inA} and {bu} {inB} , and {F} was {cu} and {du} , respectively",
+    "{inA} , {E} and {F} were {a} and {cu} ; {inB} [they|the corresponding values] were {b} and {du}",
+    "{inA} , {E} was {au} and {F} was {cu} ; {inB} [they|the corresponding values] were {b} and {du}",
 )
 
 # One hazard ratio with its interval and p value; `{H}` names the event or the endpoint.
@@ -34,7 +49,7 @@ HAZARDS = (
 )
 DOUBLE_HAZARDS = (
     "hazard ratios for {H} and {G} were {hr} ( {interval} ) and {hr2} ( {interval2} ) , respectively",
-    "hazard ratios of {hr} ( {interval} ) and {hr2} ( {interval2} ) were [found|seen] for {H} and {G}",
+    "the hazard ratio for {H} was {hr} ( {interval} ) , and for {G} it was {hr2} ( {interval2} ; {p2} )",
 )
 INTERVALS = ("95 % CI , {low} to {high}", "95 % CI , {low} - {high}")
 
@@ -45,6 +60,7 @@ P_TESTS = ("( {p} )",)
 # How the arms are introduced, with and without their numbers of patients; `{introA}` says which arm it is.
 ALLOCATIONS = (
     "{total} patients with {cancer} received {introA} ( n = {na} ) or {introB} ( n = {nb} )",
+    "patients with {cancer} were randomized to {introA} ( n = {na} ) or {introB} ( n = {nb} )",
     "of {total} patients [|with {cancer} ], {na} were [assigned|randomized] to {introA} and {nb} to {introB}",
     "{introA} and {introB} [enrolled|included] {na} and {nb} patients , respectively",
 )

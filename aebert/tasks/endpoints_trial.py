@@ -113,7 +113,7 @@ def draw_numbers(chance: Chance, arms: tuple[Arm, Arm], needs_intro: bool) -> Tr
 
 def draw_arms(chance: Chance, drugs: Sequence[str]) -> tuple[tuple[Arm, Arm], bool]:
     """The names of the experimental and the control arm, and whether they need an introduction."""
-    style = chance.weighted({"role": 34, "placebo": 16, "addition": 14, "care": 16, "drugs": 10, "letters": 10})
+    style = chance.weighted({"role": 38, "placebo": 18, "addition": 15, "care": 16, "drugs": 8, "letters": 5})
     first = chance.below(len(drugs))
     drug, other = drugs[first], drugs[(first + chance.between(1, len(drugs) - 1)) % len(drugs)]
     if style == "role":
@@ -122,8 +122,7 @@ def draw_arms(chance: Chance, drugs: Sequence[str]) -> tuple[tuple[Arm, Arm], bo
     if style == "placebo":
         return _arms(drug, "placebo"), False
     if style == "addition":
-        control = chance.pick((f"{other} alone", f"placebo plus {other}"))
-        return _arms(f"{drug} plus {other}", control), False
+        return _arms(f"{drug} plus {other}", f"{other} alone"), False
     if style == "care":
         return _arms(drug, chance.pick(text.CARES)), False
     if style == "drugs":

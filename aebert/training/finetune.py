@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from aebert.config import DistillConfig, TrainConfig
+from aebert.config import DistillConfig, TrainConfig, digest, plain
+from aebert.digests import weights_digest
 from aebert.errors import ModelError
 from aebert.models.evaluation import model_inputs
 from aebert.progress import SILENT, Bar, Progress
@@ -40,23 +43,35 @@ def fine_tune(
 ) -> None:
     """Train `model` in place and leave it in eval mode.
 
-    folder: where checkpoints of the run are kept until it ends; if it holds some, training goes on from the last whole
-      one. With `distill`, `teacher` (the dense model, in eval mode, left unchanged) adds its losses.
+    folder: where checkpoints of the run are kept until it ends; if it holds some of a run with the same rows, settings
+      and first weights, training goes on from the last whole one, and any others are deleted.
+    With `distill`, `teacher` (the dense model, in eval mode, left unchanged) adds its losses.
 
     Raises: ModelError when the loss stops being finite.
     """
     encoded = encode(rows, spec, tokenizer, max_length)
+    settings = {name: getattr(config, name) for name in TrainConfig.model_fields}  # not what only finalists have
+    checkpoints = _own_folder(
+        folder,
+        digest(
+            settings,
+            plain(distill) if distill else None,
+            [weights_digest(one) for one in (model, teacher) if one is not None],
+            [seed, spec.kind],
+            encoded,
+        ),
+    )
     with progress.bar(title, _steps(len(rows), config)) as bar:
         trainer = _DistillingTrainer(
             model=model,
-            args=_arguments(config, folder, seed),
+            args=_arguments(config, checkpoints, seed),
             train_dataset=encoded,  # a list of rows is a map-style data set
             data_collator=lambda batch: collate(batch, tokenizer),
             callbacks=[_Report(bar)],
         )
         trainer.objective = _objective(spec, teacher, distill)
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
     # the Trainer moves models to a GPU that it finds; everything else here runs on the CPU
     for used in (model, teacher):
         if used is not None:
@@ -65,6 +80,14 @@ def fine_tune(
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
         raise ModelError(f"{title}: weights must stay finite, they did not: lower learning_rate")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_folder(folder: Path, inputs: str) -> Path:
+    """The folder of the run with these inputs; those of other runs, whose checkpoints don't fit, are deleted."""
+    for other in folder.glob("*"):
+        if other.name != inputs:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / inputs
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
@@ -91,7 +114,6 @@ def _arguments(config: TrainConfig, folder: Path, seed: int) -> TrainingArgument
         per_device_train_batch_size=config.batch_size,
         weight_decay=config.weight_decay,
         warmup_steps=config.warmup_ratio,  # below 1 it is a share of all steps
-        train_sampling_strategy="group_by_length",  # rows of like length share a batch: less padding to compute
         save_strategy="steps",
         save_steps=1 / CHECKPOINTS,
         save_total_limit=1,
@@ -108,10 +130,34 @@ def _arguments(config: TrainConfig, folder: Path, seed: int) -> TrainingArgument
 Objective = Callable[[PreTrainedModel, dict[str, torch.Tensor]], torch.Tensor]
 
 
+class _EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
+    """Rows of like length together, in an order that follows from seed and epoch alone.
+
+    transformers' own draws it from the global generator, so a run resumed in mid-epoch would see rows twice or never.
+    """
+
+    epoch, seed = 0, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by accelerate's data loader before each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        state = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]
+        self.generator = torch.Generator().manual_seed(int(state))
+        yield from super().__iter__()
+
+
 class _DistillingTrainer(Trainer):  # type: ignore[misc]
     """transformers' Trainer with our loss: the task's, plus the teacher's when there is one."""
 
     objective: Objective
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> _EpochSampler:
+        # rows of like length share a batch: less padding to compute
+        sampler = _EpochSampler(self.args.train_batch_size, dataset=self.train_dataset)
+        sampler.seed = self.args.data_seed
+        return sampler
 
     def compute_loss(
         self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, num_items_in_batch: Any = None

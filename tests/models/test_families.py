@@ -7,7 +7,7 @@ import torch
 from transformers import GPT2Config, PreTrainedModel
 
 from aebert.errors import ModelError
-from aebert.models.families import FAMILIES, family_of
+from aebert.models.families import FAMILIES, Block, family_of
 
 TinyModel = Callable[..., PreTrainedModel]
 every_family = pytest.mark.parametrize("family", list(FAMILIES))
@@ -34,7 +34,7 @@ def test_blocks_are_found_and_used_once_each_in_forward_order(
     assert [id(module) for module in called] == [id(module) for module in expected]
 
 
-def _grouped(blocks: list[object], layers: int) -> list[list[object]]:
+def _grouped(blocks: list[Block], layers: int) -> list[list[Block]]:
     each = len(blocks) // layers
     return [blocks[start : start + each] for start in range(0, len(blocks), each)]
 
@@ -67,14 +67,12 @@ def test_the_output_layer_makes_the_logits(
     torch.testing.assert_close(model(**padded_batch).logits - before, torch.eye(5)[3].expand_as(before))
 
 
-@every_family
-def test_token_types_matter_exactly_where_they_are_used(
+@pytest.mark.parametrize("family", ["bert", "electra", "mobilebert"])
+def test_token_types_are_declared_where_they_matter(
     tiny_model: TinyModel, padded_batch: dict[str, torch.Tensor], family: str
 ) -> None:
-    model = tiny_model(family)
-    if not FAMILIES[family].uses_token_types:
-        return
-    zeros = torch.zeros_like(padded_batch["input_ids"])
+    assert FAMILIES[family].uses_token_types
+    model, zeros = tiny_model(family), torch.zeros_like(padded_batch["input_ids"])
     first, second = (model(**padded_batch, token_type_ids=types).logits for types in (zeros, zeros + 1))
     assert not torch.allclose(first, second)
 

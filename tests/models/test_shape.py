@@ -39,7 +39,9 @@ def test_mobilebert_by_hand() -> None:
         shape = shape_of(MobileBertForSequenceClassification(MobileBertConfig()))
     assert (shape.hidden, shape.head_size, shape.ffn_per_layer, shape.layers, len(shape.ffn)) == (512, 32, 4, 24, 96)
     assert (set(shape.heads), set(shape.ffn)) == ({4}, {512})
-    assert set(shape.head_params) == {28_768}  # query and key read 128, value 512: 32 × (128 + 128 + 512 + 128) + 3 × 32
+    assert set(shape.head_params) == {
+        28_768
+    }  # query and key read 128, value 512: 32 × (128 + 128 + 512 + 128) + 3 × 32
     assert set(shape.ffn_params) == {257}  # 128 + 1 + 128
     # a layer: input bottlenecks 2 × (512 × 128), output bottleneck 128 × 512
     assert shape.fixed_macs == 24 * 3 * 65_536

@@ -1,0 +1,157 @@
+"""What a user can get wrong: one line that says so, exit code 2, and nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from aebert import pipeline
+
+from .conftest import Aebert, Result, Workspace
+
+
+def _refused(result: Result, *parts: str) -> None:
+    assert result.code == 2, result
+    lines = result.err.strip().splitlines()
+    assert lines[-1].startswith("aebert: error: ")
+    assert "Traceback" not in result.err
+    for part in parts:
+        assert part in lines[-1], lines[-1]
+
+
+def _edit(old: str, new: str) -> None:
+    path = Path("reviews.yaml")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+CONFIGS: list[tuple[str, str, str]] = [
+    ("search:", "serch:", "unknown key 'serch' (did you mean 'search'?)"),
+    ("trials: 6", "trails: 6", "unknown key 'search.trails' (did you mean 'trials'?)"),
+    ("trials: 6", "trials: many", "search.trials: input should be a valid integer"),
+    ("trials: 6", "trials: 1", "search.trials must be at least 2"),
+    ("sparsity: 0.5", "sparsity: 1.5", "search.budget.sparsity.0: input should be less than 1, got 1.5"),
+    ("sparsity: 0.5", "sparsity: 0.9999", "budget must be reachable: sparsity 0.9999"),
+    ("space: fine-grid", "space: fine", "search space 'fine' does not exist (did you mean 'fine-grid'?)"),
+    ("space: fine-grid", "space: default, sampler: tpee", "unknown sampler 'tpee' (did you mean 'tpe'?)"),
+    ("finalists:", "pruning: {criterion: fischer}\nfinalists:", "unknown criterion 'fischer' (did you mean 'fisher'?)"),
+    ("kind: classification", "kind: classify", "task.kind: input should be 'classification', 'regression' or 'ner'"),
+    ("text: [review]", "text: [reviews]", "'reviews'"),
+    ("labels: [bad, good]", "labels: [bad, fine]", "data/train.csv:"),
+    ("data/dev.csv", "data/development.csv", "data/development.csv"),
+    ("path: my-checkpoint", "path: ./my-model", "model folder ./my-model does not exist"),
+    ("path: my-checkpoint", "path: data", "must hold config.json"),
+    ("task: {name: reviews,", "task: {name: [", "must be YAML"),
+    (
+        "search: {",
+        "search: {storage: 'oracle+none://user:secret@host/db', ",
+        "search.storage must be a database URL whose driver is installed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), CONFIGS, ids=[new[:40] for _, new, _ in CONFIGS])
+def test_a_wrong_config(old: str, new: str, message: str, aebert: Aebert) -> None:
+    _edit(old, new)
+    result = aebert("search", "reviews.yaml")
+    _refused(result, message)
+    assert "secret" not in result.err
+
+
+def test_a_missing_config(aebert: Aebert) -> None:
+    _refused(aebert("run", "nothing.yaml"), "config nothing.yaml can't be read: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "train.csv"),
+        ("review,stars\n", "train.csv"),
+        ("review,stars\nfine film,good\ngreat cast,good\n", "role train must have rows of at least two classes"),
+        ("review,stars\nfine film,good\nbad,terrible\n", "train.csv:3"),
+    ],
+    ids=["empty", "header only", "one class", "unknown label"],
+)
+def test_a_wrong_data_file(content: str, message: str, aebert: Aebert, workspace: Workspace) -> None:
+    Path("train.csv").write_text(content)
+    _edit("data/train.csv", "train.csv")
+    _refused(aebert("dense", "reviews.yaml"), message)
+
+
+def _truncate(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+
+
+def _without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("damage", [_truncate, _without_weights])
+def test_a_damaged_checkpoint(damage: Callable[[Path], None], aebert: Aebert, workspace: Workspace) -> None:
+    shutil.copytree(workspace / "my-checkpoint", workspace / "copy")
+    damage(workspace / "copy")
+    _refused(aebert("dense", "reviews.yaml", "--model", "copy"), "copy")
+
+
+def test_a_database_of_something_else(aebert: Aebert, workspace: Workspace) -> None:
+    folder = workspace / "results" / "reviews"
+    folder.mkdir(parents=True)
+    (folder / "study.db").write_text("not a database, but long enough to be read as one " * 40)
+    _refused(aebert("search", "reviews.yaml"), "study.db")
+    assert (folder / "study.db").read_text().startswith("not a database")
+
+
+def test_a_locked_database_keeps_its_trials(
+    aebert: Aebert, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert aebert("search", "reviews.yaml").code == 0
+    path = workspace / "results" / "reviews" / "study.db"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        _refused(aebert("search", "reviews.yaml", "--trials", "8"), "is locked by another process")
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+    assert aebert("search", "reviews.yaml", "--trials", "8").code == 0
+
+
+def test_two_processes_on_one_run(aebert: Aebert, workspace: Workspace) -> None:
+    folder = workspace / "results" / "reviews"
+    folder.mkdir(parents=True)
+    with FileLock(folder / "run.lock"):
+        _refused(aebert("search", "reviews.yaml"), "run reviews is in use by another aebert process")
+
+
+def test_a_full_disk(aebert: Aebert, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "results/reviews/dense/model.safetensors")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.Run, "_store", full)
+        _refused(aebert("search", "reviews.yaml"), "No space left on device", "what was finished is kept")
+    assert aebert("search", "reviews.yaml").code == 0
+
+
+def test_a_study_that_is_not_there(aebert: Aebert) -> None:
+    _refused(aebert("pareto", "reviws"), "study 'reviws' must be a folder in results or a path")
+    _refused(aebert("show", "reviws"), "there: none")
+
+
+def test_a_wrong_override(aebert: Aebert) -> None:
+    _refused(aebert("run", "reviews.yaml", "--set", "search.trials"), "--set takes KEY=VALUE")
+    _refused(aebert("run", "reviews.yaml", "--set", "search.trials=[1"), "value of search.trials must be YAML")
+
+
+def test_an_unknown_command_or_option(aebert: Aebert) -> None:
+    assert aebert("serach", "reviews.yaml").code == 2
+    assert aebert("run", "reviews.yaml", "--trails", "3").code == 2

@@ -1,0 +1,131 @@
+"""Searches that are killed for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from aebert.search.storage import StudyDatabase, sqlite_url
+from aebert.search.study import search
+
+if TYPE_CHECKING:
+    from tests.search.conftest import Server
+
+TARGETS = (0.3, 0.6)
+
+
+def _check_whole(path: Path) -> int:
+    """Number of trials in a database that a killed process left; each must be finished and have all its parts."""
+    if not path.is_file():
+        return 0
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+    database.close()
+    if "alembic_version" not in tables:
+        return 0
+    storage = optuna.storages.RDBStorage(sqlite_url(path))
+    if "toy" not in optuna.get_all_study_names(storage):
+        return 0
+    trials = optuna.load_study(storage=storage, study_name="toy").trials
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    for trial in trials:
+        assert trial.state == TrialState.COMPLETE
+        assert trial.user_attrs["aebert"]["number"] == trial.number
+        assert len(trial.values) == 2
+        assert len(trial.params) == (7 if trial.number else 0)
+    return len(trials)
+
+
+def test_killed_again_and_again_it_ends_as_if_never_killed(server: Server, toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "killed.db"
+    rng = random.Random(0)
+    seen = [0]
+    for kill in range(5):
+        process = server.start(path, 16, "tpe", TARGETS, seconds=0.04)
+        if kill > 1:  # the first ones may fall into the making of the tables
+            _wait_for(path, seen[-1] + 1)
+        server.kill_after(rng.uniform(0, 0.15), process)
+        seen.append(_check_whole(path))
+    assert seen == sorted(seen)
+    assert 0 < seen[-1] < 16, "the kills must fall into the search to show anything"
+    server.start(path, 16, "tpe", TARGETS)
+    server.wait()
+    assert _check_whole(path) == 16
+    expected = search(toy.toy_setup(tmp_path / "whole.db", 16, "tpe", TARGETS), toy.ToyScorer())
+    assert toy.told(StudyDatabase.load(sqlite_url(path), "toy").records()) == toy.told(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
+def test_killed_at_any_moment_of_any_sampler(sampler: str, toy: ModuleType, tmp_path: Path) -> None:
+    """With interpreters of their own, at moments that differ on every run."""
+    path, trials = tmp_path / "killed.db", 50 if sampler == "nsga2" else 26
+    order = {"path": str(path), "trials": trials, "sampler": sampler, "targets": TARGETS, "seed": 0, "seconds": 0.1}
+    command = [sys.executable, str(Path(__file__).parent / "toy_search.py"), json.dumps(order)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    rng = random.Random()
+    for _ in range(12):
+        before = path.stat().st_size if path.is_file() else 0
+        process = subprocess.Popen(command, env=environment)
+        deadline = time.monotonic() + 60
+        while not path.is_file() or (before == 0 and path.stat().st_size == 0):  # imports take most of the time
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 1) + (4 if before else 0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        _check_whole(path)
+    subprocess.run(command, env=environment, check=True)
+    assert _check_whole(path) == trials
+    expected = search(toy.toy_setup(tmp_path / "whole.db", trials, sampler, TARGETS), toy.ToyScorer())
+    assert toy.told(StudyDatabase.load(sqlite_url(path), "toy").records()) == toy.told(expected)
+
+
+def test_a_running_study_can_be_read(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    server.start(path, 12, seconds=0.05)
+    counts: list[int] = []
+    deadline = time.monotonic() + 30
+    while (not counts or counts[-1] < 12) and time.monotonic() < deadline:
+        if _finished(path):
+            records = StudyDatabase.load(sqlite_url(path), "toy").records()
+            assert [record.number for record in records] == list(range(len(records)))
+            counts.append(len(records))
+    server.wait()
+    assert counts == sorted(counts)
+    assert counts[-1] == 12
+    assert len(set(counts)) > 2, "it must have been read while it ran"
+
+
+def _wait_for(path: Path, trials: int) -> None:
+    deadline = time.monotonic() + 30
+    while _finished(path) < trials:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _finished(path: Path) -> int:
+    """Number of finished trials, also while the tables are being made."""
+    if not path.is_file():
+        return 0
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return int(database.execute("SELECT count(*) FROM trials WHERE state = 'COMPLETE'").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        database.close()

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import optuna
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from aebert.errors import StudyError
+from aebert.search import storage
+from aebert.search.storage import StudyDatabase, check_storage, sqlite_url
+from aebert.search.study import search
+
+Connection = sqlite3.Connection
+
+
+def _fails(setup: Any, scorer: Any) -> str:
+    """Message of the error that searching ends with; it must be one line."""
+    with pytest.raises(StudyError) as caught:
+        search(setup, scorer)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Connection]:
+    connection = sqlite3.connect(path)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _dump(path: Path) -> list[str]:
+    with _opened(path) as connection:
+        return list(connection.iterdump())
+
+
+def test_other_settings_are_named_with_both_values_and_nothing_changes(toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    settings = {"seed": 0, "search.sampler": "random", "data.max_length": 128, "model.weights": "ab"}
+    search(toy.toy_setup(path, 3, settings=settings), toy.ToyScorer())
+    before, scorer = _dump(path), toy.ToyScorer()
+    other = {"seed": 1, "search.sampler": "tpe", "data.max_length": 128, "pruning.criterion": "fisher"}
+    message = _fails(toy.toy_setup(path, 9, "tpe", settings=other), scorer)
+    assert message == (
+        "study 'toy' was made with other settings: seed was 0, now 1; search.sampler was 'random', now 'tpe'; "
+        "model.weights was 'ab', now None; pruning.criterion was None, now 'fisher'. "
+        "Restore them to resume it, or choose another name"
+    )
+    assert _dump(path) == before
+    assert scorer.asked == []
+
+
+def test_settings_are_the_same_after_json(toy: ModuleType, tmp_path: Path) -> None:
+    """A tuple is stored as a list: that is no difference."""
+    settings = {"targets": (0.25, 0.5), "nested": {"a": (1,)}}
+    for trials in (2, 3):
+        assert len(search(toy.toy_setup(tmp_path / "study.db", trials, settings=settings), toy.ToyScorer())) == trials
+
+
+def test_what_a_report_says_follows_the_last_call(toy: ModuleType, tmp_path: Path) -> None:
+    setup = toy.toy_setup(tmp_path / "study.db", 2)
+    search(setup, toy.ToyScorer())
+    moved = dataclasses.replace(setup, info=dataclasses.replace(setup.info, trials=3, model="elsewhere", notes=("x",)))
+    search(moved, toy.ToyScorer())
+    assert StudyDatabase.load(setup.storage, "toy").info == moved.info
+
+
+def test_several_studies_share_a_database(toy: ModuleType, tmp_path: Path) -> None:
+    setup = toy.toy_setup(tmp_path / "study.db", 2)
+    search(setup, toy.ToyScorer())
+    second = dataclasses.replace(setup, info=dataclasses.replace(setup.info, name="second", trials=3))
+    search(second, toy.ToyScorer())
+    assert len(StudyDatabase.load(setup.storage, "toy").records()) == 2
+    assert len(StudyDatabase.load(setup.storage, "second").records()) == 3
+    with pytest.raises(StudyError, match=r"^study 'third' is not in sqlite:///.*study\.db; there: toy, second$"):
+        StudyDatabase.load(setup.storage, "third")
+
+
+def test_a_foreign_database_is_left_alone(toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "diary.db"
+    with _opened(path) as connection:
+        connection.execute("CREATE TABLE diary (day TEXT)")
+    before = path.read_bytes()
+    expected = f"study database sqlite:///{path} must be one of Optuna's, it is not (it holds 'diary'): "
+    assert _fails(toy.toy_setup(path, 2), toy.ToyScorer()) == expected + "choose another file"
+    with pytest.raises(StudyError, match=r"it holds 'diary'"):
+        StudyDatabase.load(sqlite_url(path), "toy")
+    with pytest.raises(StudyError, match=r"it holds 'diary'"):
+        check_storage(sqlite_url(path))
+    assert path.read_bytes() == before
+
+
+def test_a_foreign_table_of_the_same_name_is_told(toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "school.db"
+    with _opened(path) as connection:
+        connection.execute("CREATE TABLE studies (subject TEXT)")
+    message = _fails(toy.toy_setup(path, 2), toy.ToyScorer())
+    assert message == f"study database sqlite:///{path} can't be used: table studies has no column named study_name"
+
+
+@pytest.mark.parametrize("text", ["hi", "a file that is longer than the header of a database, but text. " * 20])
+def test_a_text_file_is_told_and_left_alone(text: str, toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "text.db"
+    path.write_text(text)
+    expected = f"study database sqlite:///{path} must be one of Optuna's, it is not (file is not a database)"
+    assert _fails(toy.toy_setup(path, 2), toy.ToyScorer()) == expected
+    with pytest.raises(StudyError, match="file is not a database"):
+        StudyDatabase.load(sqlite_url(path), "toy")
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_a_truncated_database_is_damaged(share: float, toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    search(toy.toy_setup(path, 4), toy.ToyScorer())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    expected = f"study database sqlite:///{path} is damaged (database disk image is malformed): "
+    assert _fails(toy.toy_setup(path, 6), toy.ToyScorer()).startswith(expected + "restore a copy of it")
+    with pytest.raises(StudyError, match=r"is damaged"):
+        StudyDatabase.load(sqlite_url(path), "toy").records()
+
+
+@pytest.mark.parametrize("trials", [0, 1])
+def test_a_study_that_someone_else_made_is_left_alone(trials: int, toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    study = optuna.create_study(storage=sqlite_url(path), study_name="toy", directions=["minimize"])
+    for _ in range(trials):
+        study.add_trial(optuna.trial.create_trial(value=1.0))
+    before = _dump(path)
+    message = _fails(toy.toy_setup(path, 4), toy.ToyScorer())
+    assert message == "study 'toy' in this database was not made by aebert: choose another name"
+    with pytest.raises(StudyError, match=r"^study 'toy' in sqlite:.* was not made by aebert: choose another name$"):
+        StudyDatabase.load(sqlite_url(path), "toy")
+    assert _dump(path) == before
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_loading_makes_no_database(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    if content is not None:
+        path.write_bytes(content)
+    for url in (sqlite_url(path), f"sqlite+pysqlite:///{path}", f"sqlite:///{path}?timeout=5"):
+        with pytest.raises(
+            StudyError, match=r"^study database sqlite.*study\.db.* does not exist: start the study with"
+        ):
+            StudyDatabase.load(url, "toy")
+    assert (path.read_bytes() if path.exists() else None) == content
+
+
+def test_a_folder_that_is_not_there_is_told(toy: ModuleType, tmp_path: Path) -> None:
+    message = _fails(toy.toy_setup(tmp_path / "none" / "study.db", 2), toy.ToyScorer())
+    assert message == f"study database sqlite:///{tmp_path}/none/study.db can't be used: unable to open database file"
+
+
+def test_a_locked_database_is_told(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.05)
+    path = tmp_path / "study.db"
+    search(toy.toy_setup(path, 2), toy.ToyScorer())
+    with _opened(path) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        expected = f"study database sqlite:///{path} is locked by another process: wait for it or stop it"
+        assert _fails(toy.toy_setup(path, 4), toy.ToyScorer()).startswith(expected)
+        with pytest.raises(StudyError, match="is locked by another process"):
+            StudyDatabase.load(sqlite_url(path), "toy")
+    assert len(search(toy.toy_setup(path, 4), toy.ToyScorer())) == 4
+
+
+def test_a_lock_that_goes_away_is_waited_for(toy: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    search(toy.toy_setup(path, 2), toy.ToyScorer())
+    with _opened(path) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+
+        @event.listens_for(Engine, "do_connect", once=True)
+        def release(*_: object) -> None:
+            connection.rollback()
+
+        assert len(search(toy.toy_setup(path, 3), toy.ToyScorer())) == 3
+
+
+@contextmanager
+def _pages(count: int) -> Iterator[None]:
+    """A disk with room for that many pages per database."""
+
+    def limit(connection: Connection, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {count}")
+
+    event.listen(Engine, "connect", limit)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", limit)
+
+
+def test_a_full_disk_loses_no_trial(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # Optuna waits between its tries
+    path = tmp_path / "study.db"
+    search(toy.toy_setup(path, 2), toy.ToyScorer())
+    with _opened(path) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    scorer = toy.ToyScorer()
+    with _pages(pages + 1):
+        message = _fails(toy.toy_setup(path, 20), scorer)
+    assert message == (
+        f"the disk of study database sqlite:///{path} is full: free some space and run the command again; "
+        "no trial is lost"
+    )
+    kept = StudyDatabase.load(sqlite_url(path), "toy").records()
+    assert len(kept) == 2 + len(scorer.asked) - 1  # all but the one that found no room
+    whole = search(toy.toy_setup(tmp_path / "whole.db", 20), toy.ToyScorer())
+    assert toy.told(search(toy.toy_setup(path, 20), toy.ToyScorer())) == toy.told(whole)
+
+
+def test_a_read_only_database_is_told(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened so by its URL, since permissions don't stop the superuser. "full" is in what is written, not the error."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    path = tmp_path / "study.db"
+    settings = {"data": "full and locked"}
+    search(toy.toy_setup(path, 2, settings=settings), toy.ToyScorer())
+    url = f"sqlite:///file:{path}?mode=ro&uri=true"
+    assert len(StudyDatabase.load(url, "toy").records()) == 2
+    setup = toy.toy_setup(path, 2, storage=url, settings=settings)
+    noted = dataclasses.replace(setup, info=dataclasses.replace(setup.info, notes=("the full set, locked",)))
+    assert _fails(noted, toy.ToyScorer()).endswith("can't be used: attempt to write a readonly database")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "reason"),
+    [
+        ("foo://me:secret@host/db", "foo://me:***@host/db", "Can't load plugin: sqlalchemy.dialects:foo"),
+        ("mssql+nodbc://me:secret@host/db", "mssql+nodbc://me:***@host/db", "Can't load plugin: "),
+        ("postgresql//me:secret@host/db", "postgresql//***@host/db", "Could not parse SQLAlchemy URL"),
+        ("postgresql://me:secret@host:port/db", "postgresql://***@host:port/db", "the port must be a number"),
+        ("foo://host/db?password=secret", "foo://host/db", "Can't load plugin"),
+        ("results/study.db", "results/study.db", "Could not parse SQLAlchemy URL"),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_told_without_its_password(
+    url: str, shown: str, reason: str, toy: ModuleType, tmp_path: Path
+) -> None:
+    expected = f"search.storage must be a database URL whose driver is installed, got {shown} ({reason}"
+    messages = [_fails(toy.toy_setup(tmp_path / "x", 2, storage=url), toy.ToyScorer())]
+    for call in (check_storage, lambda url: StudyDatabase.load(url, "toy")):
+        with pytest.raises(StudyError) as caught:
+            call(url)
+        messages.append(str(caught.value))
+    for message in messages:
+        assert message.startswith(expected)
+        assert message.endswith("for PostgreSQL: pip install 'aebert[postgres]'")
+        assert "sec" not in message
+        assert "ret" not in message
+
+
+def test_a_bug_of_ours_is_not_taken_for_a_problem_of_the_database(toy: ModuleType, tmp_path: Path) -> None:
+    def broken(architecture: object) -> Any:
+        raise RuntimeError("scorer broke")
+
+    with pytest.raises(RuntimeError, match=r"^scorer broke$") as caught:
+        search(toy.toy_setup(tmp_path / "study.db", 2), broken)
+    assert not isinstance(caught.value, StudyError)

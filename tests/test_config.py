@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aebert.config import RunConfig, check, digest, load_config, plain
+from aebert.errors import ConfigError
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., RunConfig]:
+    def read(text: str = "", **overrides: str) -> RunConfig:
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_config(path, {key.replace("__", "."): value for key, value in overrides.items()})
+
+    return read
+
+
+def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[..., RunConfig]) -> None:
+    config = load()
+    assert config == RunConfig(name="run")
+    assert config.folder == Path("results/run")
+    assert (config.model.path, config.task.name, config.search.trials) == ("minilm", "endpoints-synthetic", 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("serach: {}", r"unknown key 'serach' \(did you mean 'search'\?\); known here: name, seed, results, model, "),
+        (
+            "search: {trails: 3}",
+            r"unknown key 'search\.trails' \(did you mean 'trials'\?\); known here: space, sampler",
+        ),
+        ("finalists: {distill: {temprature: 1}}", r"'finalists\.distill\.temprature' \(did you mean 'temperature'\?\)"),
+        ("search: {budget: {flops: 0.5}}", r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, length"),
+        ("search: {trials: 0}", r"search\.trials: input should be greater than or equal to 1, got 0"),
+        ("search: {trials: many}", r"search\.trials: input should be a valid integer.*, got 'many'"),
+        ("search: {trials: 2.5}", r"search\.trials: .*integer.*, got 2\.5"),
+        ("seed: -1", r"seed: input should be greater than or equal to 0, got -1"),
+        ("name: ../up", r"name: string should match pattern .*, got '\.\./up'"),
+        ("name: 'a b'", r"name: string should match pattern .*, got 'a b'"),
+        ("dense: {train: sometimes}", r"dense\.train: input should be 'auto', 'always' or 'never', got 'sometimes'"),
+        ("dense: {warmup_ratio: 1}", r"dense\.warmup_ratio: input should be less than 1, got 1"),
+        ("dense: {learning_rate: 0}", r"dense\.learning_rate: input should be greater than 0, got 0"),
+        ("deploy: {opset: 17}", r"deploy\.opset: input should be greater than or equal to 18, got 17"),
+        ("model:", r"model: .*, got None"),
+        ("model: minilm", r"model: .*, got 'minilm'"),
+        ("data: {roles: {train: 'train[60]'}}", r"data\.roles: role train must be a split or a part .*'dev\[:60%\]'"),
+        ("data: {roles: {test: dev}}", r"data\.roles\.test: input should be 'train', 'search', 'select' or 'report'"),
+        ("data: {limits: {train: 0}}", r"data\.limits\.train: input should be greater than or equal to 1, got 0"),
+        ("data: {files: {train: a.csv}, hub: glue}", r"data: give files or hub, not both"),
+        ("search: {budget: {}}", r"search\.budget: give exactly one of sparsity and macs, got none"),
+        ("search: {budget: {sparsity: 0.5, macs: 0.5}}", r"exactly one of sparsity and macs, got sparsity and macs"),
+        ("search: {budget: {sparsity: 1.0}}", r"search\.budget\.sparsity\.0: input should be less than 1, got 1\.0"),
+        ("search: {budget: {macs: [0.5, 0.5]}}", r"budget values must be one or several different shares"),
+        ("search: {budget: {macs: []}}", r"budget values must be one or several different shares"),
+        ("search: {budget: {macs: half}}", r"search\.budget\.macs\.0: .*valid number.*, got 'half'"),
+        ("dense: {epochs: .inf}", r"dense\.epochs: input should be a finite number, got inf"),
+        ("dense: {learning_rate: .nan}", r"dense\.learning_rate: input should be .*, got nan"),
+        ("a: [1", r"run\.yaml line 1 must be YAML: expected ',' or '\]'"),
+        ("a: 1\nb: 'x", r"run\.yaml line 2 must be YAML: found unexpected end of stream"),
+        ("- 1", r"run\.yaml must be a mapping of keys to values, got list"),
+        ("hello", r"run\.yaml must be a mapping of keys to values, got str"),
+        ("seed: -1\nsearch: {trials: 0}", r"seed: .*, got -1 \(and 1 more\)$"),
+    ],
+)
+def test_a_broken_rule_is_one_line_with_file_key_rule_and_value(
+    load: Callable[..., RunConfig], text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(text)
+    assert "run.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml can't be read: No such file or directory"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(ConfigError, match=r"binary\.yaml must be UTF-8 text: byte 6 is not"):
+        load_config(tmp_path / "binary.yaml")
+
+
+def test_yaml_builds_no_objects(load: Callable[..., RunConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"could not determine a constructor for the tag"):
+        load("name: !!python/object/apply:os.getcwd []")
+
+
+@pytest.mark.parametrize(
+    ("budget", "kind", "targets"),
+    [
+        ("{sparsity: 0.3}", "sparsity", (0.3,)),
+        ("{sparsity: '0.3'}", "sparsity", (0.3,)),
+        ("{macs: [0.7, 0.3, 0.5]}", "macs", (0.3, 0.5, 0.7)),
+        ("{macs: 0}", "macs", (0.0,)),
+        ("{sparsity: null, macs: 0.2}", "macs", (0.2,)),
+    ],
+)
+def test_budget_forms(load: Callable[..., RunConfig], budget: str, kind: str, targets: tuple[float, ...]) -> None:
+    found = load(f"search: {{budget: {budget}}}").search.budget
+    assert (found.kind, found.targets) == (kind, targets)
+
+
+def test_overrides_win_over_the_file_and_keep_their_neighbours(load: Callable[..., RunConfig]) -> None:
+    config = load(
+        "search: {trials: 5, sampler: random}",
+        search__trials="7",
+        search__budget__macs="[0.2, 0.4]",
+        finalists__distill="null",
+        dense__learning_rate="1e-3",
+        model__path="./here",
+    )
+    assert (config.search.trials, config.search.sampler) == (7, "random")
+    assert config.search.budget.targets == (0.2, 0.4)
+    assert config.finalists.distill is None
+    assert config.dense.learning_rate == 0.001
+    assert config.model.path == "./here"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("search__trails", "1", r"unknown key 'search\.trails' \(did you mean 'trials'\?\)"),
+        ("search__trials", "[1", r"value of search\.trials must be YAML, got '\[1'"),
+        ("seed__x", "1", r"seed\.x can't be set: seed is 3, not a section"),
+        ("search__trials__x", "1", r"search\.trials\.x can't be set: trials is 4, not a section"),
+    ],
+)
+def test_overrides_are_checked_like_the_file(
+    load: Callable[..., RunConfig], key: str, value: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load("seed: 3\nsearch: {trials: 4}", **{key: value})
+
+
+def test_data_root_is_the_config_s_or_the_environment_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEBERT_DATA", "from/environment")
+    assert RunConfig(name="x").data_root == Path("from/environment")
+    assert check(RunConfig, {"name": "x", "data": {"root": "given"}}, "test").data_root == Path("given")
+    monkeypatch.delenv("AEBERT_DATA")
+    assert RunConfig(name="x").data_root is None
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig(name="x").search.trials = 3
+
+
+shares = st.floats(0, 0.99)
+configs = st.fixed_dictionaries(
+    {"name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True), "seed": st.integers(0, 2**31)},
+    optional={
+        "results": st.just("some/where"),
+        "model": st.fixed_dictionaries({"path": st.text(min_size=1)}, optional={"labels": st.lists(st.text())}),
+        "data": st.fixed_dictionaries(
+            {},
+            optional={
+                "root": st.just("data"),
+                "files": st.just({"train": "a.csv"}),
+                "roles": st.just({"search": "dev[:60%]", "select": "dev[60%:]"}),
+                "limits": st.just({"train": 10}),
+                "header": st.lists(st.text(), max_size=3),
+            },
+        ),
+        "search": st.fixed_dictionaries(
+            {"budget": st.fixed_dictionaries({"sparsity": st.lists(shares, min_size=1, unique=True)})}
+        ),
+        "finalists": st.fixed_dictionaries({"distill": st.none() | st.just({"hidden": 0.25})}),
+    },
+)
+
+
+@given(configs)
+def test_plain_values_make_the_same_config_again_through_json_and_yaml(values: dict[str, Any]) -> None:
+    config = check(RunConfig, values, "test")
+    assert check(RunConfig, json.loads(json.dumps(plain(config))), "test") == config
+    assert check(RunConfig, yaml.safe_load(yaml.safe_dump(plain(config))), "test") == config
+
+
+def test_a_digest_is_of_the_values_and_not_of_their_order() -> None:
+    assert digest({"a": 1, "b": [2, 3]}) == digest({"b": [2, 3], "a": 1})
+    assert len({digest({"a": 1}), digest({"a": 2}), digest({"b": 1}), digest({"a": 1}, None), digest({"a": "1"})}) == 5
+    # sha256sum of `[{"a": 1}]`
+    assert digest({"a": 1}) == "2696610e78752a9e"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import math
+
+import torch
+
+from aebert.tasks.task import TaskSpec
+from aebert.training.losses import hidden_loss, logits_loss, task_loss
+
+CLASSES = TaskSpec("toy", "classification", ("text",), "label", ("a", "b"), "accuracy", "accuracy")
+SCORE = TaskSpec("toy", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
+NER = TaskSpec("toy", "ner", ("words",), "tags", ("X",), "seqeval", "f1")
+LN2, LN3 = math.log(2), math.log(3)
+
+
+def close(found: torch.Tensor, expected: float) -> None:
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_cross_entropy_is_the_mean_over_rows() -> None:
+    logits = torch.tensor([[0.0, LN3], [0.0, LN3]])  # softmax (1/4, 3/4)
+    close(task_loss(CLASSES, logits, torch.tensor([0, 1])), (math.log(4) + math.log(4 / 3)) / 2)
+
+
+def test_squared_error_is_the_mean_over_rows() -> None:
+    close(task_loss(SCORE, torch.tensor([[1.0], [5.0]]), torch.tensor([3.0, 4.0])), 2.5)
+
+
+def test_ner_loss_is_the_mean_over_labelled_words_of_all_rows() -> None:
+    even, sure = [0.0, 0.0, 0.0], [LN2, 0.0, 0.0]  # softmax 1/3 each; 1/2, 1/4, 1/4
+    logits = torch.tensor([[even, sure], [even, sure]])
+    labels = torch.tensor([[0, 0], [1, -100]])
+    close(task_loss(NER, logits, labels), (LN3 + LN2 + LN3) / 3)
+
+
+def test_divergence_by_hand() -> None:
+    # teacher (1/4, 3/4), student (1/2, 1/2): 1/4 ln(1/2) + 3/4 ln(3/2) = 3/4 ln 3 - ln 2
+    teacher, student = torch.tensor([[0.0, LN3]]), torch.tensor([[0.0, 0.0]])
+    close(logits_loss(CLASSES, student, teacher, torch.tensor([0]), temperature=1.0), 0.75 * LN3 - LN2)
+
+
+def test_temperature_softens_and_scales_back() -> None:
+    teacher, student = torch.tensor([[0.0, 2 * LN3]]), torch.tensor([[0.0, 0.0]])
+    close(logits_loss(CLASSES, student, teacher, torch.tensor([0]), temperature=2.0), 4 * (0.75 * LN3 - LN2))
+
+
+def test_divergence_is_the_mean_over_rows() -> None:
+    teacher = torch.tensor([[0.0, LN3], [1.0, 1.0]])
+    close(logits_loss(CLASSES, torch.zeros(2, 2), teacher, torch.tensor([0, 1]), 1.0), (0.75 * LN3 - LN2) / 2)
+
+
+def test_divergence_of_ner_reads_labelled_words_alone() -> None:
+    teacher = torch.tensor([[[0.0, LN3, -1e9], [5.0, 0.0, 0.0], [0.0, 7.0, 0.0]]])
+    student = torch.tensor([[[0.0, 0.0, -1e9], [0.0, 9.0, 0.0], [3.0, 0.0, 0.0]]])
+    labels = torch.tensor([[0, -100, -100]])
+    close(logits_loss(NER, student, teacher, labels, 1.0), 0.75 * LN3 - LN2)
+
+
+def test_scores_are_distilled_by_squared_error() -> None:
+    student, teacher = torch.tensor([[1.0], [5.0]]), torch.tensor([[3.0], [4.0]])
+    close(logits_loss(SCORE, student, teacher, torch.tensor([9.0, 9.0]), temperature=3.0), 2.5)
+
+
+def test_hidden_loss_by_hand() -> None:
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])  # 3 real tokens of width 2
+    zeros = torch.zeros(2, 3, 2)
+    after_first, after_second = zeros.clone(), zeros.clone()
+    after_first[0, 1] = torch.tensor([3.0, 0.0])  # 9 / (3 × 2)
+    after_second[1, 0] = torch.tensor([0.0, 1.0])  # 1 / (3 × 2)
+    after_second[0, 2] = 100.0  # padding
+    embeddings = torch.full((2, 3, 2), 50.0)  # not a layer
+    found = hidden_loss([embeddings, zeros, zeros], [zeros, after_first, after_second], mask)
+    close(found, (9 / 6 + 1 / 6) / 2)
