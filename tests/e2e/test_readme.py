@@ -1,0 +1,76 @@
+"""The README's commands, typed as they stand, on tiny models and short searches."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aebert.config import RunConfig, check, load_config
+
+from .conftest import Aebert, Workspace
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# what a reader can't see the result of in seconds is made short; the commands stay as they are
+SHORT = {"trials: 100": "trials: 6", "budget: {": "space: fine-grid\n  budget: {"}
+FEWER = {"150": "8"}
+TINY = "finalists: {count: 1, epochs: 1}\ndense: {epochs: 1}\nprofile: {runs: 10, warmup: 2}\n"
+# set-up, which CI does by running `make test` on a bare machine
+SETUP = ("git clone", "make ", "pip install")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def _configs() -> dict[str, str]:
+    """The YAML files that the README shows, by the name in their first line."""
+    return {block.splitlines()[0].removeprefix("# ").strip(): block for block in _blocks("yaml")}
+
+
+def _commands() -> list[list[str]]:
+    lines = [line for block in _blocks("console") for line in block.splitlines() if line.strip()]
+    return [shlex.split(line, comments=True) for line in lines if not line.startswith(SETUP)]
+
+
+def test_every_config_is_valid() -> None:
+    configs = _configs()
+    assert set(configs) == {"reviews.yaml", "entities.yaml", "mrpc.yaml"}
+    for name, text in configs.items():
+        check(RunConfig, {"name": Path(name).stem, **yaml.safe_load(text)}, name)
+
+
+def test_the_experiments_are_valid() -> None:
+    names = {load_config(path).name for path in (ROOT / "experiments").glob("*.yaml")}
+    assert {"quickstart", "sst2-minilm", "ncbi-disease-minilm"} <= names
+
+
+@pytest.mark.slow
+def test_every_command_and_python_block_works(aebert: Aebert, workspace: Workspace) -> None:
+    for name, text in _configs().items():
+        for old, new in SHORT.items():
+            text = text.replace(old, new)
+        (workspace / name).write_text(text + TINY, encoding="utf-8")
+    commands = _commands()
+    assert len(commands) >= 15
+    for command in commands:
+        assert command[0] == "aebert", command
+        result = aebert(*(FEWER.get(word, word) for word in command[1:]))
+        assert result.code == 0, (command, result.err)
+    names: dict[str, object] = {}
+    blocks = _blocks("python")
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, names)
+    assert (workspace / "results" / "entities" / "front.html").is_file()
+
+
+def test_make_quickstart_runs_what_the_readme_says() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "$(BIN)/aebert run experiments/quickstart.yaml" in makefile
+    assert "make quickstart\nmake test" in README
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
