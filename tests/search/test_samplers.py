@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import optuna
 import pytest
 
 from aebert.errors import ConfigError
@@ -94,3 +95,11 @@ def test_an_unknown_sampler_suggests_the_nearest() -> None:
     with pytest.raises(ConfigError) as caught:
         trial_sampler("nsga", 0, 1)
     assert str(caught.value) == "unknown sampler 'nsga' (did you mean 'nsga2'?); known: gp, nsga2, random, tpe"
+
+
+def test_the_uniform_start_counts_for_the_first_generation_of_nsga2(toy: ModuleType, tmp_path: Path) -> None:
+    """Nothing is drawn for it, and Optuna numbers generations only where it draws."""
+    search(toy.toy_setup(tmp_path / "study.db", 25, "nsga2", (0.3, 0.6)), toy.ToyScorer())
+    trials = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="toy").trials
+    generations = [[v for k, v in trial.system_attrs.items() if k.endswith("generation")] for trial in trials]
+    assert generations == [[], *[[0]] * 20, *[[1]] * 4]
