@@ -27,6 +27,10 @@ class StudyError(AebertError, RuntimeError):
     """A study database is locked, foreign, or was made with another config."""
 
 
+class NoStudyError(StudyError):
+    """A database does not hold the study: it has no trials yet, or is another one's."""
+
+
 class ExportError(AebertError, RuntimeError):
     """An exported graph cannot be made or differs from the model it was made from."""
 

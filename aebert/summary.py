@@ -11,7 +11,7 @@ from typing import Any
 from aebert import __version__
 from aebert.config import digest as values_digest
 from aebert.config import load_config, plain
-from aebert.errors import AebertError, StudyError
+from aebert.errors import AebertError, NoStudyError, StudyError
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
@@ -89,7 +89,10 @@ def _live_report(folder: Path) -> Report | None:
     database = folder / "study.db"
     if config.search.storage is None and not database.is_file():
         return None
-    found = StudyDatabase.load(config.search.storage or sqlite_url(database), config.name)
+    try:
+        found = StudyDatabase.load(config.search.storage or sqlite_url(database), config.name)
+    except NoStudyError:  # started, but its search is not
+        return None
     return Report(info=found.info, trials=tuple(found.records()))
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from aebert import __version__
-from aebert.errors import StudyError
+from aebert.errors import NoStudyError, StudyError
 from aebert.search.proposer import directions
 from aebert.search.record import StudyInfo, TrialRecord
 
@@ -127,7 +127,7 @@ class StudyDatabase:
             storage = _storage(url)
             names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
             if name not in names:
-                raise StudyError(
+                raise NoStudyError(
                     f"study {name!r} is not in {_without_password(url)}; there: {', '.join(names) or 'none'}"
                 )
             database = cls(url, optuna.load_study(storage=storage, study_name=name))

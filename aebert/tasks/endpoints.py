@@ -128,10 +128,10 @@ def _tag_ids(spans: Iterable[Span]) -> tuple[int, ...]:
 def _abstract(chance: Chance, trial: Trial) -> list[Span]:
     """One row: perhaps an introduction of the arms, then one or two findings."""
     sentences = [_finding(chance, trial)]
-    if trial.needs_intro or chance.happens(20):
+    if trial.needs_intro or chance.happens(10):
         sentences.insert(0, _introduction(chance, trial))
     while sum(len(span.words) for sentence in sentences for span in sentence) < MIN_WORDS:
-        kind = _distractor if chance.happens(30) else _finding
+        kind = _distractor if chance.happens(25) else _finding
         sentences.append(kind(chance, trial))
     return [span for sentence in sentences for span in _as_sentence(sentence)]
 
@@ -153,9 +153,9 @@ def _introduction(chance: Chance, trial: Trial) -> list[Span]:
 
 def _finding(chance: Chance, trial: Trial) -> list[Span]:
     """A comparison of the arms; one in six is that of a subgroup or another trial, so without entities."""
-    kinds = {_single: 45, _pair: 25, _double_pair: 10, _hazard: 14, _double_hazard: 6}
+    kinds = {_single: 58, _pair: 18, _double_pair: 6, _hazard: 14, _double_hazard: 4}
     kind = chance.weighted(kinds)
-    if chance.happens(12):
+    if chance.happens(10):
         spans = kind(chance, draw_numbers(chance, trial.arms, trial.needs_intro))
         marker = _plain(chance.pick(text.MARKERS))
         prefix = _fill(chance, chance.pick(text.ELSEWHERE), {"marker": marker})

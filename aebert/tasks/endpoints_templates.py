@@ -135,9 +135,8 @@ TOXICITIES = ("neutropenia", "anemia", "fatigue", "diarrhea", "hypertension", "r
 ROLE_WORDS = (
     ("experimental", "control"),
     ("investigational", "standard"),
-    ("intervention", "control"),
     ("experimental", "standard"),
-    ("investigational", "comparator"),
+    ("investigational", "control"),
 )
 ROLE_NOUNS = ("arm", "group")
 LETTERS = (("arm A", "arm B"), ("group 1", "group 2"), ("cohort I", "cohort II"))

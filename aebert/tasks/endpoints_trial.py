@@ -113,7 +113,7 @@ def draw_numbers(chance: Chance, arms: tuple[Arm, Arm], needs_intro: bool) -> Tr
 
 def draw_arms(chance: Chance, drugs: Sequence[str]) -> tuple[tuple[Arm, Arm], bool]:
     """The names of the experimental and the control arm, and whether they need an introduction."""
-    style = chance.weighted({"role": 38, "placebo": 18, "addition": 15, "care": 16, "drugs": 8, "letters": 5})
+    style = chance.weighted({"role": 66, "placebo": 12, "addition": 8, "care": 8, "drugs": 4, "letters": 2})
     first = chance.below(len(drugs))
     drug, other = drugs[first], drugs[(first + chance.between(1, len(drugs) - 1)) % len(drugs)]
     if style == "role":

@@ -155,3 +155,13 @@ def test_a_wrong_override(aebert: Aebert) -> None:
 def test_an_unknown_command_or_option(aebert: Aebert) -> None:
     assert aebert("serach", "reviews.yaml").code == 2
     assert aebert("run", "reviews.yaml", "--trails", "3").code == 2
+
+
+def test_a_study_whose_search_has_not_started(aebert: Aebert) -> None:
+    assert aebert("dense", "reviews.yaml").code == 0
+    _refused(
+        aebert("show", "reviews"), "study 'reviews' has no trials yet: run `aebert search results/reviews/config.yaml`"
+    )
+    listed = aebert("studies")
+    assert listed.code == 0
+    assert "not shown: reviews: study" in listed.err
