@@ -118,7 +118,8 @@ def draw_arms(chance: Chance, drugs: Sequence[str]) -> tuple[tuple[Arm, Arm], bo
     drug, other = drugs[first], drugs[(first + chance.between(1, len(drugs) - 1)) % len(drugs)]
     if style == "role":
         noun = chance.pick(text.ROLE_NOUNS)
-        return _arms(*(f"the {word} {noun}" for word in chance.pick(text.ROLE_WORDS)), preposition="in"), False
+        new_word, old_word = chance.pick(text.ROLE_WORDS)
+        return _arms(f"the {new_word} {noun}", f"the {old_word} {noun}", preposition="in"), False
     if style == "placebo":
         return _arms(drug, "placebo"), False
     if style == "addition":
