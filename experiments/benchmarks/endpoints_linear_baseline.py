@@ -11,16 +11,13 @@ with the best dev F1. A fine-tuned encoder has to be at least 15 points better f
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import sklearn
 from scipy.sparse import csr_matrix
 from seqeval.metrics.sequence_labeling import get_entities
 from sklearn.feature_extraction import DictVectorizer
@@ -28,7 +25,6 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-import aebert
 from aebert.tasks import endpoints
 from aebert.tasks.task import Row
 
