@@ -11,10 +11,12 @@ with the best dev F1. A fine-tuned encoder has to be at least 15 points better f
 from __future__ import annotations
 
 import argparse
+import platform
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from aebert.files import write_json
 from aebert.tasks import endpoints
 from aebert.tasks.task import Row
 
@@ -47,7 +50,7 @@ class Counts:
 
 
 def word_features(words: Sequence[str], position: int, window: int) -> dict[str, bool]:
-    """One-hot features of the words up to `window` away: as written, lower-cased, shape; and pairs with the middle."""
+    """One-hot features of the words up to `window` away: as written, lower-cased, shape."""
     features = {}
     for offset in range(-window, window + 1):
         place = position + offset
@@ -134,7 +137,21 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = endpoints.splits(arguments.seed)
     windows = [measure(corpus, window, arguments.seed) for window in WINDOWS]
-    print(windows)
+    result = {
+        "benchmark": "endpoints_linear_baseline",
+        "corpus": endpoints.SPEC.source,
+        "seed": arguments.seed,
+        "rows": {split: len(rows) for split, rows in corpus.items()},
+        "best": max(windows, key=lambda one: float(str(one["dev_f1"]))),
+        "windows": windows,
+        "versions": {name: version(name) for name in ("aebert", "scikit-learn", "numpy", "seqeval")},
+        "python": platform.python_version(),
+    }
+    path = arguments.results / "benchmarks" / "endpoints_linear_baseline.json"
+    write_json(path, result)
+    for one in windows:
+        print(f"window ±{one['window']}: F1 {one['dev_f1']} dev, {one['test_f1']} test {one['test_f1_interval_95']}")
+    print(path)
 
 
 if __name__ == "__main__":
