@@ -95,10 +95,14 @@ class DataConfig(Section):
 
 
 class TrainConfig(Section):
-    """Hyper-parameters of one fine-tuning (transformers' Trainer; AdamW, linear decay)."""
+    """Hyper-parameters of one fine-tuning (transformers' Trainer; AdamW, linear decay).
+
+    head_learning_rate: of the output layer alone; a new one with many labels learns slowly at the encoder's rate.
+    """
 
     epochs: PositiveFloat = 3.0
     learning_rate: PositiveFloat = 5e-5
+    head_learning_rate: PositiveFloat | None = None
     batch_size: Positive = 32
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_ratio: Share = 0.1

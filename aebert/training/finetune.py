@@ -18,6 +18,7 @@ from aebert.config import DistillConfig, TrainConfig, digest, plain
 from aebert.digests import weights_digest
 from aebert.errors import ModelError
 from aebert.models.evaluation import model_inputs
+from aebert.models.families import family_of
 from aebert.progress import SILENT, Bar, Progress
 from aebert.tasks.encoding import collate, encode
 from aebert.tasks.task import Row, TaskSpec
@@ -70,6 +71,7 @@ def fine_tune(
             callbacks=[_Report(bar)],
         )
         trainer.objective = _objective(spec, teacher, distill)
+        trainer.head_learning_rate = config.head_learning_rate
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
     # the Trainer moves models to a GPU that it finds; everything else here runs on the CPU
@@ -152,6 +154,19 @@ class _DistillingTrainer(Trainer):  # type: ignore[misc]
     """transformers' Trainer with our loss: the task's, plus the teacher's when there is one."""
 
     objective: Objective
+    head_learning_rate: float | None = None
+
+    def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
+        """AdamW as the Trainer makes it, with groups of their own for the output layer if it has its own rate."""
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*arguments, **options)
+        if self.head_learning_rate is not None:
+            head = {id(p) for p in family_of(self.model.config).output_layer(self.model).parameters()}
+            for group in list(optimizer.param_groups):
+                mine = [p for p in group["params"] if id(p) in head]
+                group["params"] = [p for p in group["params"] if id(p) not in head]
+                if mine:
+                    optimizer.add_param_group({**group, "params": mine, "lr": self.head_learning_rate})
+        return optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> _EpochSampler:
         # rows of like length share a batch: less padding to compute

@@ -241,3 +241,21 @@ def test_weights_that_are_not_finite_are_an_error(tiny_model: TinyModel, train: 
     model.classifier.bias.data[0] = float("inf")  # as a too high learning rate leaves it
     with pytest.raises(ModelError, match=r"fine-tune: weights must stay finite, they did not: lower learning_rate"):
         train(model, config=CONFIG.model_copy(update={"epochs": 0.25}))
+
+
+def test_the_output_layer_may_have_its_own_learning_rate(
+    tiny_model: Any, tiny_tokenizer: Any, tiny_task: Any, tmp_path: Path
+) -> None:
+    spec, rows = tiny_task("classification")
+    moved = {}
+    for name, head_rate in (("same", None), ("own", 1e-1)):
+        model = tiny_model("bert", labels=2)
+        start = {key: value.clone() for key, value in model.state_dict().items()}
+        config = TrainConfig(epochs=1, batch_size=32, learning_rate=1e-4, head_learning_rate=head_rate, warmup_ratio=0)
+        fine_tune(model, tiny_tokenizer, rows, spec, config, max_length=16, seed=0, folder=tmp_path / name)
+        moved[name] = {key: (value - start[key]).abs().max().item() for key, value in model.state_dict().items()}
+    # one step of Adam moves a weight by about its learning rate
+    assert moved["same"]["classifier.weight"] == pytest.approx(1e-4, rel=0.05)
+    assert moved["own"]["classifier.weight"] == pytest.approx(1e-1, rel=0.05)
+    encoder = "bert.encoder.layer.0.output.dense.weight"
+    assert moved["own"][encoder] == pytest.approx(moved["same"][encoder], rel=1e-3)
