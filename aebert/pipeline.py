@@ -132,7 +132,7 @@ class Run:
         inputs = {
             "weights": weights_digest(start.model),
             "labels": spec.output_names,
-            "train": {**plain(config.dense), "rows": self.task.digests["train"], "seed": config.seed}
+            "train": {**_given(config.dense), "rows": self.task.digests["train"], "seed": config.seed}
             if train
             else None,
             "max_length": config.data.max_length,
@@ -302,7 +302,7 @@ class Run:
     def _finalist(self, trial: TrialRecord) -> Finalist:
         config, key = self.config, trial.architecture.key()
         folder = self.folder / "finalists" / key
-        settings = plain(config.finalists)
+        settings = _given(config.finalists)
         inputs = {
             "dense": self.dense.digest,
             "importance": arrays_digest(_named(self.importance)),
@@ -332,6 +332,11 @@ class Run:
 
         result = stage.run(make)
         return Finalist(trial, folder, result["weights"], result["metrics"], result["seconds"])
+
+
+def _given(section: TrainConfig) -> dict[str, Any]:
+    """Settings that are set: an option that a later version adds does not undo what was trained without it."""
+    return {key: value for key, value in plain(section).items() if value is not None}
 
 
 def _named(importance: Importance) -> dict[str, np.ndarray]:
