@@ -24,7 +24,9 @@ from aebert.tasks.task import Row
 
 SEED_0 = "f8735f08c0b73e7972b3aebdc2976c010b21b6a856c7305e724fb97efc033403"
 BASELINE = Path(__file__).parents[2] / "experiments" / "benchmarks" / "endpoints_linear_baseline.py"
-MINILM_TEST_F1 = 0.80  # all-MiniLM-L6 fine-tuned by experiments/quickstart.yaml, rounded down
+MINILM_TEST_F1 = (
+    0.79  # dense model of experiments/quickstart.yaml: 0.813 on 500 test rows, its interval starts at 0.790
+)
 
 Corpus = dict[str, list[Row]]
 
