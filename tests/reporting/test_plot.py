@@ -91,3 +91,11 @@ def test_signs_in_names_neither_break_nor_warn(report: Report, tmp_path: Path) -
 def test_a_study_that_has_hardly_begun_can_be_drawn(report: Report, tmp_path: Path, count: int) -> None:
     write_front_png(Report(report.info, report.trials[:count]), tmp_path / "front.png")
     assert imread(tmp_path / "front.png").shape[:2] == (800, 1200)
+
+
+def test_every_budgets_chosen_model_has_a_ring(report: Report) -> None:
+    rows = tuple(replace(row, chosen=row.name != "dense") for row in report.finalists)
+    more = (*rows, replace(rows[-1], name="other", sparsity=0.7))
+    figure = front_figure(replace(report, finalists=more))
+    (ring,) = [artist for artist in figure.axes[0].collections if artist.get_gid() == "chosen"]
+    assert len(np.asarray(ring.get_offsets())) == len(more) - 1
