@@ -112,7 +112,11 @@ def aebert(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     """Start the command line in a process of its own."""
-    command = [sys.executable, "-c", "from aebert.cli import main; main()", *arguments]
+    # a test run in the background of a script has Ctrl-C switched off, and its children would inherit that
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from aebert.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
