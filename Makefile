@@ -20,7 +20,7 @@ help:
 $(VENV)/.setup: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "aebert needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 2; }
-	@echo "setting up $(VENV) (a few minutes, about 650 MB of downloads)"
+	@echo "setting up $(VENV) (a few minutes; 2.2 GB once unpacked)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --retries 1 --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@$(PIP) --editable '.[dev]'
