@@ -258,17 +258,22 @@ def load_config(path: Path, overrides: Mapping[str, str] | None = None) -> RunCo
 
     Raises: ConfigError, one line with the key, the rule, the value and the file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"config {path} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"config {path} must be UTF-8 text: byte {error.start} is not") from None
-    values = parse_yaml(text, str(path))
+    values = read_yaml(path, "config")
     for dotted, value in (overrides or {}).items():
         _override(values, dotted, parse_scalar(value, dotted))
     values.setdefault("name", path.stem)
     return check(RunConfig, values, str(path))
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; `what` it is begins the error of one that can't be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{what} {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what} {path} must be UTF-8 text: byte {error.start} is not") from None
+    return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:

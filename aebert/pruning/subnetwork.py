@@ -55,7 +55,7 @@ def _make_class(base: type[PreTrainedModel]) -> Any:
 
     def build(self: Any, config: PretrainedConfig) -> None:
         base.__init__(self, config)
-        _resize(self, Architecture(tuple(config.aebert_heads), tuple(config.aebert_ffn)))
+        _resize(self, architecture_of(config))
 
     config_class = _config_class(base.config_class.model_type)
     members = {"__init__": build, "config_class": config_class, "__module__": __name__}

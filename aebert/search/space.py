@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from aebert.config import Section, check, parse_yaml
+from aebert.config import Section, check, read_yaml
 from aebert.errors import ConfigError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
@@ -46,13 +46,7 @@ def load_space(name: str) -> SearchSpace:
         known = sorted(file.stem for file in space_folder().glob("*.yaml"))
         hint = nearest(name, known)
         raise ConfigError(f"search space {name!r} does not exist{hint}; known: {', '.join(known)}, or a .yaml file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"search space {path} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"search space {path} must be UTF-8 text: byte {error.start} is not") from None
-    return check(SearchSpace, parse_yaml(text, str(path)), str(path))
+    return check(SearchSpace, read_yaml(path, "search space"), str(path))
 
 
 @dataclass(frozen=True)
