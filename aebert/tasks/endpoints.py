@@ -15,9 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from aebert.errors import DataError
 from aebert.tasks import endpoints_templates as text
 from aebert.tasks.endpoints_trial import (
     Chance,
@@ -82,22 +80,6 @@ def splits(seed: int) -> dict[str, list[Row]]:
         names, drugs = drugs[: DRUGS[split]], drugs[DRUGS[split] :]
         corpus[split] = _rows(Chance(f"{split}:{seed}"), split, size, names, seen)
     return corpus
-
-
-def write_conll(rows: Iterable[Row], path: Path) -> None:
-    """Write rows as `word tag` lines with an empty line after each row.
-
-    Raises: DataError if `path` can't be written.
-    """
-    lines = []
-    for row in rows:
-        assert isinstance(row.label, tuple)  # rows of this module
-        lines += [f"{word} {SPEC.tags[tag]}" for word, tag in zip(row.text, row.label, strict=True)]
-        lines.append("")
-    try:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"rows must go to a writable file: {path}: {error.strerror}") from None
 
 
 def _rows(chance: Chance, split: str, size: int, drugs: Sequence[str], seen: set[tuple[str, ...]]) -> list[Row]:

@@ -84,12 +84,7 @@ class GlueRows:
     notes: tuple[str, ...]
 
 
-def read_glue(spec: TaskSpec, root: Path) -> dict[str, list[Row]]:
-    """Labelled rows by split name of a GLUE task, from its folder in `root` or `root/glue`; see `read_glue_noted`."""
-    return read_glue_noted(spec, root).splits
-
-
-def read_glue_noted(spec: TaskSpec, root: Path) -> GlueRows:
+def read_glue(spec: TaskSpec, root: Path) -> GlueRows:
     """Labelled rows by split of a GLUE task; files are split at tabs and know no quotes.
 
     Splits: train, dev (MNLI: the matched one, and dev_mismatched), test where its file has labels. Files without

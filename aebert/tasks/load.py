@@ -13,11 +13,11 @@ from aebert.errors import ConfigError, DataError
 from aebert.registry import nearest
 from aebert.tasks import endpoints
 from aebert.tasks.catalog import GLUE_HUB, TASKS
-from aebert.tasks.glue import LAYOUTS, read_glue_noted
+from aebert.tasks.glue import LAYOUTS, read_glue
 from aebert.tasks.hub import read_hub
 from aebert.tasks.metrics import METRICS
 from aebert.tasks.own import check_labels, read_files, with_classes, with_tags
-from aebert.tasks.roles import Part, assign
+from aebert.tasks.roles import Part, assign_roles
 from aebert.tasks.tabular import tagged_sentences
 from aebert.tasks.task import Kind, Role, Row, Task, TaskSpec
 
@@ -50,7 +50,7 @@ def load_task(task: TaskConfig, data: DataConfig, root: Path | None, seed: int) 
     """
     loaded = _load(task_spec(task), task, data, root, seed)
     _check_metric(loaded.spec)
-    assignment = assign(loaded.splits, data.roles, data.limits, seed)
+    assignment = assign_roles(loaded.splits, data.roles, data.limits, seed)
     _check_classes(loaded.spec, assignment.rows["train"])
     digests: dict[Role, str] = {role: rows_digest(rows) for role, rows in assignment.rows.items()}
     return Task(loaded.spec, assignment.rows, digests, loaded.notes + assignment.notes)
@@ -117,7 +117,7 @@ def _load(spec: TaskSpec, task: TaskConfig, data: DataConfig, root: Path | None,
 def _from_glue(spec: TaskSpec, root: Path | None, train_split: str) -> _Loaded:
     if root is None:
         return _from_hub(spec, GLUE_HUB, spec.name, train_split)
-    read = read_glue_noted(spec, root)
+    read = read_glue(spec, root)
     return _Loaded(spec, read.splits, read.notes)
 
 

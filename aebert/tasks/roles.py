@@ -72,13 +72,6 @@ class Assignment:
 
 
 def assign_roles(
-    splits: dict[str, list[Row]], roles: Mapping[Role, str] | None, limits: Mapping[Role, int], seed: int
-) -> dict[Role, list[Row]]:
-    """Rows by role; see `assign`."""
-    return assign(splits, roles, limits, seed).rows
-
-
-def assign(
     splits: Mapping[str, Sequence[Row]], roles: Mapping[Role, str] | None, limits: Mapping[Role, int], seed: int
 ) -> Assignment:
     """Rows by role, each role in the order of its split.

@@ -15,10 +15,9 @@ from types import ModuleType
 
 import pytest
 
-from aebert.errors import DataError
 from aebert.tasks import endpoints
 from aebert.tasks import endpoints_templates as text
-from aebert.tasks.endpoints import SPEC, splits, write_conll
+from aebert.tasks.endpoints import SPEC, splits
 from aebert.tasks.endpoints_trial import Chance, draw_drugs, draw_trial
 from aebert.tasks.task import Row
 
@@ -247,19 +246,6 @@ def test_weighted_draws_follow_their_weights() -> None:
     counts = Counter(chance.weighted({"a": 1, "b": 3, "never": 0}) for _ in range(4000))
     assert counts["never"] == 0
     assert 2800 < counts["b"] < 3200
-
-
-def test_write_conll_puts_one_word_and_tag_per_line(tmp_path: Path) -> None:
-    tag = SPEC.tags.index("B-OS_P")
-    rows = [Row(("P", "<", "0.01"), (0, tag, tag + 1)), Row(("None", "."), (0, 0))]
-    write_conll(rows, tmp_path / "rows.conll")
-    written = (tmp_path / "rows.conll").read_text(encoding="utf-8")
-    assert written == "P O\n< B-OS_P\n0.01 I-OS_P\n\nNone O\n. O\n\n"
-
-
-def test_write_conll_into_a_missing_folder_names_the_path(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"must go to a writable file: .*missing.rows\.conll: No such file"):
-        write_conll([], tmp_path / "missing" / "rows.conll")
 
 
 def test_linear_window_model_stays_15_points_below_a_fine_tuned_encoder(corpus: Corpus) -> None:

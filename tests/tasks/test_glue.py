@@ -5,7 +5,7 @@ import pytest
 
 from aebert.errors import DataError
 from aebert.tasks.catalog import TASKS
-from aebert.tasks.glue import LAYOUTS, read_glue, read_glue_noted
+from aebert.tasks.glue import LAYOUTS, read_glue
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -46,7 +46,7 @@ OFFICIAL = {
 def test_official_layouts(write: Write, tmp_path: Path, name: str, below: str) -> None:
     file, content, text, label = OFFICIAL[name]
     write(below + file, content)
-    splits = read_glue(TASKS[name], tmp_path)
+    splits = read_glue(TASKS[name], tmp_path).splits
     assert {split: [(row.text, row.label) for row in rows] for split, rows in splits.items()} == {
         "train": [(text, label)]
     }
@@ -59,15 +59,15 @@ def test_all_glue_tasks_have_a_layout() -> None:
 def test_an_unlabelled_test_is_left_out_a_labelled_one_read(write: Write, tmp_path: Path) -> None:
     write("RTE/dev.tsv", "index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n")
     write("RTE/test.tsv", "index\tsentence1\tsentence2\n0\ta\tb\n")
-    assert list(read_glue(TASKS["rte"], tmp_path)) == ["dev"]
+    assert list(read_glue(TASKS["rte"], tmp_path).splits) == ["dev"]
     write("RTE/test.tsv", "index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n")
-    assert list(read_glue(TASKS["rte"], tmp_path)) == ["dev", "test"]
+    assert list(read_glue(TASKS["rte"], tmp_path).splits) == ["dev", "test"]
 
 
 def test_mnli_has_two_devs(write: Write, tmp_path: Path) -> None:
     for name, text in (("matched", "m"), ("mismatched", "mm")):
         write(f"MNLI/dev_{name}.tsv", f"sentence1\tsentence2\tlabel1\tgold_label\n{text}\tb\tneutral\tcontradiction\n")
-    splits = read_glue(TASKS["mnli"], tmp_path)
+    splits = read_glue(TASKS["mnli"], tmp_path).splits
     assert {split: rows[0].text for split, rows in splits.items()} == {"dev": ("m", "b"), "dev_mismatched": ("mm", "b")}
 
 
@@ -76,9 +76,9 @@ def test_mrpc_trains_on_the_official_rows(write: Write, tmp_path: Path) -> None:
     write("MRPC/msr_paraphrase_train.txt", header + "1\t1\t2\ta\tb\n0\t2\t1\tc\td\n1\t3\t4\te\tf\n")
     write("MRPC/train.tsv", header + "1\t1\t2\ta\tb\n")
     write("MRPC/msr_paraphrase_test.txt", header + "0\t5\t6\tg\th\n")
-    assert [row.text for row in read_glue(TASKS["mrpc"], tmp_path)["train"]] == [("a", "b")]
+    assert [row.text for row in read_glue(TASKS["mrpc"], tmp_path).splits["train"]] == [("a", "b")]
     write("MRPC/dev_ids.tsv", "2\t1\n")
-    splits = read_glue(TASKS["mrpc"], tmp_path)
+    splits = read_glue(TASKS["mrpc"], tmp_path).splits
     assert [(row.text, row.label) for row in splits["train"]] == [(("a", "b"), 1), (("e", "f"), 1)]
     assert [(row.text, row.label) for row in splits["test"]] == [(("g", "h"), 0)]
 
@@ -86,7 +86,7 @@ def test_mrpc_trains_on_the_official_rows(write: Write, tmp_path: Path) -> None:
 def test_stsb_test_scores_are_in_the_original_file(write: Write, tmp_path: Path) -> None:
     rows = "main-captions\tMSRvid\t2012test\t0024\t2.500\tone\ttwo\nmain-news\tMSRpar\t2012\t1\t4\tx\ty\thttp://a\thttp://b\n"
     write("STS-B/original/sts-test.tsv", rows)
-    (test,) = read_glue(TASKS["stsb"], tmp_path).values()
+    (test,) = read_glue(TASKS["stsb"], tmp_path).splits.values()
     assert [(row.text, row.label) for row in test] == [(("one", "two"), 2.5), (("x", "y"), 4.0)]
     write("STS-B/original/sts-test.tsv", "a\tb\tc\td\t2.5\tone\ttwo\tlink\n")
     with pytest.raises(DataError, match=r"sts-test\.tsv:1 must have 9 columns .*got 8"):
@@ -96,7 +96,7 @@ def test_stsb_test_scores_are_in_the_original_file(write: Write, tmp_path: Path)
 def test_broken_qqp_lines_are_left_out_and_noted(write: Write, tmp_path: Path) -> None:
     header, row, half = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n", "9\t1\t2\tq1\tq2\t0\n", "9\t1\tq1\n"
     write("QQP/train.tsv", header + row + half + row + half)
-    read = read_glue_noted(TASKS["qqp"], tmp_path)
+    read = read_glue(TASKS["qqp"], tmp_path)
     assert len(read.splits["train"]) == 2
     assert len(read.notes) == 1
     assert read.notes[0].startswith("2 broken lines left out: ")
@@ -152,7 +152,7 @@ def test_a_folder_without_labelled_rows_is_an_error(write: Write, tmp_path: Path
     ],
 )
 def test_sizes_of_the_real_tasks(corpora: Path, name: str, sizes: dict[str, int]) -> None:
-    splits = read_glue(TASKS[name], corpora)
+    splits = read_glue(TASKS[name], corpora).splits
     assert {split: len(rows) for split, rows in splits.items()} == sizes
 
 
@@ -160,7 +160,7 @@ def test_sizes_of_the_real_tasks(corpora: Path, name: str, sizes: dict[str, int]
 def test_real_dev_rows_that_stand_in_train(corpora: Path) -> None:
     repeats = {}
     for name in ("cola", "stsb", "mrpc", "rte", "wnli"):
-        splits = read_glue(TASKS[name], corpora)
+        splits = read_glue(TASKS[name], corpora).splits
         train = {row.text for row in splits["train"]}
         repeats[name] = sum(row.text in train for row in splits["dev"])
     assert repeats == {"cola": 16, "stsb": 6, "mrpc": 0, "rte": 0, "wnli": 0}

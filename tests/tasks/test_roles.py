@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aebert.errors import ConfigError, DataError
-from aebert.tasks.roles import Part, assign, assign_roles
+from aebert.tasks.roles import Part, assign_roles
 from aebert.tasks.task import Row
 
 Splits = dict[str, list[Row]]
@@ -14,12 +14,12 @@ def split(name: str, size: int) -> list[Row]:
 
 
 def sizes(splits: Splits, roles: dict[str, str] | None = None) -> dict[str, int]:
-    return {role: len(rows) for role, rows in assign_roles(splits, roles, {}, 0).items()}  # type: ignore[arg-type]
+    return {role: len(rows) for role, rows in assign_roles(splits, roles, {}, 0).rows.items()}  # type: ignore[arg-type]
 
 
 def test_default_roles_with_a_test_split() -> None:
     splits = {"train": split("t", 10), "dev": split("d", 100), "test": split("e", 5)}
-    rows = assign_roles(splits, None, {}, 0)
+    rows = assign_roles(splits, None, {}, 0).rows
     assert {role: len(rows) for role, rows in rows.items()} == {"train": 10, "search": 67, "select": 33, "report": 5}
     assert rows["train"] == splits["train"]
     assert rows["report"] == splits["test"]
@@ -34,7 +34,7 @@ def test_default_roles_without_a_test_split() -> None:
 def test_parts_are_shuffled_by_the_seed_and_in_file_order() -> None:
     splits = {"train": split("t", 9), "dev": split("d", 100), "test": split("e", 5)}
     place = {row.text: index for index, row in enumerate(splits["dev"])}
-    searches = [[place[row.text] for row in assign_roles(splits, None, {}, seed)["search"]] for seed in (0, 0, 1)]
+    searches = [[place[row.text] for row in assign_roles(splits, None, {}, seed).rows["search"]] for seed in (0, 0, 1)]
     assert searches[0] == searches[1] != searches[2]
     assert all(search == sorted(search) != list(range(67)) for search in searches)
 
@@ -76,7 +76,7 @@ def test_repeated_texts_stay_in_the_latest_role() -> None:
     a, b, c, d = (Row((letter,), 0) for letter in "abcd")
     relabelled = Row(("a",), 1)
     splits = {"train": [a, b, d, d], "s": [b, c], "dev": [c, Row(("e",), 0)], "test": [relabelled]}
-    assignment = assign(splits, {"train": "train", "search": "s", "select": "dev", "report": "test"}, {}, 0)
+    assignment = assign_roles(splits, {"train": "train", "search": "s", "select": "dev", "report": "test"}, {}, 0)
     assert assignment.rows == {
         "train": [d, d],
         "search": [b],
@@ -101,7 +101,7 @@ def test_a_role_without_rows_is_an_error() -> None:
 def test_limits_take_a_random_subset_in_file_order() -> None:
     splits = {"train": split("t", 100), "dev": split("d", 30), "test": split("e", 5)}
     place = {row.text: index for index, row in enumerate(splits["train"])}
-    limited = [assign_roles(splits, None, {"train": 10, "report": 99}, seed) for seed in (0, 0, 1)]
+    limited = [assign_roles(splits, None, {"train": 10, "report": 99}, seed).rows for seed in (0, 0, 1)]
     chosen = [[place[row.text] for row in rows["train"]] for rows in limited]
     assert [len(rows["report"]) for rows in limited] == [5, 5, 5]
     assert chosen[0] == chosen[1] != chosen[2]
