@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a position that loss and metric leave out."""
 
+BATCH_TOKENS = 64
+"""What starting a batch costs, in positions: of the order of what a forward pass costs beside its matrix products."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -133,12 +136,38 @@ def _pad(values: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
 
 
 def batches(encoded: Sequence[EncodedRow], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Iterator[Batch]:
-    """Yield all rows once, longest first, in batches of at most `max_tokens` padded positions (but at least a row)."""
+    """Yield all rows once, longest first, in batches of at most `max_tokens` padded positions (but at least a row).
+
+    Batches are cut where that costs least padding; a further batch must save more than `BATCH_TOKENS` positions.
+    """
     lengths = [len(row["input_ids"]) for row in encoded]
     order = sorted(range(len(encoded)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
+    for start, end in _cuts([lengths[index] for index in order], max_tokens):
         count = max(1, max_tokens // lengths[order[start]])
-        indices = tuple(order[start : start + count])
-        yield Batch(indices, collate([encoded[index] for index in indices], tokenizer))
-        start += count
+        for first in range(start, end, count):
+            indices = tuple(order[first : min(first + count, end)])
+            yield Batch(indices, collate([encoded[index] for index in indices], tokenizer))
+
+
+def _cuts(lengths: Sequence[int], max_tokens: int) -> list[tuple[int, int]]:
+    """Start and end of runs of rows (lengths falling) that are padded alike, at the least total cost.
+
+    Dynamic programming over the places where the length changes: O(different lengths squared).
+    """
+    if not lengths:
+        return []
+    places = [0, *(place for place in range(1, len(lengths)) if lengths[place] != lengths[place - 1]), len(lengths)]
+    best = [0.0] + [float("inf")] * (len(places) - 1)
+    before = [0] * len(places)
+    for end in range(1, len(places)):
+        for start in range(end):
+            padded = lengths[places[start]] * (places[end] - places[start])
+            cost = best[start] + padded + BATCH_TOKENS * -(-padded // max_tokens)
+            if cost < best[end]:
+                best[end], before[end] = cost, start
+    cuts: list[tuple[int, int]] = []
+    end = len(places) - 1
+    while end > 0:
+        cuts.append((places[before[end]], places[end]))
+        end = before[end]
+    return cuts[::-1]
