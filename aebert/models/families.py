@@ -35,10 +35,12 @@ class Block:
     """A prunable block: projections whose output rows belong to units, and the one that sums over the units.
 
     inputs: for attention query, key and value; for an FFN the up projection. output: back to the hidden size.
+    norm: what gets the output's sum with the residual stream.
     """
 
     inputs: tuple[Place, ...]
     output: Place
+    norm: Place
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class Family:
 
     model_type: transformers' name of the family. backbone: attribute of the task models that holds the encoder.
     layers: path from the backbone to the list of layers.
-    attention, ffn: paths inside a layer, inputs first, output last; `ffn_stack` names a list of further FFNs that run
-      before the last one (MobileBERT). heads, head_width: config attributes, their quotient is the head size.
+    attention, ffn: paths inside a layer, inputs first, output last; norms: paths of the norms behind the two.
+      `ffn_stack` names a list of further FFNs that run before the last one (MobileBERT). heads, head_width: config
+      attributes, their quotient is the head size.
     uses_token_types: whether the model takes `token_type_ids`.
     """
 
@@ -57,6 +60,7 @@ class Family:
     layers: str
     attention: tuple[str, ...]
     ffn: tuple[str, ...]
+    norms: tuple[str, str] = ("attention.output.LayerNorm", "output.LayerNorm")
     heads: str = "num_attention_heads"
     head_width: str = "hidden_size"
     ffn_stack: str | None = None
@@ -68,7 +72,7 @@ class Family:
 
     def attention_blocks(self, model: PreTrainedModel) -> list[Block]:
         """One per layer."""
-        return [_block(layer, self.attention) for layer in self.encoder_layers(model)]
+        return [_block(layer, self.attention, self.norms[0]) for layer in self.encoder_layers(model)]
 
     def ffn_blocks(self, model: PreTrainedModel) -> list[Block]:
         """All FFN blocks in the order of the forward pass; MobileBERT has several per layer."""
@@ -77,8 +81,8 @@ class Family:
     def _ffn_of(self, layer: nn.Module) -> Iterator[Block]:
         if self.ffn_stack and hasattr(layer, self.ffn_stack):
             for inner in layer.get_submodule(self.ffn_stack).children():
-                yield _block(inner, self.ffn)
-        yield _block(layer, self.ffn)
+                yield _block(inner, self.ffn, self.norms[1])
+        yield _block(layer, self.ffn, self.norms[1])
 
     def output_layer(self, model: PreTrainedModel) -> nn.Linear:
         """The layer whose rows are the task's labels."""
@@ -92,9 +96,9 @@ class Family:
         return int(getattr(config, self.head_width) // getattr(config, self.heads))
 
 
-def _block(root: nn.Module, paths: tuple[str, ...]) -> Block:
+def _block(root: nn.Module, paths: tuple[str, ...], norm: str) -> Block:
     places = tuple(_place(root, path) for path in paths)
-    return Block(places[:-1], places[-1])
+    return Block(places[:-1], places[-1], _place(root, norm))
 
 
 def _place(root: nn.Module, path: str) -> Place:
@@ -123,6 +127,7 @@ FAMILIES.add(
         "transformer.layer",
         ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"),
         ("ffn.lin1", "ffn.lin2"),
+        norms=("sa_layer_norm", "output_layer_norm"),
         heads="n_heads",
         head_width="dim",
         uses_token_types=False,

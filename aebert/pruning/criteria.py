@@ -30,6 +30,10 @@ class Importance:
     heads: tuple[np.ndarray, ...]
     ffn: tuple[np.ndarray, ...]
 
+    def squared(self) -> Importance:
+        """The squares of all scores; no order inside a block changes."""
+        return Importance(tuple(part**2 for part in self.heads), tuple(part**2 for part in self.ffn))
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -122,28 +126,41 @@ def _mean_of_gradients(
     progress: Progress,
     power: Callable[[torch.Tensor], torch.Tensor],
 ) -> Importance:
+    totals: list[torch.Tensor] = []
+    examples = 0
+    for gradients in mask_gradients(model, calibration, progress):
+        sums = [power(gradient.double()).sum(0) for gradient in gradients]
+        totals = [total + more for total, more in zip(totals, sums, strict=True)] if totals else sums
+        examples += len(gradients[0])
+    scores = [(total / examples).numpy() for total in totals]
+    attention = len(family_of(model.config).attention_blocks(model))
+    return Importance(tuple(scores[:attention]), tuple(scores[attention:]))
+
+
+def mask_gradients(
+    model: PreTrainedModel, calibration: Calibration, progress: Progress = SILENT
+) -> Iterator[list[torch.Tensor]]:
+    """Per batch: gradients of each example's loss to its own unit masks (at mask = 1), one [batch, units] per block.
+
+    All attention blocks first, then all FFN blocks. Weights, mode and gradients of the model are left as found once the
+    iterator is used up or dropped.
+    Raises: DataError when the calibration has no rows.
+    """
     if not calibration.batches:
         raise DataError("calibration needs at least one labelled row, got none: check data.roles and data.limits")
     family = family_of(model.config)
     blocks = [(block, family.head_size(model.config)) for block in family.attention_blocks(model)]
-    attention = len(blocks)
     blocks += [(block, 1) for block in family.ffn_blocks(model)]
-    totals = [torch.zeros(block.output.module.in_features // size, dtype=torch.float64) for block, size in blocks]
-    examples = 0
-    with _frozen(model), progress.bar("importance", len(calibration.batches)) as bar:
+    with frozen(model), progress.bar("importance", len(calibration.batches)) as bar:
         for batch in calibration.batches:
-            for total, gradient in zip(totals, _mask_gradients(model, blocks, batch, calibration.loss), strict=True):
-                total += power(gradient.double()).sum(0)
-            examples += len(batch["labels"])
+            yield _gradients(model, blocks, batch, calibration.loss)
             bar.advance()
-    scores = [(total / examples).numpy() for total in totals]
-    return Importance(tuple(scores[:attention]), tuple(scores[attention:]))
 
 
-def _mask_gradients(
+def _gradients(
     model: PreTrainedModel, blocks: Sequence[tuple[Block, int]], batch: dict[str, torch.Tensor], loss: ExampleLoss
-) -> Iterator[torch.Tensor]:
-    """Gradients of each example's loss to its own unit masks, [batch, units] per block.
+) -> list[torch.Tensor]:
+    """Mask gradients of one batch, [batch, units] per block.
 
     The masks are given one row per example; as examples do not interact in eval mode, one backward pass of the summed
     loss yields every example's own gradient.
@@ -163,9 +180,8 @@ def _mask_gradients(
     finally:
         for handle in handles:
             handle.remove()
-    for mask in masks:
-        # a dead block (0 units, or one behind it that ignores its input) has no path to the loss
-        yield torch.zeros_like(mask) if mask.grad is None else mask.grad
+    # a dead block (0 units, or one behind it that ignores its input) has no path to the loss
+    return [torch.zeros_like(mask) if mask.grad is None else mask.grad for mask in masks]
 
 
 def _scale(mask: torch.Tensor, size: int) -> Any:
@@ -177,7 +193,7 @@ def _scale(mask: torch.Tensor, size: int) -> Any:
 
 
 @contextmanager
-def _frozen(model: PreTrainedModel) -> Iterator[None]:
+def frozen(model: PreTrainedModel) -> Iterator[None]:
     """Eval mode and no weight gradients inside the block; both as found afterwards."""
     modes = [(module, module.training) for module in model.modules()]  # parts may be in another mode than the whole
     wanted = [p.requires_grad for p in model.parameters()]

@@ -11,6 +11,7 @@ from aebert.models.families import FAMILIES, Block, family_of
 
 TinyModel = Callable[..., PreTrainedModel]
 every_family = pytest.mark.parametrize("family", list(FAMILIES))
+Values = dict[torch.nn.Module, torch.Tensor]
 both_heads = pytest.mark.parametrize("head", ["sequence", "token"])
 
 
@@ -37,6 +38,42 @@ def test_blocks_are_found_and_used_once_each_in_forward_order(
 def _grouped(blocks: list[Block], layers: int) -> list[list[Block]]:
     each = len(blocks) // layers
     return [blocks[start : start + each] for start in range(0, len(blocks), each)]
+
+
+@every_family
+@both_heads
+def test_the_norm_behind_a_block_gets_its_output_and_the_residual(
+    tiny_model: TinyModel, padded_batch: dict[str, torch.Tensor], family: str, head: str
+) -> None:
+    """The residual is the block's own input; in MobileBERT's attention what the bottleneck made of the layer's."""
+    model = tiny_model(family, head)
+    adapter = family_of(model.config)
+    layers = adapter.encoder_layers(model)
+    blocks = [*adapter.attention_blocks(model), *adapter.ffn_blocks(model)]
+    entered, left = _watch(model)
+    with torch.no_grad():
+        model(**padded_batch)
+    for index, block in enumerate(blocks):
+        residual = entered[block.inputs[0].module]
+        if family == "mobilebert" and index < len(layers):
+            residual = left[layers[index].get_submodule("bottleneck.input")]
+        torch.testing.assert_close(entered[block.norm.module], left[block.output.module] + residual)
+    assert len({id(block.norm.module) for block in blocks}) == len(blocks)
+
+
+def _watch(model: PreTrainedModel) -> tuple[Values, Values]:
+    """First input and output of every module, once the model has run."""
+    entered: Values = {}
+    left: Values = {}
+
+    def keep(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        if inputs:
+            entered[module] = inputs[0]
+        left[module] = output
+
+    for module in model.modules():
+        module.register_forward_hook(keep)
+    return entered, left
 
 
 @every_family
