@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from aebert.errors import AebertError, ConfigError
 
 if TYPE_CHECKING:
     from aebert.pipeline import Run
+    from aebert.reporting.rows import Report
 
 INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells have it
 
@@ -86,12 +87,14 @@ def dense(config: Config, sets: Set = None, model: Model = None) -> None:
 
 
 @app.command()
-def importance(config: Config, sets: Set = None) -> None:
-    """Score every head and neuron of the dense model with the config's criterion."""
+def library(config: Config, sets: Set = None) -> None:
+    """Build what sub-networks are made of: every block at every width, repaired (or the scores of pruning.method)."""
     with _started(config, sets) as started:
-        scores = started.importance
-        units = sum(map(len, scores.heads)), sum(map(len, scores.ffn))
-        typer.echo(f"{started.folder / 'importance'}: {units[0]} heads and {units[1]} FFN neurons scored")
+        _ = started.pruner
+        folder = started.folder / "library"
+        size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
+        what = f"{folder}: {size:.0f} MB of repaired blocks" if size else f"{started.config.pruning.method}: ready"
+        typer.echo(what)
 
 
 @app.command()
@@ -99,10 +102,9 @@ def search(config: Config, sets: Set = None, trials: Trials = None, name: Name =
     """Run the study up to its total number of trials, or go on with it."""
     with _started(config, sets, trials=trials, name=name) as started:
         from aebert.reporting.rows import Report
-        from aebert.reporting.tables import front_table, print_table
 
-        records = started.trials
-        print_table(front_table(Report(started.setup.info, tuple(records))))
+        records, verdicts = started.study
+        _print_search(Report(started.setup.info, tuple(records), verdicts=tuple(verdicts)))
 
 
 @app.command()
@@ -139,12 +141,11 @@ def profile(config: Config, sets: Set = None) -> None:
 def pareto(
     study: Study, results: Results = Path("results"), out: Annotated[Path | None, typer.Option()] = None
 ) -> None:
-    """Print the Pareto front of a study, and write it as CSV, PNG and HTML (into --out, or the study's folder)."""
-    from aebert.reporting.tables import front_table, print_table
+    """Print the Pareto front of a study and what its search won; write CSV, PNG and HTML (to --out or its folder)."""
     from aebert.summary import open_report, write_files
 
     found, folder = open_report(study, results)
-    print_table(front_table(found))
+    _print_search(found)
     for path in write_files(found, out or folder, summary=False).values():
         typer.echo(str(path))
 
@@ -198,14 +199,23 @@ def spaces() -> None:
         typer.echo(f"{path.stem:18} {load_space(path.stem).source}")
 
 
-def _print_report(found: Any) -> None:
-    from aebert.reporting.tables import finalists_table, front_table, print_table, profiles_table
+def _print_report(found: Report) -> None:
+    from aebert.reporting.tables import finalists_table, print_table, profiles_table
 
-    tables: list[Callable[[Any], Any]] = [front_table]
-    tables += [finalists_table] if found.finalists else []
-    tables += [profiles_table] if found.profiles else []
-    for table in tables:
-        print_table(table(found))
+    _print_search(found)
+    for table, rows in ((finalists_table, found.finalists), (profiles_table, found.profiles)):
+        if rows:
+            typer.echo()
+            print_table(table(found))
+
+
+def _print_search(found: Report) -> None:
+    """The Pareto front, and what the search found and won."""
+    from aebert.reporting.tables import front_table, print_table, verdict_table
+
+    print_table(front_table(found))
+    typer.echo()
+    print_table(verdict_table(found))
 
 
 def _version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,6 +19,9 @@ from aebert.registry import nearest
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+
+BudgetKind = Literal["sparsity", "macs", "params", "size_mb"]
+_BUDGET_KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 
 _ROLE = re.compile(r"^(?P<split>[A-Za-z_][\w-]*)(?:\[(?P<start>\d{1,3}%)?:(?P<stop>\d{1,3}%)?\])?$")
 
@@ -115,10 +118,17 @@ class DenseConfig(TrainConfig):
 
 
 class PruningConfig(Section):
-    """Which units of a block to keep. calibration_rows: train rows that gradients are taken on."""
+    """Which units of a block to keep, and with which weights.
 
-    criterion: str = "fisher"
-    calibration_rows: Positive = 512
+    method: `library` (units chosen and output projections repaired by least squares), `kwon` (Fisher masks, rearranged
+      and tuned: Kwon et al. 2022), or a criterion (`fisher`, `magnitude`, `taylor`, `random`: weights as they are).
+    calibration_rows: train rows that activations and gradients are taken on.
+    weighted: the library weighs tokens and directions by their effect on the logits.
+    """
+
+    method: str = "library"
+    calibration_rows: Positive = 1024
+    weighted: bool = True
 
 
 class BudgetConfig(Section):
@@ -126,51 +136,70 @@ class BudgetConfig(Section):
 
     sparsity: share of the encoder's parameters that is removed.
     macs: share of the encoder's multiply-accumulates that is removed, at `length` tokens.
+    params: parameters of the whole model, embeddings included.
+    size_mb: size of the shipped ONNX file in MB of 10^6 bytes, that of the int8 file with `deploy.int8`.
     """
 
     sparsity: tuple[Share, ...] | None = None
     macs: tuple[Share, ...] | None = None
+    params: tuple[Annotated[float, Field(ge=1)], ...] | None = None
+    size_mb: tuple[PositiveFloat, ...] | None = None
     length: Positive = 128
 
-    @field_validator("sparsity", "macs", mode="before")
+    @field_validator("sparsity", "macs", "params", "size_mb", mode="before")
     @classmethod
     def _one_is_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, int | float | str) else value
 
     @model_validator(mode="after")
     def _one_kind(self) -> BudgetConfig:
-        given = [kind for kind in ("sparsity", "macs") if getattr(self, kind) is not None]
+        given = [kind for kind in _BUDGET_KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of sparsity and macs, got {' and '.join(given) or 'none'}")
+            raise ValueError(
+                f"give exactly one of {', '.join(_BUDGET_KINDS[:-1])} and {_BUDGET_KINDS[-1]}, "
+                f"got {' and '.join(given) or 'none'}"
+            )
         if len(set(self.targets)) != len(self.targets) or not self.targets:
-            raise ValueError("budget values must be one or several different shares")
+            raise ValueError(f"budget values must be one or several different ones, got {list(self.targets)}")
         return self
 
     @property
-    def kind(self) -> Literal["sparsity", "macs"]:
+    def kind(self) -> BudgetKind:
         """Which cost is limited."""
-        return "macs" if self.sparsity is None else "sparsity"
+        return next(kind for kind in _BUDGET_KINDS if getattr(self, kind) is not None)
 
     @property
     def targets(self) -> tuple[float, ...]:
-        """Shares to remove, ascending."""
-        return tuple(sorted(self.sparsity or self.macs or ()))
+        """From the mildest to the hardest: shares to remove ascending, most parameters or MB descending."""
+        values: tuple[float, ...] = getattr(self, self.kind)
+        return tuple(sorted(values, reverse=self.kind in ("params", "size_mb")))
+
+
+FirstTrial = Literal["uniform", "magnitude", "fisher", "knapsack"]
 
 
 class SearchConfig(Section):
-    """The study. trials: total number, the first trials (dense and uniform) included.
+    """The study. trials: total number, the dense model and the first trials included.
 
+    first: methods whose architecture is tried at each budget before the sampler explores; by default all, the knapsack
+      (over the errors of the block library) only with that library.
     storage: URL of an Optuna storage; by default SQLite in the study's folder.
-    objective: `metric` (the task's headline metric) or `loss` (its negative).
+    objective: `metric` (the task's headline metric, ties broken by the loss) or `loss` (its negative).
+    race: stop candidates that are clearly behind the best one of their budget before they saw all search rows.
+    device, precision: where candidates are scored (`cpu`, `cuda`), and the precision of matrix products there.
     """
 
     space: str = "default"
     sampler: str = "tpe"
     trials: Positive = 60
     budget: BudgetConfig = BudgetConfig(sparsity=(0.5,))
+    first: tuple[FirstTrial, ...] | None = None
     objective: Literal["metric", "loss"] = "metric"
+    race: bool = True
     storage: str | None = None
     max_batch_tokens: Positive = 4096
+    device: str = "cpu"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
 class DistillConfig(Section):
@@ -189,11 +218,14 @@ class FinalistsConfig(TrainConfig):
     """Which candidates are fine-tuned and how.
 
     count: how many; by `front` the best of each budget in turn, by `score` the best overall.
+    repair: `sequential` repairs output projections once more before fine-tuning, block by block, with the inputs that
+      the pruned blocks before really produce; `none` starts from the weights that were scored.
     distill: `null` fine-tunes on the labels alone.
     """
 
     count: Positive = 2
     by: Literal["front", "score"] = "front"
+    repair: Literal["none", "sequential"] = "none"
     epochs: PositiveFloat = 2.0
     distill: DistillConfig | None = DistillConfig()
 
@@ -233,13 +265,26 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _room_for_first_trials(self) -> RunConfig:
-        least = 1 + len(self.search.budget.targets)
+        if "knapsack" in self.first and self.pruning.method != "library":
+            raise ValueError(
+                "search.first: knapsack needs the block library's errors; leave it out or set pruning.method to "
+                f"library, got {self.pruning.method!r}"
+            )
+        least = 1 + len(self.first) * len(self.search.budget.targets)
         if self.search.trials < least:
             raise ValueError(
-                f"search.trials must be at least {least}, the dense model and the uniform architecture of each budget, "
-                f"got {self.search.trials}"
+                f"search.trials must be at least {least}, the dense model and {len(self.first)} first trials "
+                f"({', '.join(self.first)}) for each budget, got {self.search.trials}; raise it or shorten search.first"
             )
         return self
+
+    @property
+    def first(self) -> tuple[FirstTrial, ...]:
+        """Methods of the first trials."""
+        if self.search.first is not None:
+            return self.search.first
+        every: tuple[FirstTrial, ...] = get_args(FirstTrial)
+        return tuple(method for method in every if method != "knapsack" or self.pruning.method == "library")
 
     @property
     def folder(self) -> Path:

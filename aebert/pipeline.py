@@ -1,4 +1,4 @@
-"""The stages of a run that make models, in order: dense model, importance, search, finalists.
+"""The stages of a run that make models, in order: dense model, importance and block library, search, finalists.
 
 Each stage asks the one before it, and is skipped when it is done for the same inputs; so calling the last one does all
 that is missing, and calling it again after a kill goes on where it stopped. `aebert.shipment` and `aebert.summary`
@@ -7,9 +7,9 @@ hold what follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,22 @@ from aebert.models.checkpoint import load_checkpoint
 from aebert.models.evaluation import Prepared, evaluate, example_losses, model_inputs, prepare
 from aebert.models.shape import ModelShape, shape_of
 from aebert.progress import SILENT, Progress
-from aebert.pruning.criteria import CRITERIA, Calibration, Importance, select
-from aebert.pruning.slicing import extract
+from aebert.pruning.architecture import Architecture
+from aebert.pruning.criteria import CRITERIA, Calibration, Importance
+from aebert.pruning.kwon import KwonPruner
+from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library, error_table
+from aebert.pruning.pruners import CriterionPruner, Pruner, check_method
+from aebert.pruning.sequential import repair_sequentially
+from aebert.search.first import greedy, knapsack, uniform
+from aebert.search.outcomes import Judge
+from aebert.search.racing import LOOKS, race_rows
 from aebert.search.ranking import pick
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.record import StudyInfo, TrialRecord, Verdict
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import SubnetworkScorer
 from aebert.search.space import SearchSpace, load_space, make_grid
 from aebert.search.storage import check_storage, sqlite_url
-from aebert.search.study import SearchSetup, search
+from aebert.search.study import FirstTrials, SearchSetup, search
 from aebert.stages import Stage
 from aebert.tasks.load import load_task
 from aebert.tasks.task import Role, Task
@@ -43,6 +50,7 @@ from aebert.training.finetune import fine_tune
 
 CONFIG = "config.yaml"  # the resolved config in a run's folder
 DENSE = "dense"
+LIBRARY = "library"
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Run:
         self.folder = config.folder
         # names are looked up now: a typo should show before hours of fine-tuning, not after
         self._space: SearchSpace = load_space(config.search.space)
-        self._criterion = CRITERIA[config.pruning.criterion]
+        check_method(config.pruning.method)
         _ = SAMPLERS[config.search.sampler]
 
     def lock(self) -> FileLock:
@@ -193,33 +201,79 @@ class Run:
         )["metrics"]
         return metrics
 
-    # --- importance ---------------------------------------------------------------------------------------------
+    # --- what sub-networks are made of ----------------------------------------------------------------------------
 
-    @cached_property
-    def importance(self) -> Importance:
-        """Stage 2. A score for every head and neuron, from calibration rows of the train role."""
-        config, path = self.config, self.folder / "importance" / "importance.safetensors"
-        inputs = {
-            "dense": self.dense.digest,
-            "pruning": plain(config.pruning),
-            "rows": self.task.digests["train"],
-            "seed": config.seed,
-            "max_length": config.data.max_length,
-        }
+    @cache  # noqa: B019  a run lives as long as the process
+    def importance(self, criterion: str) -> Importance:
+        """Stage 2a. A score for every head and neuron, from calibration rows of the train role."""
+        path = self.folder / "importance" / f"{criterion}.safetensors"
+        inputs = {**self._calibrated_on, "criterion": criterion}
 
         def make() -> dict[str, Any]:
-            scores = self._criterion(self.dense.model, self._calibration(), self.progress)
+            scores = CRITERIA[criterion](self.dense.model, self._calibration, self.progress)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file(_named(scores), path)
             return {}
 
-        Stage(self.folder, "importance", inputs, outputs=[str(path.relative_to(self.folder))]).run(make)
+        Stage(self.folder, f"importance-{criterion}", inputs, [str(path.relative_to(self.folder))]).run(make)
         stored, shape = load_file(path), self.dense.shape
         return Importance(
             tuple(stored[f"heads.{block}"] for block in range(len(shape.heads))),
             tuple(stored[f"ffn.{block}"] for block in range(len(shape.ffn))),
         )
 
+    @cached_property
+    def library(self) -> BlockLibrary:
+        """Stage 2b. The block library, one file per block."""
+        stage, widths = self._library_stage, self.setup.grid.allowed
+
+        def make() -> dict[str, Any]:
+            settings = LibrarySettings(self.config.pruning.weighted, self.config.seed, stage.digest)
+            batches = self._calibration.batches
+            notes = build_library(self.dense.model, batches, widths, self.folder / LIBRARY, settings, self.progress)
+            return {"notes": notes}
+
+        for note in stage.run(make)["notes"]:
+            self.progress.say(note)
+        return BlockLibrary(self.dense.model, self.folder / LIBRARY)
+
+    @property
+    def _library_stage(self) -> Stage:
+        widths = [list(each) for each in self.setup.grid.allowed]
+        inputs = {**self._calibrated_on, "weighted": self.config.pruning.weighted, "widths": widths}
+        return Stage(self.folder, LIBRARY, inputs, outputs=[LIBRARY])
+
+    @cached_property
+    def pruner(self) -> Pruner:
+        """What makes a sub-network of an architecture."""
+        method, model = self.config.pruning.method, self.dense.model
+        if method == "library":
+            return self.library
+        if method == "kwon":
+            return KwonPruner(model, self._calibration, self.progress)
+        return CriterionPruner(model, self.importance(method))
+
+    @property
+    def _pruner_inputs(self) -> Mapping[str, Any]:
+        """All that the pruner's sub-networks depend on."""
+        method = self.config.pruning.method
+        if method == "library":
+            return {"method": method, "library": self._library_stage.digest}
+        if method == "kwon":
+            return {"method": method, **self._calibrated_on}
+        return {"method": method, "importance": arrays_digest(_named(self.importance(method)))}
+
+    @property
+    def _calibrated_on(self) -> dict[str, Any]:
+        return {
+            "dense": self.dense.digest,
+            "calibration_rows": self.config.pruning.calibration_rows,
+            "rows": self.task.digests["train"],
+            "seed": self.config.seed,
+            "max_length": self.config.data.max_length,
+        }
+
+    @cached_property
     def _calibration(self) -> Calibration:
         """A seeded draw, without replacement, of the train rows."""
         config, spec, rows = self.config, self.task.spec, self.task.rows["train"]
@@ -251,8 +305,10 @@ class Run:
             info=self._info(),
             shape=shape,
             grid=make_grid(self._space, shape),
-            objective=self.config.search.objective,
+            judge=Judge(self.task.spec, self.config.search.objective),
             storage=self.storage,
+            int8=self.config.deploy.int8,
+            race=self.config.search.race,
             settings={**self._settings(), **settings},
         )
 
@@ -277,19 +333,61 @@ class Run:
         """Everything that the trials depend on, by dotted key; where files lie and how many trials is not of it."""
         config = self.config
         values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
-        for key in ("storage", "trials"):
+        for key in ("storage", "trials", "device"):
             del values["search"][key]
-        values["search"]["space"] = plain(self._space)
+        values["search"] |= {"space": plain(self._space), "first": list(config.first)}
         settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
+        if config.search.budget.kind == "size_mb":
+            settings["deploy.int8"] = config.deploy.int8
         settings |= {f"data.{role}_rows": self.task.digests[role] for role in ("train", "search")}
         return settings | flat(values)
 
     @cached_property
-    def trials(self) -> list[TrialRecord]:
-        """Stage 3. The study, run up to its total of trials; all that were scored."""
+    def study(self) -> tuple[list[TrialRecord], list[Verdict]]:
+        """Stage 3. The study, run up to its total of trials; all that were scored, and the verdict on each budget."""
         setup = self.setup  # first: what is wrong with it should show before hours of work
-        scorer = SubnetworkScorer(self.dense.model, self.importance, self.rows("search"))
-        return search(setup, scorer, self.progress)
+        return search(setup, self.scorer, self.first_trials, self.progress)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """All trials of the study that were scored."""
+        return self.study[0]
+
+    @property
+    def scorer(self) -> SubnetworkScorer:
+        """What scores candidates on the search rows."""
+        config, spec = self.config, self.task.spec
+        rows = race_rows(
+            self.task.rows["search"],
+            spec,
+            self.dense.tokenizer,
+            config.data.max_length,
+            config.search.max_batch_tokens,
+            config.seed,
+            LOOKS if config.search.race else (),
+        )
+        device, precision = config.search.device, config.search.precision
+        return SubnetworkScorer(
+            self.dense.model, self.pruner, rows, self.setup.judge, device=device, precision=precision
+        )
+
+    @property
+    def first_trials(self) -> FirstTrials:
+        """What the methods of the first trials propose for each budget."""
+        grid, budgets = self.setup.grid, self.setup.budgets
+        found: dict[Any, Sequence[Architecture]] = {}
+        for method in self.config.first:
+            if method == "uniform":
+                found[method] = [uniform(grid, budget) for budget in budgets]
+            elif method == "knapsack":
+                errors = error_table(self.library, grid.allowed)
+                found[method] = [knapsack(errors, grid, budget) for budget in budgets]
+            else:
+                scores = self.importance(method)
+                # totals must mean something: squared norms add up to the share of all weights that goes
+                scores = scores.squared() if method == "magnitude" else scores
+                found[method] = [greedy(scores, grid, budget) for budget in budgets]
+        return found
 
     # --- finalists ----------------------------------------------------------------------------------------------
 
@@ -297,7 +395,7 @@ class Run:
     def finalists(self) -> list[Finalist]:
         """Stage 4. The best candidates, cut from the dense model, fine-tuned, and ranked on the select rows."""
         config = self.config.finalists
-        return [self._finalist(trial) for trial in pick(self.trials, config.count, config.by)]
+        return [self._finalist(trial) for trial in pick(self.trials, self.setup.info, config.count, config.by)]
 
     def _finalist(self, trial: TrialRecord) -> Finalist:
         config, key = self.config, trial.architecture.key()
@@ -305,9 +403,10 @@ class Run:
         settings = _given(config.finalists)
         inputs = {
             "dense": self.dense.digest,
-            "importance": arrays_digest(_named(self.importance)),
+            "pruner": dict(self._pruner_inputs),
+            "repair": config.finalists.repair,
             "architecture": trial.architecture.to_dict(),
-            "train": {name: value for name, value in settings.items() if name not in ("count", "by")},
+            "train": {name: value for name, value in settings.items() if name not in ("count", "by", "repair")},
             "rows": [self.task.digests["train"], self.task.digests["select"]],
             "seed": config.seed,
             "max_length": config.data.max_length,
@@ -315,7 +414,9 @@ class Run:
         stage = Stage(self.folder, f"finalist-{key}", inputs, outputs=[str(folder.relative_to(self.folder))])
 
         def make() -> dict[str, Any]:
-            model = extract(self.dense.model, select(self.importance, trial.architecture))
+            model = self.pruner(trial.architecture)
+            if config.finalists.repair == "sequential":
+                repair_sequentially(self.dense.model, model, self._calibration.batches, self.progress)
             distill = config.finalists.distill
             teaching = {"teacher": self.dense.model, "distill": distill} if distill else {}
             title = f"fine-tune trial {trial.number}"

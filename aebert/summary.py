@@ -35,7 +35,7 @@ def report(run: Run) -> Report:
 
 def build_report(run: Run) -> Report:
     """The report of a run; stages that are not done yet are done now."""
-    trials, shipment = run.trials, Shipment(run)
+    (trials, verdicts), shipment = run.study, Shipment(run)
     info = run.setup.info
     return Report(
         info=info,
@@ -45,6 +45,7 @@ def build_report(run: Run) -> Report:
         machine=_machine(shipment.profiles),
         provenance=_provenance(run),
         rows={role: len(run.task.rows[role]) for role in ROLES},
+        verdicts=tuple(verdicts),
     )
 
 
@@ -78,7 +79,7 @@ def open_report(study: str, results: Path) -> tuple[Report, Path]:
             raise StudyError(f"study {study!r} has no trials yet: run `aebert search {folder / CONFIG}`")
         return stored, folder
     if stored is not None and stored.info.name == live.info.name:
-        live = replace(stored, info=live.info, trials=live.trials)
+        live = replace(stored, info=live.info, trials=live.trials, verdicts=live.verdicts)
     return live, folder
 
 
@@ -90,10 +91,10 @@ def _live_report(folder: Path) -> Report | None:
     if config.search.storage is None and not database.is_file():
         return None
     try:
-        found = StudyDatabase.load(config.search.storage or sqlite_url(database), config.name)
+        with StudyDatabase.load(config.search.storage or sqlite_url(database), config.name) as found:
+            return Report(found.info, tuple(found.records()), verdicts=tuple(found.verdicts()))
     except NoStudyError:  # started, but its search is not
         return None
-    return Report(info=found.info, trials=tuple(found.records()))
 
 
 def open_reports(results: Path) -> tuple[list[Report], list[str]]:

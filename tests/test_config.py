@@ -40,7 +40,10 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
             r"unknown key 'search\.trails' \(did you mean 'trials'\?\); known here: space, sampler",
         ),
         ("finalists: {distill: {temprature: 1}}", r"'finalists\.distill\.temprature' \(did you mean 'temperature'\?\)"),
-        ("search: {budget: {flops: 0.5}}", r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, length"),
+        (
+            "search: {budget: {flops: 0.5}}",
+            r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, params, size_mb, length",
+        ),
         ("search: {trials: 0}", r"search\.trials: input should be greater than or equal to 1, got 0"),
         ("search: {trials: many}", r"search\.trials: input should be a valid integer.*, got 'many'"),
         ("search: {trials: 2.5}", r"search\.trials: .*integer.*, got 2\.5"),
@@ -57,11 +60,19 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("data: {roles: {test: dev}}", r"data\.roles\.test: input should be 'train', 'search', 'select' or 'report'"),
         ("data: {limits: {train: 0}}", r"data\.limits\.train: input should be greater than or equal to 1, got 0"),
         ("data: {files: {train: a.csv}, hub: glue}", r"data: give files or hub, not both"),
-        ("search: {budget: {}}", r"search\.budget: give exactly one of sparsity and macs, got none"),
-        ("search: {budget: {sparsity: 0.5, macs: 0.5}}", r"exactly one of sparsity and macs, got sparsity and macs"),
+        ("search: {budget: {}}", r"search\.budget: give exactly one of sparsity, macs, params and size_mb, got none"),
+        ("search: {budget: {sparsity: 0.5, macs: 0.5}}", r"exactly one of .* and size_mb, got sparsity and macs"),
         ("search: {budget: {sparsity: 1.0}}", r"search\.budget\.sparsity\.0: input should be less than 1, got 1\.0"),
-        ("search: {budget: {macs: [0.5, 0.5]}}", r"budget values must be one or several different shares"),
-        ("search: {budget: {macs: []}}", r"budget values must be one or several different shares"),
+        ("search: {budget: {macs: [0.5, 0.5]}}", r"must be one or several different ones, got \[0\.5, 0\.5\]$"),
+        (
+            "search: {budget: {macs: []}}",
+            r"search\.budget: budget values must be one or several different ones, got \[\]",
+        ),
+        ("search: {budget: {params: [11e6, 11000000]}}", r"several different ones, got \[11000000\.0, 11000000\.0\]$"),
+        ("search: {budget: {params: 0.5}}", r"search\.budget\.params\.0: .*greater than or equal to 1, got 0\.5"),
+        ("search: {budget: {params: 11M}}", r"search\.budget\.params\.0: .*valid number.*, got '11M'"),
+        ("search: {budget: {size_mb: [20, 0]}}", r"search\.budget\.size_mb\.1: .*greater than 0, got 0"),
+        ("search: {budget: {size_mb: .inf}}", r"search\.budget\.size_mb\.0: .*finite number, got inf"),
         ("search: {budget: {macs: half}}", r"search\.budget\.macs\.0: .*valid number.*, got 'half'"),
         ("dense: {epochs: .inf}", r"dense\.epochs: input should be a finite number, got inf"),
         ("dense: {learning_rate: .nan}", r"dense\.learning_rate: input should be .*, got nan"),
@@ -105,6 +116,10 @@ def test_yaml_builds_no_objects(load: Callable[..., RunConfig]) -> None:
         ("{macs: [0.7, 0.3, 0.5]}", "macs", (0.3, 0.5, 0.7)),
         ("{macs: 0}", "macs", (0.0,)),
         ("{sparsity: null, macs: 0.2}", "macs", (0.2,)),
+        ("{params: 11e6}", "params", (11_000_000.0,)),
+        ("{params: [8000000, 11e6, 2.0e+7]}", "params", (20_000_000.0, 11_000_000.0, 8_000_000.0)),
+        ("{size_mb: 20}", "size_mb", (20.0,)),
+        ("{size_mb: [9.5, 20, 12]}", "size_mb", (20.0, 12.0, 9.5)),
     ],
 )
 def test_budget_forms(load: Callable[..., RunConfig], budget: str, kind: str, targets: tuple[float, ...]) -> None:
@@ -115,13 +130,13 @@ def test_budget_forms(load: Callable[..., RunConfig], budget: str, kind: str, ta
 def test_overrides_win_over_the_file_and_keep_their_neighbours(load: Callable[..., RunConfig]) -> None:
     config = load(
         "search: {trials: 5, sampler: random}",
-        search__trials="7",
+        search__trials="17",
         search__budget__macs="[0.2, 0.4]",
         finalists__distill="null",
         dense__learning_rate="1e-3",
         model__path="./here",
     )
-    assert (config.search.trials, config.search.sampler) == (7, "random")
+    assert (config.search.trials, config.search.sampler) == (17, "random")
     assert config.search.budget.targets == (0.2, 0.4)
     assert config.finalists.distill is None
     assert config.dense.learning_rate == 0.001
@@ -142,6 +157,42 @@ def test_overrides_are_checked_like_the_file(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load("seed: 3\nsearch: {trials: 4}", **{key: value})
+
+
+def test_the_default_trials_and_first_trials(load: Callable[..., RunConfig]) -> None:
+    every = ("uniform", "magnitude", "fisher", "knapsack")
+    assert load().first == every
+    assert load("pruning: {method: kwon}").first == every[:3]  # no block library, so no errors for a knapsack
+    assert load("search: {first: []}").first == ()
+    assert load("search: {first: [fisher, uniform]}").first == ("fisher", "uniform")
+    # dense, 4 methods for each of 2 budgets
+    assert load("search: {trials: 9, budget: {macs: [0.2, 0.4]}}").search.trials == 9
+    assert load("search: {trials: 1, first: []}").search.trials == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "search: {trials: 8, budget: {macs: [0.2, 0.4]}}",
+            r"search\.trials must be at least 9, the dense model and 4 first trials \(uniform, magnitude, fisher, "
+            r"knapsack\) for each budget, got 8; raise it or shorten search\.first",
+        ),
+        (
+            "{pruning: {method: fisher}, search: {first: [uniform, knapsack]}}",
+            r"knapsack needs the block library's errors; .* set pruning\.method to library, got 'fisher'",
+        ),
+        ("search: {first: [unifrom]}", r"search\.first\.0: input should be 'uniform', 'magnitude', 'fisher' or 'knap"),
+        ("search: {precision: float64}", r"search\.precision: input should be 'float32', 'bfloat16' or 'float16'"),
+        ("search: {race: maybe}", r"search\.race: .*boolean.*, got 'maybe'"),
+        ("pruning: {calibration_rows: 0}", r"pruning\.calibration_rows: .*greater than or equal to 1, got 0"),
+        ("finalists: {repair: twice}", r"finalists\.repair: input should be 'none' or 'sequential', got 'twice'"),
+    ],
+)
+def test_a_search_that_cannot_be_is_one_line(load: Callable[..., RunConfig], text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(text)
+    assert "\n" not in str(caught.value)
 
 
 def test_data_root_is_the_config_s_or_the_environment_s(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +225,7 @@ configs = st.fixed_dictionaries(
             },
         ),
         "search": st.fixed_dictionaries(
-            {"budget": st.fixed_dictionaries({"sparsity": st.lists(shares, min_size=1, unique=True)})}
+            {"budget": st.fixed_dictionaries({"sparsity": st.lists(shares, min_size=1, max_size=14, unique=True)})}
         ),
         "finalists": st.fixed_dictionaries({"distill": st.none() | st.just({"hidden": 0.25})}),
     },

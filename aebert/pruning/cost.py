@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 
+# Most bytes of an exported file besides weights: nodes, names and shapes, measured on files of all families, with room
+# for longer names in deep models. _FILE: embeddings, mask, output layer, with position ids of 512 tokens. _CHANNEL: a
+# float32 scale and a zero point.
+_FILE, _LAYER, _BOTTLENECK, _ATTENTION, _FFN, _CHANNEL = 24_000, 2_100, 8_000, 5_800, 2_100, 5
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -43,6 +48,42 @@ def macs_removed(architecture: Architecture, shape: ModelShape, length: int) -> 
     """Share of the encoder's MACs at `length` tokens that is removed; 0 = dense."""
     dense = cost(Architecture.dense(shape), shape, length).macs
     return 1.0 - cost(architecture, shape, length).macs / dense
+
+
+def fixed_bytes(shape: ModelShape, *, int8: bool) -> int:
+    """Bytes of an exported ONNX file that no pruning removes; with `block_bytes` at most a little above the real file.
+
+    int8 is what `quantize_int8` makes per channel: matrices and embedding tables have 1 byte a weight, each channel a
+    float32 scale and a zero point; biases and norms stay float32. How much of `other_params` is biases and norms the
+    shape doesn't tell: in every family at most 4 vectors of the hidden size, and 2 matrices of that many channels.
+    """
+    graph = _FILE + shape.layers * (_LAYER + (_BOTTLENECK if shape.fixed_macs else 0))
+    if not int8:
+        return graph + 4 * (shape.fixed_params + shape.other_params)
+    floats = shape.fixed_params - shape.fixed_macs
+    channels = shape.fixed_macs // (min(shape.ffn_macs) // 2)  # half: the narrowest width that a matrix reads
+    others = shape.other_params + (4 * 3 + 2 * _CHANNEL) * shape.hidden
+    return graph + 4 * floats + shape.fixed_macs + _CHANNEL * channels + others
+
+
+def block_bytes(shape: ModelShape, block: int, width: int, *, int8: bool) -> int:
+    """Bytes of an exported ONNX file that a block of `width` units takes; attention blocks first, then FFN blocks.
+
+    A block without units takes none: its nodes are not exported.
+    """
+    if width == 0:
+        return 0
+    ffn = block - shape.layers
+    if ffn < 0:
+        params, macs, nodes = shape.head_params[block], shape.head_macs[block], _ATTENTION
+        outputs = macs // (4 * shape.head_size)  # at most: the mean width of query, key, value and output
+    else:
+        params, macs, nodes = shape.ffn_params[ffn], shape.ffn_macs[ffn], _FFN
+        outputs = macs // 2
+    if not int8:
+        return nodes + width * 4 * params
+    biases = params - macs  # one for each output channel of the input projections
+    return nodes + width * (macs + (4 + _CHANNEL) * biases) + _CHANNEL * outputs
 
 
 def _dot(counts: Sequence[int], costs: Sequence[int]) -> int:

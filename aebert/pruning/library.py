@@ -52,7 +52,7 @@ def build_library(
     """Build what is missing of the library in `folder`, one safetensors file per block; return warnings.
 
     widths: units kept that each block may have, attention blocks first. A build that was stopped goes on after the
-    last finished block. Memory: `MOMENTS_BYTES` for moments, and three times the largest block's.
+    last finished block. Memory: `MOMENTS_BYTES` for moments, twice the largest block's, and one block of the library.
     """
     blocks = list(prunable_blocks(model))
     missing = [index for index in range(len(blocks)) if not _is_built(folder, index, settings.inputs)]
@@ -115,24 +115,21 @@ def _warnings(moments: Sequence[Moments]) -> list[str]:
 def _build_block(block: Block, size: int, moments: Moments, widths: Sequence[int], path: Path, inputs: str) -> None:
     output = block.output.module
     units = output.in_features // size
-    if units == 0:
-        entries = []
-    else:
-        wanted = sorted({*widths, units, 0})
+    tensors: dict[str, torch.Tensor] = {}
+    errors: list[tuple[int, float]] = []
+    if units:
         group = 1 if size > 1 else GROUP  # there are few heads, and each is large
         weight, bias = output.weight.detach(), output.bias.detach()
-        entries = list(repair_widths(weight, bias, moments, wanted, size=size, group=group))
-    tensors = {
-        "widths": torch.tensor([len(entry.units) for entry in entries], dtype=torch.int32),
-        "errors": torch.tensor([entry.error for entry in entries], dtype=torch.float64),
-    }
-    for entry in entries:
-        width = len(entry.units)
-        tensors[f"units.{width}"] = torch.tensor(entry.units, dtype=torch.int32)
-        tensors[f"bias.{width}"] = entry.bias.float()
-        if 0 < width < units:
-            # half precision: what it rounds off is far below what the removal lost
-            tensors[f"weight.{width}"] = entry.weight.half()
+        for entry in repair_widths(weight, bias, moments, {*widths, units, 0}, size=size, group=group):
+            width = len(entry.units)
+            errors.append((width, entry.error))
+            tensors[f"units.{width}"] = torch.tensor(entry.units, dtype=torch.int32)
+            tensors[f"bias.{width}"] = entry.bias.float()
+            if 0 < width < units:
+                # half precision: what it rounds off is far below what the removal lost
+                tensors[f"weight.{width}"] = entry.weight.half()
+    tensors["widths"] = torch.tensor([width for width, _ in errors], dtype=torch.int32)
+    tensors["errors"] = torch.tensor([error for _, error in errors], dtype=torch.float64)
     with replacing(path) as written:
         save_file(tensors, written, metadata={"inputs": inputs})
 

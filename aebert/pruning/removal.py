@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,7 @@ def repair_widths(
     weight: torch.Tensor,
     bias: torch.Tensor,
     moments: Moments,
-    widths: Sequence[int],
+    widths: Iterable[int],
     *,
     size: int = 1,
     group: int = GROUP,

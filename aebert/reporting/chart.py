@@ -9,12 +9,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from aebert.config import FirstTrial
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
-from aebert.reporting.front import cost_of, pareto_front, removed
 from aebert.reporting.grids import (
     COST_TITLES,
     dense_finalist,
+    explored,
     finalist_key,
     finalist_share,
     headline,
@@ -22,9 +23,19 @@ from aebert.reporting.grids import (
     trial_key,
 )
 from aebert.reporting.rows import FinalistRow, Report
+from aebert.reporting.verdicts import METHODS
+from aebert.reporting.window import score_floor
+from aebert.search.front import cost_of, pareto_front, removed
 from aebert.search.record import TrialRecord
 
 _SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows all
+
+_FIRST: dict[FirstTrial, str] = {
+    "uniform": "square-open",
+    "magnitude": "triangle-down-open",
+    "fisher": "hexagon-open",
+    "knapsack": "cross-open",
+}
 
 # Percent that a finalist's marks are moved by, so that the intervals of its two files stand side by side.
 _SIDE = {"float32": -0.3, "int8": 0.3}
@@ -48,20 +59,53 @@ def front_chart(report: Report) -> go.Figure:
         hoverlabel={"align": "left"},
         hovermode="closest",
         dragmode="zoom",
-        height=540,
+        height=600,
     )
     _add_levels(figure, report)
+    floor = score_floor(report)
+    if floor is not None:
+        figure.update_yaxes(autorangeoptions={"minallowed": floor})
+    return figure
+
+
+def progress_chart(report: Report) -> go.Figure | None:
+    """Hypervolume of the front by trial; None where the study did not record it."""
+    known = [trial for trial in report.trials if trial.hypervolume is not None]
+    if not known:
+        return None
+    figure = go.Figure(
+        go.Scatter(
+            meta={"role": "front"},
+            mode="lines",
+            line={"shape": "hv"},
+            x=[trial.number for trial in known],
+            y=[trial.hypervolume for trial in known],
+            customdata=[[trial_key(trial.number), trial.origin] for trial in known],
+            hovertemplate="trial %{x} (%{customdata[1]}): %{y:.4f}<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        template="none",
+        xaxis={"title": {"text": "trial"}, "zeroline": False, "rangemode": "tozero"},
+        yaxis={"title": {"text": "hypervolume"}, "zeroline": False},
+        margin={"l": 64, "r": 16, "t": 16, "b": 48},
+        hoverlabel={"align": "left"},
+        hovermode="closest",
+        dragmode="zoom",
+        height=300,
+    )
     return figure
 
 
 def _trial_traces(report: Report) -> list[go.Scatter]:
-    by_origin = {
-        origin: [trial for trial in report.trials if trial.origin == origin]
-        for origin in ("sampled", "uniform", "dense")
-    }
+    of = {origin: [trial for trial in report.trials if trial.origin == origin] for origin in ("dense", *METHODS)}
+    full, stopped = (explored(report.trials, stopped=flag) for flag in (False, True))
+    found = [_trials(report, full, "trial", "muted", symbol="circle", size=8, opacity=0.55)]
+    if stopped:
+        look: dict[str, Any] = {"symbol": "x-thin-open", "size": 7, "opacity": 0.55}
+        found.append(_trials(report, stopped, "stopped by a race, estimate", "muted", **look))
     return [
-        _trials(report, by_origin["sampled"], "trial", "muted", symbol="circle", size=8, opacity=0.55),
-        _trials(report, by_origin["uniform"], "uniform pruning", "ink", symbol="square-open", size=11),
+        *found,
         _trials(
             report,
             pareto_front(report.trials, cost_of(report.info)),
@@ -71,7 +115,13 @@ def _trial_traces(report: Report) -> list[go.Scatter]:
             symbol="circle",
             size=10,
         ),
-        _trials(report, by_origin["dense"], "dense model", "ink", symbol="star", size=15),
+        # over the front, which may pass through them; hollow, so that it shows
+        *(
+            _trials(report, of[method], f"first trial: {method}", method, symbol=_FIRST[method], size=12)
+            for method in METHODS
+            if of[method]
+        ),
+        _trials(report, of["dense"], "dense model", "ink", symbol="star", size=15),
     ]
 
 
@@ -94,10 +144,13 @@ def _trials(
 
 def _trial_hover(trial: TrialRecord, report: Report) -> str:
     score = headline(trial, report.info)
+    seen = "the search rows"
+    if trial.stopped_at is not None:
+        seen = f"{trial.stopped_at:,} of {report.info.search_rows:,} search rows (estimated)"
     return "<br>".join(
         [
             f"<b>trial {trial.number}</b> ({trial.origin})",
-            f"{html.escape(report.info.metric)} {units.points(score)} on the search rows, loss {trial.loss:.3f}",
+            f"{html.escape(report.info.metric)} {units.points(score)} on {seen}, loss {trial.loss:.3f}",
             _size(removed(trial, cost_of(report.info)), trial.params),
             *_blocks(trial.architecture),
         ]

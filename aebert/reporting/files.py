@@ -8,19 +8,22 @@ import math
 from pathlib import Path
 from typing import Any
 
+from aebert.config import FirstTrial
 from aebert.errors import StudyError
 from aebert.files import replacing
-from aebert.reporting.front import cost_of, pareto_front, uniform_per_budget
 from aebert.reporting.grids import headline
 from aebert.reporting.rows import Report
+from aebert.reporting.verdicts import METHODS, first_trial
+from aebert.search.front import cost_of, pareto_front
 from aebert.search.record import TrialRecord
 
 
 def write_front_csv(report: Report, path: Path) -> None:
     """Write the Pareto front by share removed, one line per trial, numbers in full precision.
 
-    Columns `search_*` are on the search rows before fine-tuning; differences are shares, not points; heads and ffn
-    are counts per block separated by blanks.
+    Columns `search_*` are on the search rows before fine-tuning; differences are shares, not points, to the dense model
+    and to each first trial of the same budget; cost is in the budget's own unit, std_error that of score, hypervolume
+    that of the front up to the trial; heads and ffn are counts per block separated by blanks.
     """
     rows = [_csv_row(record, report) for record in pareto_front(report.trials, cost_of(report.info))]
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
@@ -31,31 +34,38 @@ def write_front_csv(report: Report, path: Path) -> None:
 
 def _csv_columns(report: Report) -> list[str]:
     names = list(dict.fromkeys(name for trial in report.trials for name in trial.metrics))
-    before = ["trial", "origin", "budget", "sparsity", "macs_removed", "params", "macs"]
+    before = ["trial", "origin", "budget", "cost", "sparsity", "macs_removed", "params", "macs"]
     return [
         *before,
         *(f"search_{name}" for name in names),
-        *("search_loss", "score", *_differences(report), "heads", "ffn", "seconds"),
+        *("search_loss", "score", "std_error", *(_minus(name, report) for name in ("dense", *_methods(report)))),
+        *("hypervolume", "heads", "ffn", "seconds"),
     ]
 
 
-def _differences(report: Report) -> tuple[str, str]:
-    metric = report.info.metric
-    return f"search_{metric}_minus_dense", f"search_{metric}_minus_uniform"
+def _methods(report: Report) -> list[FirstTrial]:
+    """Those of the first trials that the study has."""
+    return [method for method in METHODS if any(trial.origin == method for trial in report.trials)]
+
+
+def _minus(name: str, report: Report) -> str:
+    return f"search_{report.info.metric}_minus_{name}"
 
 
 def _csv_row(record: TrialRecord, report: Report) -> dict[str, Any]:
-    info, dense = report.info, report.dense
-    uniform = uniform_per_budget(report.trials).get(record.budget) if record.budget is not None else None
-    to_dense, to_uniform = _differences(report)
-    plain = ("origin", "budget", "sparsity", "macs_removed", "params", "macs", "score", "seconds")
+    info = report.info
+    others: dict[str, TrialRecord | None] = {"dense": report.dense}
+    others |= {method: first_trial(report.trials, method, record.budget) for method in _methods(report)}
+    plain = ("origin", "budget", "cost", "sparsity", "macs_removed", "params", "macs", "score", "std_error")
     return {
         "trial": record.number,
-        **{name: getattr(record, name) for name in plain},
+        **{name: getattr(record, name) for name in (*plain, "hypervolume", "seconds")},
         **{f"search_{name}": value for name, value in record.metrics.items()},
         "search_loss": record.loss,
-        to_dense: headline(record, info) - headline(dense, info) if dense else None,
-        to_uniform: headline(record, info) - headline(uniform, info) if uniform else None,
+        **{
+            _minus(name, report): headline(record, info) - headline(other, info) if other else None
+            for name, other in others.items()
+        },
         "heads": " ".join(map(str, record.architecture.heads)),
         "ffn": " ".join(map(str, record.architecture.ffn)),
     }

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
-from aebert.reporting.front import cost_of, pareto_front, removed, uniform_per_budget
+from aebert.reporting.intervals import score_interval
 from aebert.reporting.rows import FinalistRow, ProfileRow, Report
+from aebert.search.front import cost_of, pareto_front, removed, uniform_per_budget
 from aebert.search.record import StudyInfo, TrialRecord
 
 COST_TITLES = {"sparsity": "parameters", "macs_removed": "MACs"}
@@ -59,6 +60,12 @@ def headline(record: TrialRecord, info: StudyInfo) -> float:
     return record.metrics[info.metric]
 
 
+def explored(trials: Sequence[TrialRecord], *, stopped: bool) -> list[TrialRecord]:
+    """What was proposed after the first trials: those that a race stopped, or those that saw all rows."""
+    after = (trial for trial in trials if trial.origin in ("sampled", "neighbour"))
+    return [trial for trial in after if (trial.stopped_at is not None) is stopped]
+
+
 def full_architecture(report: Report) -> Architecture | None:
     """What nothing was removed from: the dense trial's, else the dense finalist's; None if the report has neither."""
     if report.dense is not None:
@@ -73,11 +80,25 @@ def layer_totals(architecture: Architecture) -> tuple[int, ...]:
     return tuple(sum(architecture.ffn[start : start + blocks]) for start in range(0, len(architecture.ffn), blocks))
 
 
+def budget_name(target: float, info: StudyInfo) -> str:
+    """A budget with what it limits: `50 % of MACs removed`, `11M params`, `20 MB`."""
+    text = units.budget(target, info.budget_kind)
+    return f"{text} of {COST_TITLES[cost_of(info)]} removed" if info.budget_kind in ("sparsity", "macs") else text
+
+
+def is_of_metric(report: Report) -> bool:
+    """Whether the search maximized the headline metric, and not another score."""
+    return all(_same(trial.score, headline(trial, report.info)) for trial in report.trials)
+
+
 def scored_on(report: Report) -> str:
     """What every trial's score is: the metric, its rows, and what the search maximized if that is another."""
     metric = report.info.metric
-    same = all(_same(trial.score, headline(trial, report.info)) for trial in report.trials)
-    target = "" if same else "; the search maximized another score (the negative loss), so the front follows that"
+    target = (
+        ""
+        if is_of_metric(report)
+        else "; the search maximized another score (the negative loss), so the front follows that"
+    )
     return f"{metric} × 100 on the {report.info.search_rows:,} search rows, before fine-tuning{target}"
 
 
@@ -90,17 +111,19 @@ def front_grid(report: Report) -> Grid:
         f"{COST_TITLES[cost]} removed",
         "params (M)",
         metric,
+        "95 %",
         "loss",
         "vs dense",
         "vs uniform",
     )
-    uniform = uniform_per_budget(report.trials)
+    uniform = uniform_per_budget(report.trials, report.info)
     rows = tuple(_front_row(record, report, uniform) for record in pareto_front(report.trials, cost))
     return Grid(
         f"Pareto front of {report.info.name}",
         (*columns, Column("heads", "bars"), Column("FFN", "bars")),
         rows,
-        f"{scored_on(report)}.\nvs: difference in points. uniform: every layer pruned alike to the same budget.\n"
+        f"{scored_on(report)}. 95 %: interval for rows like these.\n"
+        "vs: difference in points. uniform: every layer pruned alike to the same budget.\n"
         "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
     )
 
@@ -109,12 +132,14 @@ def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRe
     info, dense = report.info, report.dense
     score, share = headline(record, info), removed(record, cost_of(info))
     peer = uniform.get(record.budget) if record.budget is not None else None
+    bounds = score_interval(record) if _same(score, record.score) else None
     return (
-        Cell(_trial_name(record), record.number, trial_key(record.number)),
-        Cell(units.budget(record.budget), record.budget),
+        Cell(trial_name(record), record.number, trial_key(record.number)),
+        Cell(units.budget(record.budget, info.budget_kind), record.budget),
         Cell(units.percent(share), share),
         Cell(units.millions(record.params), record.params),
         Cell(units.points(score), score),
+        Cell(units.span(bounds), bounds and bounds[0]),
         Cell(f"{record.loss:.3f}", record.loss),
         _difference(score, headline(dense, info) if dense else None),
         _difference(score, headline(peer, info) if peer else None),
@@ -122,7 +147,8 @@ def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRe
     )
 
 
-def _trial_name(record: TrialRecord) -> str:
+def trial_name(record: TrialRecord) -> str:
+    """Its number, and who proposed it unless the sampler did."""
     return f"{record.number}" if record.origin == "sampled" else f"{record.number} {record.origin}"
 
 

@@ -1,4 +1,4 @@
-"""95 % intervals of metrics."""
+"""95 % intervals of metrics and of trials' scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+
+from aebert.search.outcomes import Difference
+from aebert.search.record import TrialRecord
+from aebert.search.verdict import CONFIDENCE
 
 # Metrics that are a share of independent rows, the only ones a binomial interval holds for.
 SHARE_METRICS = frozenset({"accuracy"})
@@ -36,6 +40,17 @@ def wilson(share: float, rows: int) -> tuple[float, float]:
 def interval(metric: str, value: float, rows: int) -> tuple[float, float] | None:
     """95 % interval of a metric known only by its value; None where it is not a share of rows (F1, correlations)."""
     return wilson(value, rows) if metric in SHARE_METRICS and not math.isnan(value) else None
+
+
+def score_interval(record: TrialRecord) -> tuple[float, float] | None:
+    """95 % interval of a trial's score, for rows like the search rows; None where its standard error is unknown.
+
+    No score passes 1, so the interval ends there.
+    """
+    if record.std_error is None or math.isnan(record.std_error):
+        return None
+    score = Difference(record.score, record.std_error)
+    return score.low(CONFIDENCE), min(1.0, score.high(CONFIDENCE))
 
 
 def bootstrap(

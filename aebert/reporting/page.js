@@ -5,33 +5,37 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
   // ---- chart: roles become the colours of the page's theme ----
-  function themed() {
-    const traces = data.chart.data.map((trace) => {
+  function themed(figure) {
+    const traces = figure.data.map((trace) => {
       const own = colour(trace.meta.role);
-      const line = { color: trace.mode === "markers" ? colour("paper") : own, width: 1 };
+      const hollow = ((trace.marker || {}).symbol || "").endsWith("-open");
       return {
         ...trace,
-        marker: { ...trace.marker, color: own, line: { ...line, color: colour("paper") } },
-        line: { color: own, width: 2.5 },
+        marker: { ...trace.marker, color: own, line: { color: hollow ? own : colour("paper"), width: hollow ? 2 : 1 } },
+        line: { ...trace.line, color: own, width: 2.5 },
         ...(trace.error_y ? { error_y: { ...trace.error_y, color: own, thickness: 1.5, width: 5 } } : {}),
       };
     });
     const axis = { gridcolor: colour("line"), linecolor: colour("muted"), showline: true, automargin: true };
     const layout = {
-      ...data.chart.layout,
+      ...figure.layout,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
-      xaxis: { ...data.chart.layout.xaxis, ...axis },
-      yaxis: { ...data.chart.layout.yaxis, ...axis },
-      hoverlabel: { ...data.chart.layout.hoverlabel, bgcolor: colour("panel"), bordercolor: colour("muted"), font: { color: colour("ink") } },
+      xaxis: { ...figure.layout.xaxis, ...axis },
+      yaxis: { ...figure.layout.yaxis, ...axis },
+      hoverlabel: { ...figure.layout.hoverlabel, bgcolor: colour("panel"), bordercolor: colour("muted"), font: { color: colour("ink") } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("muted"), activecolor: colour("accent") },
-      shapes: (data.chart.layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour(shape.name) } })),
+      shapes: (figure.layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour(shape.name) } })),
     };
     return [traces, layout];
   }
   const config = { responsive: true, displaylogo: false, plotlyServerURL: "", showSendToCloud: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendChartToCloud"] };
-  const draw = () => Plotly.react(chart, ...themed(), config);
+  const progress = document.getElementById("progress");
+  function draw() {
+    Plotly.react(chart, ...themed(data.chart), config);
+    if (progress) Plotly.react(progress, ...themed(data.progress), config);
+  }
 
   // ---- panel: what the picked model keeps of each layer ----
   const element = (tag, className, text) => {
@@ -89,7 +93,8 @@
   }
 
   draw();
-  chart.on("plotly_click", (event) => show(event.points[0].customdata[0]));
+  const charts = progress ? [chart, progress] : [chart];
+  for (const drawn of charts) drawn.on("plotly_click", (event) => show(event.points[0].customdata[0]));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   document.addEventListener("click", (event) => {
     const pick = event.target.closest(".pick");

@@ -10,18 +10,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from aebert.files import replacing
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
-from aebert.reporting.chart import front_chart
-from aebert.reporting.front import best_per_budget, cost_of, gain_over_uniform, pareto_front
+from aebert.reporting.chart import front_chart, progress_chart
 from aebert.reporting.grids import (
     COST_TITLES,
     Cell,
     Column,
     Grid,
+    budget_name,
     chosen,
     dense_finalist,
     finalist_key,
@@ -36,6 +37,10 @@ from aebert.reporting.grids import (
     trial_key,
 )
 from aebert.reporting.rows import FinalistRow, Report
+from aebert.reporting.verdicts import Standing, standings, verdict_grids
+from aebert.reporting.window import below, score_floor
+from aebert.search.front import cost_of, pareto_front
+from aebert.search.record import TrialRecord
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
@@ -60,6 +65,7 @@ def front_html(report: Report) -> str:
             "subtitle": escape(f"{info.task} · {info.model} · {len(report.trials)} trials, {info.sampler} sampler"),
             "facts": _facts(report),
             "chart_note": escape(_chart_note(report)),
+            "progress": _asset("progress.html") if _progress(report) else "",
             "tables": "".join(_table(grid) for grid in _grids(report)),
             "notes": "".join(f"<li>{escape(note)}</li>" for note in info.notes),
             "provenance": _definitions({"seed": info.seed, **report.provenance, **_role_rows(report)}),
@@ -77,7 +83,11 @@ def _chart_note(report: Report) -> str:
         "place, with 95 % intervals where the metric has them. Dotted line: the dense model on the report rows."
     )
     search = f"{scored_on(report)}. Dashed line: the dense model on the search rows."
-    return f"{search}{tuned if report.finalists else ''} Click a point to see what it keeps."
+    floor = score_floor(report)
+    hidden = (
+        "" if floor is None else f" {below(report, floor)} trials below {floor:.1f} are further down: drag the axis."
+    )
+    return f"{search}{tuned if report.finalists else ''}{hidden} Click a point to see what it keeps."
 
 
 def _fill(template: str, slots: Mapping[str, str]) -> str:
@@ -95,7 +105,7 @@ def _script_json(value: Any) -> str:
 
 
 def _grids(report: Report) -> list[Grid]:
-    grids = [front_grid(report)]
+    grids = [*verdict_grids(report), front_grid(report)]
     grids += [finalists_grid(report)] if report.finalists else []
     grids += [profiles_grid(report)] if report.profiles else []
     return grids
@@ -126,22 +136,15 @@ def _cell(cell: Cell, column: Column) -> str:
 
 
 def _facts(report: Report) -> str:
-    """The cards at the top: the dense model, the search's best at the largest budget, the chosen model."""
+    """The cards at the top: the dense model, the search's best at the hardest budget, the chosen model."""
     info = report.info
     cards = []
     if report.dense is not None:
         cards.append(("dense model", units.points(headline(report.dense, info)), f"{info.metric}, search rows"))
-    for budget, best in list(best_per_budget(report.trials).items())[-1:]:
-        gain = gain_over_uniform(report.trials).get(budget)
-        beside = f", {units.difference(_won(report, budget))} points over uniform" if gain else ""
-        text = f"{info.metric}, search rows, no fine-tuning{beside}"
-        cards.append(
-            (
-                f"best at {units.budget(budget)} of {COST_TITLES[cost_of(info)]} removed",
-                units.points(headline(best, info)),
-                text,
-            )
-        )
+    for standing in standings(report)[-1:]:
+        text = f"{info.metric}, search rows, no fine-tuning{_won(standing, report)}"
+        score = units.points(headline(standing.best, info))
+        cards.append((f"best at {budget_name(standing.budget, info)}", score, text))
     cards += _chosen_cards(report)
     return "".join(_card(*card) for card in cards)
 
@@ -151,9 +154,16 @@ def _card(title: str, value: str, text: str) -> str:
     return f'<div class="card">{inner}</div>'
 
 
-def _won(report: Report, budget: float) -> float:
-    gain = gain_over_uniform(report.trials)[budget]
-    return headline(gain.best, report.info) - headline(gain.uniform, report.info)
+def _won(standing: Standing, report: Report) -> str:
+    """In points of the headline metric, over the first trial that the best is least ahead of."""
+    method = standing.strongest
+    if method is None:
+        return ""
+    other = next(trial for trial in report.trials if trial.number == standing.gains[method].number)
+    if other.architecture == standing.best.architecture:
+        return f"; it is the first trial {method}"
+    won = headline(standing.best, report.info) - headline(other, report.info)
+    return f", {units.difference(won)} points over {method}, the best first trial"
 
 
 def _chosen_cards(report: Report) -> list[tuple[str, str, str]]:
@@ -188,13 +198,23 @@ def _plain(value: Any) -> str:
 
 
 def _data(report: Report) -> dict[str, Any]:
-    chart = json.loads(front_chart(report).to_json())
     return {
-        "chart": {"data": chart["data"], "layout": chart["layout"]},
+        "chart": _figure(front_chart(report)),
+        "progress": _progress(report),
         "full": _kept(full_architecture(report)),
         "models": _models(report),
         "first": _first(report),
     }
+
+
+def _progress(report: Report) -> dict[str, Any] | None:
+    figure = progress_chart(report)
+    return None if figure is None else _figure(figure)
+
+
+def _figure(figure: go.Figure) -> dict[str, Any]:
+    chart = json.loads(figure.to_json())
+    return {"data": chart["data"], "layout": chart["layout"]}
 
 
 def _kept(architecture: Architecture | None) -> dict[str, list[int]] | None:
@@ -206,7 +226,7 @@ def _models(report: Report) -> dict[str, dict[str, Any]]:
     models = {
         trial_key(trial.number): {
             "title": f"Trial {trial.number} ({trial.origin})",
-            "facts": f"{metric} {units.points(headline(trial, report.info))} on the search rows before fine-tuning",
+            "facts": f"{metric} {units.points(headline(trial, report.info))} {_seen(trial, report)}",
             "removed": _removed_text(trial.sparsity, trial.macs_removed, trial.params),
             **trial.architecture.to_dict(),
         }
@@ -222,6 +242,13 @@ def _models(report: Report) -> dict[str, dict[str, Any]]:
             **row.architecture.to_dict(),
         }
     return models
+
+
+def _seen(trial: TrialRecord, report: Report) -> str:
+    if trial.stopped_at is None:
+        return "on the search rows before fine-tuning"
+    rows = f"{trial.stopped_at:,} of {report.info.search_rows:,} search rows"
+    return f"estimated: a race stopped it after {rows}"
 
 
 def _removed_text(sparsity: float, macs_removed: float, params: int) -> str:

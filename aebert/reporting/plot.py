@@ -14,21 +14,32 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from aebert.config import FirstTrial
 from aebert.files import replacing
-from aebert.reporting.front import cost_of, pareto_front, removed
 from aebert.reporting.grids import (
     COST_TITLES,
     dense_finalist,
+    explored,
     finalist_share,
     headline,
     metric_of,
     scored_on,
 )
 from aebert.reporting.rows import FinalistRow, Report
+from aebert.reporting.verdicts import METHODS
+from aebert.reporting.window import below, score_floor
+from aebert.search.front import cost_of, pareto_front, removed
 from aebert.search.record import TrialRecord
 
 # Okabe & Ito's palette: told apart with any kind of colour vision; shapes differ as well.
 GREY, BLACK, BLUE, VERMILLION, GREEN = "#8c8c8c", "#222222", "#0072B2", "#D55E00", "#009E73"
+PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+_FIRST: dict[FirstTrial, tuple[str, str]] = {
+    "uniform": ("s", BLACK),
+    "magnitude": ("v", PURPLE),
+    "fisher": ("h", ORANGE),
+    "knapsack": ("P", SKY),
+}
 _INCHES, _DPI = (12.0, 8.0), 100  # 1200 × 800 pixels
 
 
@@ -42,7 +53,7 @@ def write_front_png(report: Report, path: Path) -> None:
 
 
 def front_figure(report: Report) -> Figure:
-    """Headline metric by share removed: trials, uniform, front, dense level, and finalists after fine-tuning."""
+    """Headline metric by share removed: trials, first trials, front, dense level, and finalists after fine-tuning."""
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -56,25 +67,17 @@ def front_figure(report: Report) -> Figure:
 
 def _draw_trials(axes: Axes, report: Report) -> None:
     of = _by_origin(report.trials)
-    _scatter(
-        axes,
-        report,
-        of("sampled"),
-        "trials",
-        label="trial (search rows)",
-        color=GREY,
-        alpha=0.5,
-        s=34,
-        zorder=2,
-    )
-    uniform: dict[str, Any] = {
-        "facecolors": "white",
-        "edgecolors": BLACK,
-        "linewidths": 1.6,
-        "marker": "s",
-        "zorder": 4,
-    }
-    _scatter(axes, report, of("uniform"), "uniform", label="uniform pruning (search rows)", s=62, **uniform)
+    full, stopped = (explored(report.trials, stopped=flag) for flag in (False, True))
+    small: dict[str, Any] = {"color": GREY, "zorder": 2}
+    _scatter(axes, report, full, "trials", label="trial (search rows)", alpha=0.5, s=34, **small)
+    label = "stopped by a race (estimate)"
+    _scatter(axes, report, stopped, "stopped", label=label, alpha=0.55, s=22, marker="x", linewidths=0.9, **small)
+    for method in METHODS:
+        marker, color = _FIRST[method]
+        # drawn over the front, which may pass through them, and hollow, so that it shows
+        hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": color, "linewidths": 1.8, "zorder": 5.5}
+        label = f"first trial: {method} (search rows)"
+        _scatter(axes, report, of(method), method, label=label, s=105, marker=marker, **hollow)
     _scatter(
         axes,
         report,
@@ -189,6 +192,10 @@ def _describe(figure: Figure, axes: Axes, report: Report) -> None:
         scored_on(report),
     ]
     subtitle += [f"{lost} trials without a finite score are not drawn"] if lost else []
+    floor = score_floor(report)
+    if floor is not None:
+        axes.set_ylim(bottom=floor)
+        subtitle.append(f"{below(report, floor)} trials below {floor:.1f} are not drawn")
     title: dict[str, Any] = {"loc": "left", "parse_math": False}
     axes.set_title("\n".join(subtitle), fontsize=10.5, color="#444444", **title)
     figure.suptitle(
@@ -202,7 +209,7 @@ def _describe(figure: Figure, axes: Axes, report: Report) -> None:
     axes.grid(color="#e6e6e6", lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10.5, markerscale=0.8, borderpad=0.8)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9.5, markerscale=0.8, borderpad=0.8)
 
 
 def _draw_levels(axes: Axes, report: Report) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.record import StudyInfo, TrialRecord, Verdict
 
-FORMAT = 1  # of `Report.to_dict`; raised when an older reader would misunderstand it
+FORMAT = 2  # of `Report.to_dict`; raised when an older reader would misunderstand it
+_READABLE = (1, FORMAT)  # 1 has no verdicts
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Report:
     machine: what the profiles were measured on and how (processor, threads, batch size, lengths); plain JSON values.
     provenance: versions, commit, config digest, seed, data digests, command; plain JSON values.
     rows: number of labelled rows of each role, as far as known.
+    verdicts: what the search says about its budgets since it last ended, from the mildest to the hardest.
     """
 
     info: StudyInfo
@@ -104,6 +106,7 @@ class Report:
     machine: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -126,6 +129,7 @@ class Report:
             "info": asdict(self.info),
             "rows": dict(self.rows),
             "trials": [trial.to_dict() for trial in self.trials],
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "finalists": [row.to_dict() for row in self.finalists],
             "profiles": [row.to_dict() for row in self.profiles],
             "machine": dict(self.machine),
@@ -135,10 +139,12 @@ class Report:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Report:
         """Inverse of `to_dict`; `StudyError` for another format."""
-        if values["format"] != FORMAT:
+        if values["format"] not in _READABLE:
             raise StudyError(
-                f"a summary must have format {FORMAT}, got {values['format']!r} (made by another version of aebert)"
+                f"a summary must have format {' or '.join(map(str, _READABLE))}, got {values['format']!r} "
+                "(made by another version of aebert)"
             )
+        verdicts = values["verdicts"] if values["format"] > 1 else ()
         return cls(
             info=_info(values["info"]),
             trials=tuple(TrialRecord.from_dict(trial) for trial in values["trials"]),
@@ -147,6 +153,7 @@ class Report:
             machine=values["machine"],
             provenance=values["provenance"],
             rows=values["rows"],
+            verdicts=tuple(Verdict.from_dict(verdict) for verdict in verdicts),
         )
 
 

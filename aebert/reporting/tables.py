@@ -14,7 +14,6 @@ from rich.text import Text
 
 from aebert.errors import StudyError
 from aebert.reporting import units
-from aebert.reporting.front import best_per_budget, cost_of, pareto_front
 from aebert.reporting.grids import (
     Column,
     Grid,
@@ -25,7 +24,10 @@ from aebert.reporting.grids import (
     profiles_grid,
     scored_on,
 )
+from aebert.reporting.intervals import score_interval
 from aebert.reporting.rows import Report
+from aebert.reporting.verdicts import verdict_grids
+from aebert.search.front import best_per_budget, cost_of, pareto_front
 from aebert.search.record import TrialRecord
 
 _BAR_WIDTH = 20
@@ -48,6 +50,12 @@ def front_table(report: Report) -> RenderableType:
     return _table(front_grid(report))
 
 
+def verdict_table(report: Report) -> RenderableType:
+    """What the search found at each budget, and what it won over the first trials."""
+    first, *others = map(_table, verdict_grids(report))
+    return Group(first, *(Group(Text(), other) for other in others))
+
+
 def finalists_table(report: Report) -> RenderableType:
     """The fine-tuned models."""
     return _table(finalists_grid(report))
@@ -66,13 +74,16 @@ def studies_table(reports: Sequence[Report]) -> RenderableType:
     )
     for report in reports:
         info, dense = report.info, report.dense
-        best = best_per_budget(report.trials).items()
+        best = best_per_budget(report.trials, info).items()
         table.add_row(
             *map(Text, (info.name, info.task, info.model, info.sampler)),
             f"{len(report.trials)}/{info.trials}",
             Text(info.metric),
             units.points(headline(dense, info) if dense else None),
-            ", ".join(f"{units.points(headline(trial, info))} at {units.budget(budget)}" for budget, trial in best),
+            ", ".join(
+                f"{units.points(headline(trial, info))} at {units.budget(budget, info.budget_kind)}"
+                for budget, trial in best
+            ),
         )
     return Group(table, Text("Scores × 100 on each study's search rows, before fine-tuning."))
 
@@ -110,19 +121,21 @@ def _can_show(text: str, stream: TextIO) -> bool:
     return True
 
 
-def _empty(title: str, columns: Sequence[Column]) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+def _empty(title: str | None, columns: Sequence[Column]) -> Table:
+    table = Table(
+        title=None if title is None else Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for column in columns:
         table.add_column(Text(column.title), justify="right" if column.kind == "number" else "left", overflow="fold")
     return table
 
 
 def _table(grid: Grid) -> Group:
-    table = _empty(grid.title, grid.columns)
+    table = _empty(None, grid.columns)
     for row in grid.rows:
         table.add_row(*(Text(cell.text) for cell in row))
-    # below, not as the table's caption: that would be broken to the table's width
-    return Group(table, Text(grid.note))
+    # not as the table's title and caption: those would be broken to the table's width
+    return Group(Text(grid.title, style="table.title"), table, Text(grid.note))
 
 
 def _facts(record: TrialRecord, report: Report) -> Table:
@@ -141,20 +154,34 @@ def _facts(record: TrialRecord, report: Report) -> Table:
 def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
     front = {member.number for member in pareto_front(report.trials, cost_of(report.info))}
     taken = "" if record.same_as is None else f", score taken over from trial {record.same_as} (same architecture)"
+    estimated = "" if record.stopped_at is None else " (estimated)"
     return [
         ("origin", f"{record.origin}{taken}"),
+        *_race_lines(record, report),
         ("architecture", record.architecture.key()),
         ("on the Pareto front", "yes" if record.number in front else "no"),
-        (f"budget ({report.info.budget_kind})", units.budget(record.budget)),
+        (f"budget ({report.info.budget_kind})", units.budget(record.budget, report.info.budget_kind)),
         ("parameters removed", f"{units.percent(record.sparsity)} of the encoder"),
         ("MACs removed", f"{units.percent(record.macs_removed)} of the encoder"),
         ("parameters", f"{record.params:,} (with embeddings)"),
         ("MACs", f"{record.macs:,} (encoder, {report.info.length} tokens)"),
-        *((name, units.points(value)) for name, value in record.metrics.items()),
-        ("loss", f"{record.loss:.4f}"),
-        ("score", f"{record.score:.4f}"),
+        *((name, f"{units.points(value)}{estimated}") for name, value in record.metrics.items()),
+        ("loss", f"{record.loss:.4f}{estimated}"),
+        ("score", f"{record.score:.4f}{estimated}{_between(record)}"),
         ("time", f"{record.seconds:.1f} s"),
     ]
+
+
+def _race_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
+    if record.stopped_at is None:
+        return []
+    rows = f"{record.stopped_at:,} of {report.info.search_rows:,} search rows"
+    return [("stopped", f"by a race after {rows}, clearly behind the best of its budget; scores are estimates")]
+
+
+def _between(record: TrialRecord) -> str:
+    bounds = score_interval(record)
+    return "" if bounds is None else f" (95 %: {bounds[0]:.4f} to {bounds[1]:.4f})"
 
 
 def _layers(record: TrialRecord, report: Report) -> Table:

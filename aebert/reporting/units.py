@@ -31,9 +31,14 @@ def percent(share: float | None) -> str:
     return MISSING if share is None else f"{100 * share:.1f} %"
 
 
-def budget(share: float | None) -> str:
-    """A budget in percent, as short as it was written."""
-    return MISSING if share is None else f"{100 * share:.4g} %"
+def budget(target: float | None, kind: str) -> str:
+    """A budget in the unit that its kind is stated in, as short as it was written: `50 %`, `11M params`, `20 MB`."""
+    if target is None:
+        return MISSING
+    if kind == "params":
+        scale, sign = (1e6, "M") if target >= 1e6 else (1e3, "K") if target >= 1e3 else (1.0, "")
+        return f"{target / scale:.6g}{sign} params"
+    return f"{target:.6g} MB" if kind == "size_mb" else f"{100 * target:.4g} %"
 
 
 def millions(count: int | None) -> str:

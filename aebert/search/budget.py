@@ -5,101 +5,158 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
+from aebert.config import BudgetKind
 from aebert.errors import BudgetError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
-from aebert.pruning.cost import cost
+from aebert.pruning.cost import block_bytes, cost, fixed_bytes
 from aebert.search.space import Grid
+from aebert.search.table import CostTable, linear_table, measured_table
 
-BudgetKind = Literal["sparsity", "macs"]
+_SHARES = ("sparsity", "macs")  # kinds whose target is a share of the dense cost to remove
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that an architecture may cost, in whole units (parameters, or MACs at a length).
+    """The most that an architecture may cost.
 
-    unit_costs [blocks]: cost of one unit of each block of the grid; fixed: cost that no pruning removes.
-    target: share of the dense cost to remove, from which `limit` follows.
+    target: as the user states it; a share of the dense cost to remove (sparsity, macs), or the most parameters or MB.
+    limit: the most that it may cost by `table`, in the table's unit. dense: what the dense model costs.
     """
 
     kind: BudgetKind
     target: float
     limit: int
-    fixed: int
-    unit_costs: np.ndarray
+    table: CostTable
+    dense: int
+
+    def cost(self, levels: np.ndarray) -> float:
+        """Cost of the architecture with these levels as the user states it: share removed, parameters, or MB."""
+        total = self.table.total(levels)
+        if self.kind in _SHARES:
+            return 1.0 - total / self.dense
+        return total / 1e6 if self.kind == "size_mb" else float(total)
 
 
-def make_budget(kind: BudgetKind, target: float, length: int, shape: ModelShape, grid: Grid) -> Budget:
-    """The budget that removes at least `target` of the encoder's cost. Raises: BudgetError if the space can't."""
+def make_budget(
+    kind: BudgetKind, target: float, length: int, shape: ModelShape, grid: Grid, int8: bool = True
+) -> Budget:
+    """The budget with this target.
+
+    length: tokens that MACs are counted at. int8: whether the file whose size counts is the quantized one.
+
+    Raises: BudgetError if no architecture of the grid meets it, or the dense model does.
+    """
+    table = _table(kind, length, shape, grid, int8)
+    budget = Budget(kind, target, _limit(kind, target, table, grid), table, table.total(grid.last))
+    _check(budget, grid)
+    return budget
+
+
+def _table(kind: BudgetKind, length: int, shape: ModelShape, grid: Grid, int8: bool) -> CostTable:
+    if kind == "size_mb":
+        rows = [
+            [block_bytes(shape, block, width, int8=int8) for width in widths]
+            for block, widths in enumerate(grid.allowed)
+        ]
+        return measured_table("bytes", fixed_bytes(shape, int8=int8), rows, grid)
     dense = cost(Architecture.dense(shape), shape, length)
-    if kind == "sparsity":
-        total, unit_costs = dense.encoder_params, np.array([*shape.head_params, *shape.ffn_params])
-    else:
+    if kind == "macs":
         heads = np.array(shape.head_macs) + 2 * shape.head_size * length
         total, unit_costs = dense.macs, length * np.array([*heads, *shape.ffn_macs])
-    fixed = total - int(unit_costs @ np.array([*shape.heads, *shape.ffn]))
-    limit = math.floor(total * (1 - Fraction(str(float(target)))))  # exact: 0.9 is nine tenths, not the float below
-    smallest = fixed + int(unit_costs @ grid.low)
-    if smallest > limit:
-        most = math.floor(100_000 * Fraction(total - smallest, total)) / 100_000  # rounded down: it can be asked for
+    else:
+        total = dense.params if kind == "params" else dense.encoder_params
+        unit_costs = np.array([*shape.head_params, *shape.ffn_params])
+    fixed = total - int(unit_costs @ grid.full)
+    return linear_table("MACs" if kind == "macs" else "parameters", fixed, unit_costs, grid)
+
+
+def _limit(kind: BudgetKind, target: float, table: CostTable, grid: Grid) -> int:
+    """Exact in decimal: 0.9 is nine tenths, not the float below."""
+    value = Fraction(str(float(target)))
+    if kind in _SHARES:
+        return math.floor(table.total(grid.last) * (1 - value))
+    return math.floor(value * (10**6 if kind == "size_mb" else 1))
+
+
+def _nearest(budget: Budget, total: int) -> float:
+    """The hardest target that a cost in the table's unit still meets, in figures short enough to be asked for."""
+    if budget.kind in _SHARES:
+        return math.floor(100_000 * Fraction(budget.dense - total, budget.dense)) / 100_000
+    return math.ceil(Fraction(total, 1000)) / 1000 if budget.kind == "size_mb" else total
+
+
+def _number(value: float) -> str:
+    """All figures that were asked for, without a tail of zeros."""
+    return f"{value:.10g}"
+
+
+def _check(budget: Budget, grid: Grid) -> None:
+    shares, asked = budget.kind in _SHARES, f"{budget.kind} {_number(budget.target)}"
+    smallest = budget.table.total(np.zeros_like(grid.last))
+    if budget.limit < smallest:
+        rule = "asks to remove more than the" if shares else "is below the"
+        fix = "lower search.budget or" if shares else "raise search.budget or lower"
+        named = _number(_nearest(budget, smallest))
         raise BudgetError(
-            f"budget must be reachable: {kind} {target:g} asks to remove more than the {most:.5f} that the search "
-            "space can; lower search.budget or the space's min"
+            f"budget must be reachable: {asked} {rule} {named} that the search space can; {fix} the space's min"
         )
-    return Budget(kind, target, limit, fixed, unit_costs)
+    if budget.limit >= budget.dense:
+        rule = (
+            "removes nothing; raise" if shares else f"is not below its {_number(_nearest(budget, budget.dense))}; lower"
+        )
+        raise BudgetError(f"budget must be smaller than the dense model: {asked} {rule} search.budget")
 
 
 def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture:
     """The architecture that a sampler's preferences mean under a budget.
 
-    preferences [names]: wished share of each block's range of widths, 0..1 (others are clipped). All are scaled
-    by one number, towards 0 when the wish costs too much and towards 1 when it leaves budget unused, and rounded down
-    to the grid; what is left of the budget is filled one grid step at a time, first where rounding took most. So the
-    cost is never above the limit, no block can grow by a grid step without passing it, and an architecture of that
-    kind, given as preferences (one per block), comes back unchanged.
+    preferences [names]: wished share of each block's range of widths, 0..1 (others are clipped). All are scaled by one
+    number s, towards 0 (s < 0, share·(1 + s)) or towards 1 (s > 0, 1 - (1 - share)·(1 - s)), and rounded to the nearest
+    level. As s rises, blocks grow one level at a time; those growths are allowed in that order until one does not fit
+    the budget, so that this core only gains levels when the limit rises. The rest of the budget is filled in the same
+    order, where a block whose next level does not fit has grown for good. So the cost is never above the limit, no
+    block can grow by a level without passing it, and an architecture of that kind, given as preferences (one per
+    block), comes back unchanged: at s = 0 it is there, and nothing fits any more. O(n log n) in the number of levels.
 
     Raises: ValueError if a preference is not a number, or their count is not that of the grid's names.
     """
     wishes = np.asarray(preferences, dtype=float)
     if wishes.shape != (len(grid.names),) or np.isnan(wishes).any():
         raise ValueError(f"preferences must be {len(grid.names)} numbers, got {wishes.tolist()}")
-    wish = np.clip(wishes[grid.preference], 0.0, 1.0)
-    low, high = -1.0, 1.0  # at -1 all blocks are at their smallest, which fits; at 1 the model is dense
-    if _total(_levels(wish, high, grid), grid, budget) <= budget.limit:
-        low = high
-    for _ in range(50):
-        middle = (low + high) / 2
-        fits = _total(_levels(wish, middle, grid), grid, budget) <= budget.limit
-        low, high = (middle, high) if fits else (low, middle)
-    return grid.architecture(_fill(_levels(wish, low, grid), _widths(wish, low, grid), grid, budget))
+    blocks, levels, middles = grid.climbs
+    entries = budget.table.entries
+    costs = entries[blocks, levels + 1] - entries[blocks, levels]
+    wish = np.clip(wishes, 0.0, 1.0)[grid.preference][blocks]
+    order = np.argsort(_scales(wish, middles), kind="stable")  # stable: a block's levels stay in order where equal
+    left = budget.limit - budget.table.total(np.zeros_like(grid.last))
+    return grid.architecture(_climb(blocks[order], costs[order], left, len(grid.last)))
 
 
-def _widths(wish: np.ndarray, scale: float, grid: Grid) -> np.ndarray:
-    """Widths as fractions: the wish scaled towards 0 (scale < 0) or 1 (scale > 0); monotone in scale."""
-    shares = wish * (1.0 + scale) if scale <= 0 else 1.0 - (1.0 - wish) * (1.0 - scale)
-    widths: np.ndarray = grid.low + shares * (grid.full - grid.low)
-    return widths
+def _scales(wish: np.ndarray, middles: np.ndarray) -> np.ndarray:
+    """The s from which the scaled wish reaches a middle (0 < middle < 1), -1..1; monotone in the middle."""
+    below = middles <= wish
+    up = 1.0 - (1.0 - middles) / np.where(below, 1.0, 1.0 - wish)
+    scales: np.ndarray = np.where(below, middles / np.where(below, wish, 1.0) - 1.0, up)
+    return scales
 
 
-def _levels(wish: np.ndarray, scale: float, grid: Grid) -> np.ndarray:
-    return grid.level_below(_widths(wish, scale, grid))
+def _climb(blocks: np.ndarray, costs: np.ndarray, left: int, count: int) -> np.ndarray:
+    """Levels [count] after all growths (their block and cost, in order) that fit what is left.
 
-
-def _total(levels: np.ndarray, grid: Grid, budget: Budget) -> int:
-    return budget.fixed + int(budget.unit_costs @ grid.widths(levels))
-
-
-def _fill(levels: np.ndarray, wanted: np.ndarray, grid: Grid, budget: Budget) -> np.ndarray:
-    """Raise levels one at a time while the budget allows, always where most of a step is missing to `wanted`."""
-    while True:
-        steps = grid.widths(np.minimum(levels + 1, grid.last)) - grid.widths(levels)
-        left = budget.limit - _total(levels, grid, budget)
-        possible = (steps > 0) & (steps * budget.unit_costs <= left)
-        if not possible.any():
-            return levels
-        missing = (wanted - grid.widths(levels)) / np.maximum(steps, 1)
-        levels = levels + (np.arange(len(levels)) == np.argmax(np.where(possible, missing, -np.inf)))
+    One that does not fit takes the later ones of its block with it.
+    """
+    levels = np.zeros(count, dtype=np.int64)
+    while len(blocks):
+        spent = np.cumsum(costs)
+        fits = int(np.searchsorted(spent, left, side="right"))
+        levels += np.bincount(blocks[:fits], minlength=count)
+        if fits == len(blocks):
+            break
+        left -= int(spent[fits - 1]) if fits else 0
+        others = blocks[fits:] != blocks[fits]
+        blocks, costs = blocks[fits:][others], costs[fits:][others]
+    return levels

@@ -9,32 +9,27 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from aebert.search.samplers import trial_sampler
-
-BUDGET = "budget"
-
-
-def directions(targets: Sequence[float]) -> list[StudyDirection]:
-    """Maximize the score; with several budgets also the share removed."""
-    return [StudyDirection.MAXIMIZE] * (1 if len(targets) == 1 else 2)
+from aebert.search.memory import BUDGET as BUDGET
+from aebert.search.memory import Stage
+from aebert.search.memory import directions as directions
+from aebert.search.samplers import study_memory, trial_sampler
 
 
 class Proposer:
-    """An in-memory twin of the study's sampled trials.
+    """Asks samplers, and remembers what each needs of the finished trials.
 
-    The dense model is not in it: it has no preferences, and samplers that model the common parameters of all trials
-    would find none. Optuna stores no sampler state, so every ask gets a new sampler seeded by (study seed, number).
+    Optuna stores no sampler state, so every ask gets a new sampler, seeded by (study seed, number), and a new study
+    that shows it what the sampler's memory holds. Neither scores' records nor old trials stay in memory.
     """
 
     def __init__(self, sampler: str, seed: int, names: Sequence[str], targets: Sequence[float]) -> None:
         self._sampler, self._seed = sampler, seed
         self._names, self._targets = tuple(names), tuple(targets)
-        self._study = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(), directions=directions(self._targets)
-        )
+        self._distributions = self.distributions
+        self._memory = study_memory(sampler, self._targets)
+        self._stage = Stage(self._targets)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -45,24 +40,26 @@ class Proposer:
         return space
 
     def replay(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take in trials that are already finished."""
-        self._study.add_trials(trials)
+        """Take in trials that are already finished, in the order of their numbers."""
+        for trial in trials:
+            self._remember(trial, trial.number)
 
     def ask(self, number: int, budget: float, preferences: np.ndarray | None = None) -> Trial:
         """Draw preferences for trial `number`; given ones are taken as they are."""
         fixed: dict[str, Any] = {BUDGET: budget} if len(self._targets) > 1 else {}
         if preferences is not None:
             fixed |= {name: float(share) for name, share in zip(self._names, preferences, strict=True)}
+        study = self._stage.study(self._memory.trials(), number)
+        study.sampler = trial_sampler(self._sampler, self._seed, number)
         if fixed:
-            self._study.enqueue_trial(fixed)
-        self._study.sampler = trial_sampler(self._sampler, self._seed, number)
+            study.enqueue_trial(fixed)
         with warnings.catch_warnings():
             # said of every enqueued parameter that the sampler then does not draw: that is what we want
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            trial = self._study.ask()
+            trial = study.ask()
             # let the sampler see the trial even if nothing is left to draw: NSGA-II counts generations here
             _ = trial.relative_params
-            for name, distribution in self.distributions.items():
+            for name, distribution in self._distributions.items():
                 assert isinstance(distribution, FloatDistribution)
                 trial.suggest_float(name, distribution.low, distribution.high)
         return trial
@@ -73,8 +70,32 @@ class Proposer:
 
     def tell(self, trial: Trial, values: Sequence[float] | None, attributes: Mapping[str, Any]) -> FrozenTrial:
         """Finish a trial (as failed without values) and return it as the database shall hold it."""
-        for key, value in attributes.items():
-            trial.set_user_attr(key, value)
         state = TrialState.FAIL if values is None else TrialState.COMPLETE
-        self._study.tell(trial, values, state=state)
-        return self._study.get_trials(deepcopy=False)[-1]
+        told = trial.study.tell(trial, values, state=state)
+        told.user_attrs = dict(attributes)
+        self._remember(told, trial.number)
+        return told
+
+    def _remember(self, trial: FrozenTrial, number: int) -> None:
+        # a failed trial has no value to learn from; the dense model has no preferences, and samplers that model the
+        # parameters common to all trials would find none
+        if trial.state == TrialState.COMPLETE and trial.params:
+            self._memory.add(_lean(trial, number, self._distributions))
+
+
+def _lean(trial: FrozenTrial, number: int, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    """The trial without what only reports read. Ids start at 1: the trial being asked has 0 in a storage of its own."""
+    return FrozenTrial(
+        number=number,
+        trial_id=number + 1,
+        state=trial.state,
+        value=None,
+        values=trial.values,
+        datetime_start=None,
+        datetime_complete=None,
+        params=trial.params,
+        distributions=distributions,
+        user_attrs={},
+        system_attrs=trial.system_attrs,
+        intermediate_values={},
+    )

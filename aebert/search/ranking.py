@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from aebert.search.record import TrialRecord
+from aebert.search.front import meets
+from aebert.search.leaders import standing
+from aebert.search.record import StudyInfo, TrialRecord
 
 
-def pick(records: Sequence[TrialRecord], count: int, by: Literal["front", "score"]) -> list[TrialRecord]:
-    """The candidates to fine-tune, each architecture once, the dense model never.
+def pick(
+    records: Sequence[TrialRecord], info: StudyInfo, count: int, by: Literal["front", "score"]
+) -> list[TrialRecord]:
+    """The candidates to fine-tune, each architecture once; the dense model and those that a race stopped never.
 
-    by `front`: the best of each budget, then the second of each, and so on; by `score`: the best of all.
+    by `front`: for each budget in turn, from the mildest to the hardest, the best that meets it and was not yet picked,
+    until there are enough; by `score`: the best of all.
     """
-    scored = [record for record in records if record.budget is not None and record.same_as is None]
-    ranked = sorted(scored, key=lambda record: (-record.score, record.loss, record.number))
+    scored = [r for r in records if r.budget is not None and r.same_as is None and r.stopped_at is None]
+    ranked = sorted(scored, key=standing)
     if by == "score":
         return ranked[:count]
-    place: dict[float, int] = {}
-    keyed = []
-    for record in ranked:
-        assert record.budget is not None
-        place[record.budget] = place.get(record.budget, -1) + 1
-        keyed.append((place[record.budget], record.budget, record))
-    return [record for _, _, record in sorted(keyed, key=lambda item: item[:2])][:count]
+    picked: list[TrialRecord] = []
+    while ranked and len(picked) < count:
+        before = len(picked)
+        for target in info.targets:
+            best = next((record for record in ranked if meets(record, target, info)), None)
+            if best is not None and len(picked) < count:
+                picked.append(best)
+                ranked.remove(best)
+        if len(picked) == before:  # what is left meets no budget
+            break
+    return picked

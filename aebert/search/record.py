@@ -6,21 +6,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from aebert.config import BudgetKind
 from aebert.pruning.architecture import Architecture
 
-Origin = Literal["dense", "uniform", "sampled"]
+Origin = Literal["dense", "uniform", "magnitude", "fisher", "knapsack", "neighbour", "sampled"]
 
 
 @dataclass(frozen=True)
 class TrialRecord:
     """One scored candidate; nothing here was fine-tuned.
 
-    budget: the share of the limited cost (see `StudyInfo.budget_kind`) that had to be removed; None for the dense
-      model, which has no budget.
+    origin: who proposed it: one of the methods of the first trials, the best of a neighbouring budget (neighbour), or
+      the sampler.
+    budget: target of the budget it was proposed for (see `StudyInfo.budget_kind`); None for the dense model.
     score: higher is better, what the search maximizes, on the search rows; metrics and loss on the same rows.
     sparsity: share of the encoder's parameters removed; macs_removed: share of its multiply-accumulates removed.
     params: of the whole model, embeddings included; macs: encoder, one sequence of the budget's length.
     same_as: number of the earlier trial with this architecture, whose score was taken over; None if scored itself.
+    cost: in the budget's own unit (share removed, parameters, MB).
+    std_error: standard error of score; None where it is unknown.
+    stopped_at: search rows after which a race stopped it, with score, metrics and loss estimated for all rows; None if
+      it saw all.
+    hypervolume: of the front of all trials up to this one (see `aebert.search.front.hypervolume`).
     """
 
     number: int
@@ -36,6 +43,10 @@ class TrialRecord:
     macs_removed: float
     seconds: float
     same_as: int | None = None
+    cost: float | None = None
+    std_error: float | None = None
+    stopped_at: int | None = None
+    hypervolume: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""
@@ -51,7 +62,7 @@ class TrialRecord:
 class StudyInfo:
     """What a report says about a study besides its trials.
 
-    metric: key of the headline metric; budget_kind: which cost is limited; targets: shares to remove, ascending;
+    metric: key of the headline metric; budget_kind: which cost is limited; targets: from the mildest to the hardest;
     length: tokens at which MACs are counted; search_rows: labelled rows that every score is an average over.
     """
 
@@ -59,7 +70,7 @@ class StudyInfo:
     task: str
     model: str
     metric: str
-    budget_kind: Literal["sparsity", "macs"]
+    budget_kind: BudgetKind
     targets: tuple[float, ...]
     length: int
     sampler: str
@@ -67,3 +78,45 @@ class StudyInfo:
     trials: int
     search_rows: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GainRecord:
+    """Score of a budget's best minus that of a first trial, on the same search rows, with its 95 % interval.
+
+    None for the ends where there are no outcomes to compare.
+    """
+
+    number: int
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a finished search may say about one budget; all on the search rows.
+
+    best: number of the trial with the best score. tied: numbers of those that may as well be best on new rows, itself
+      included, best first; with 95 % confidence the truly best of the leading candidates is one of them.
+    gains: over each method of the first trials.
+    candidates: architectures of this budget that saw all search rows. optimism: how much the score of the best
+      flatters, because it is the best of the leading ones on these rows; None without outcomes.
+    """
+
+    budget: float
+    best: int
+    tied: tuple[int, ...]
+    candidates: int
+    optimism: float | None
+    gains: Mapping[str, GainRecord]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
+        """Inverse of `to_dict`."""
+        gains = {origin: GainRecord(**gain) for origin, gain in values["gains"].items()}
+        return cls(**{**values, "tied": tuple(values["tied"]), "gains": gains})

@@ -1,19 +1,27 @@
-"""Samplers: who proposes the next preferences. One fresh sampler per trial, seeded by study seed and trial number."""
+"""Samplers: who proposes the next preferences. One fresh sampler per trial, seeded by study seed and trial number.
+
+A sampler models the trials that its memory shows (`MEMORIES`), so that the cost of a trial does not grow with the
+study. Milliseconds per proposal are in `results/benchmarks/search_overhead.json`.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from aebert.registry import Registry
+from aebert.search.local import LocalSampler
+from aebert.search.memory import BestAndLatest, Everything, MakeMemory, Memory, Nothing, Stage
 
 MakeSampler = Callable[[int], BaseSampler]
 SAMPLERS: Registry[MakeSampler] = Registry("sampler")
+POPULATION = 20
 
 
 def trial_sampler(name: str, seed: int, number: int) -> BaseSampler:
@@ -25,33 +33,115 @@ def trial_sampler(name: str, seed: int, number: int) -> BaseSampler:
         return SAMPLERS[name](int(state))
 
 
+def study_memory(name: str, targets: Sequence[float]) -> Memory:
+    """What the sampler of that name is shown of a study with these budgets; all of it unless `MEMORIES` says less."""
+    _ = SAMPLERS[name]
+    return MEMORIES[name](targets) if name in MEMORIES else Everything()
+
+
 @SAMPLERS.register("random")
 def _random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
+class _OneSpace(BaseSampler):
+    """Takes the space of the latest trial for that of all, where Optuna compares every parameter of every trial."""
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters by name, as Optuna orders them, since the order decides which draw is whose."""
+        complete = _complete(study)
+        return dict(sorted(complete[-1].distributions.items())) if complete else {}
+
+
+class _TPE(_OneSpace, TPESampler):
+    pass
+
+
+class _GP(_OneSpace, GPSampler):
+    pass
+
+
 @SAMPLERS.register("tpe")
 def _tpe(seed: int) -> BaseSampler:
-    return TPESampler(seed=seed, multivariate=True, n_startup_trials=10)
+    """Models the 150 best trials and the latest 150.
 
-
-class _OrderedNSGAII(NSGAIISampler):
-    """NSGA-II whose parents are in the order of their numbers.
-
-    Optuna returns parents in the order of selection when it computes them and in the order of numbers when it finds
-    them cached; a study resumed in mid-generation computes what the uninterrupted one found, and would then draw other
-    parents.
+    With one budget the good ones among them are the good ones of all trials: Optuna takes 25 at most.
     """
+    # Constant liar is for several processes that ask at once; it would store every preference twice.
+    return _TPE(seed=seed, multivariate=True, n_startup_trials=10, constant_liar=False)
+
+
+class _OrderedNSGAII(_OneSpace, NSGAIISampler):
+    """NSGA-II that needs to be shown no more than the latest generation and that generation's parents.
+
+    Parents are in the order of their numbers, since Optuna's order of selection is not kept where they are found again.
+    """
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """The parents of a generation: those shown that are older, reduced to a population if they are more.
+
+        They are more when the generation is about to begin: a whole generation, and its parents.
+        """
+        older = [trial for trial in _complete(study) if self.generation(trial) < generation]
+        return self.select_parent(study, generation) if len(older) > POPULATION else older
 
     def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
 
+    def generation(self, trial: FrozenTrial) -> int:
+        """The trial's generation, from 0."""
+        generation: int = trial.system_attrs.get(self._get_generation_key(), -1)
+        return generation
+
+
+def _complete(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
 
 @SAMPLERS.register("nsga2")
 def _nsga2(seed: int) -> BaseSampler:
-    return _OrderedNSGAII(seed=seed, population_size=20)
+    return _OrderedNSGAII(seed=seed, population_size=POPULATION)
+
+
+class _Generations:
+    """Shows the latest generation of NSGA-II and its parents."""
+
+    def __init__(self, targets: Sequence[float]) -> None:
+        self._stage = Stage(targets)
+        self._sampler = _OrderedNSGAII(seed=0, population_size=POPULATION)
+        self._parents: list[FrozenTrial] = []
+        self._latest: list[FrozenTrial] = []
+
+    def add(self, trial: FrozenTrial) -> None:
+        generation = self._sampler.generation(trial)
+        if self._latest and generation > self._sampler.generation(self._latest[0]):
+            study = self._stage.study(self.trials(), trial.number)
+            self._parents = self._sampler.get_parent_population(study, generation)
+            self._latest = []
+        self._latest.append(trial)
+
+    def trials(self) -> Sequence[FrozenTrial]:
+        return [*self._parents, *self._latest]
 
 
 @SAMPLERS.register("gp")
 def _gp(seed: int) -> BaseSampler:
-    return GPSampler(seed=seed, n_startup_trials=10, deterministic_objective=True)
+    """Models the 50 best trials and the latest 50, since fitting takes time by the third power of their number.
+
+    Even so a proposal takes tenths of a second, with several budgets up to a second, at any size of the study.
+    """
+    return _GP(seed=seed, n_startup_trials=10, deterministic_objective=True)
+
+
+@SAMPLERS.register("local")
+def _local(seed: int) -> BaseSampler:
+    return LocalSampler(seed)
+
+
+MEMORIES: dict[str, MakeMemory] = {
+    "random": lambda targets: Nothing(),
+    "tpe": lambda targets: BestAndLatest(targets, best=150, latest=150),
+    "nsga2": _Generations,
+    "gp": lambda targets: BestAndLatest(targets, best=50, latest=50),
+    "local": lambda targets: BestAndLatest(targets, best=10 * len(targets), latest=0),
+}

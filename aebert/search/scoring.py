@@ -1,26 +1,195 @@
-"""Scoring candidates without fine-tuning: cut the dense model, run the search rows."""
+"""Scoring candidates without fine-tuning: put the smaller model together, run the search rows, stop when beaten."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
 from transformers import PreTrainedModel
 
-from aebert.models.evaluation import Evaluation, Prepared, evaluate
+from aebert.errors import ConfigError
+from aebert.models.evaluation import Prepared, example_losses, model_inputs
+from aebert.models.families import family_of
 from aebert.pruning.architecture import Architecture
-from aebert.pruning.criteria import Importance, select
-from aebert.pruning.slicing import extract
+from aebert.pruning.pruners import Pruner
+from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.racing import RaceRows, is_beaten
+from aebert.tasks.metrics import evaluate_outputs
+from aebert.tasks.resampling import row_marks
+
+Precision = Literal["float32", "bfloat16", "float16"]
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a scorer says of an architecture.
+
+    metrics by name, higher is better; loss: mean over rows. When a race stopped the candidate, both are estimated for
+      all rows: its rival's value plus the difference on the rows that both have seen, headline metric only.
+    outcomes: on the rows seen, in the scorer's order; None from a scorer that has none (then nothing is compared).
+    stopped: whether a race stopped it.
+    """
+
+    metrics: Mapping[str, float]
+    loss: float
+    outcomes: Outcomes | None = None
+    stopped: bool = False
 
 
 class SubnetworkScorer:
-    """Callable from an architecture to its evaluation on the search rows.
+    """Callable from an architecture, and the outcomes of the rival to beat, to its scores on the search rows.
 
-    The physically smaller model is scored, not a masked one: its logits are the same and it costs less. It shares its
-    embeddings and norms with the dense model, which is left as it is.
+    The physically smaller model is scored, not a masked one: its logits are the same and it costs less. Embeddings are
+    computed once, since pruning leaves them alone; batches are sorted by length and go without a mask where nothing is
+    padded. device: where to run. precision: of the matrix products; float32 elsewhere.
     """
 
-    def __init__(self, dense: PreTrainedModel, importance: Importance, rows: Prepared) -> None:
-        self._dense, self._importance, self._rows = dense, importance, rows
+    def __init__(
+        self,
+        dense: PreTrainedModel,
+        pruner: Pruner,
+        rows: RaceRows,
+        judge: Judge,
+        *,
+        device: str = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        self._pruner, self._rows, self._judge = pruner, rows, judge
+        self._device, self._precision = _usable(device), precision
+        self._legs = [list(_inputs_of(dense, leg, self._device)) for leg in rows.legs]
 
-    def __call__(self, architecture: Architecture) -> Evaluation:
-        """Evaluate a candidate."""
-        small = extract(self._dense, select(self._importance, architecture), share_weights=True)
-        return evaluate(small, self._rows)
+    def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
+        """Score a candidate; with a rival (outcomes on all rows) it may be stopped early."""
+        model, slot = self._assemble(architecture)
+        seen = _Seen(self._rows)
+        for index, (leg, inputs) in enumerate(zip(self._rows.legs, self._legs, strict=True)):
+            seen.add(leg, self._run(model, slot, inputs))
+            last = index == len(self._legs) - 1
+            if not last and rival is not None and is_beaten(self._judge, seen.outcomes, rival):
+                return self._estimate(seen.outcomes, rival)
+        return Scored(seen.metrics(), float(seen.outcomes.losses.astype(np.float64).mean()), seen.outcomes)
+
+    def _assemble(self, architecture: Architecture) -> tuple[PreTrainedModel, _Slot]:
+        model = self._pruner(architecture, share_weights=True)
+        slot = _Slot()
+        model.get_submodule(family_of(model.config).backbone).embeddings = slot
+        if self._device.type != "cpu":  # a copy: moving shared weights would move the dense model's too
+            model = copy.deepcopy(model).to(self._device)
+            slot = model.get_submodule(family_of(model.config).backbone).embeddings
+        return model, slot
+
+    def _run(self, model: PreTrainedModel, slot: _Slot, inputs: Sequence[_Inputs]) -> Iterator[torch.Tensor]:
+        """Logits of each batch, float32 on the CPU."""
+        low = _DTYPES.get(self._precision)
+        for one in inputs:
+            slot.output = one.embedded
+            cast: Any = torch.autocast(self._device.type, dtype=low) if low else nullcontext()
+            with torch.inference_mode(), cast:
+                yield model(**one.tensors).logits.float().cpu()
+
+    def _estimate(self, seen: Outcomes, rival: Outcomes) -> Scored:
+        spec, first = self._judge.spec, rival.first(len(seen))
+        metric, loss = Judge(spec, "metric"), Judge(spec, "loss")
+        headline = metric.score(rival) + metric.difference(seen, first).value
+        return Scored({spec.headline: headline}, -(loss.score(rival) + loss.difference(seen, first).value), seen, True)
+
+
+def _usable(device: str) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"search.device must be one that torch can use here, got {device!r} ({reason})") from None
+    return found
+
+
+class _Slot(nn.Module):
+    """Stands in for the embeddings: hands out what they made of the current batch."""
+
+    output: torch.Tensor
+
+    def forward(self, *_: Any, **__: Any) -> torch.Tensor:
+        """The embedded batch [batch, seq, hidden]."""
+        return self.output
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    tensors: Mapping[str, torch.Tensor]
+    embedded: torch.Tensor
+
+
+class _Embedded(Exception):
+    """Ends a forward pass behind the embeddings."""
+
+
+def _inputs_of(dense: PreTrainedModel, leg: Prepared, device: torch.device) -> Iterator[_Inputs]:
+    """Each batch on the device, with what the dense model's embeddings make of it."""
+    for batch in leg.batches:
+        inputs = model_inputs(dense, batch.tensors)
+        embedded = _embed(dense, inputs)
+        if bool(inputs["attention_mask"].all()):
+            del inputs["attention_mask"]
+        yield _Inputs({name: tensor.to(device) for name, tensor in inputs.items()}, embedded.to(device))
+
+
+def _embed(dense: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    made: list[torch.Tensor] = []
+
+    def stop(module: nn.Module, args: Any, output: torch.Tensor) -> None:
+        made.append(output)
+        raise _Embedded
+
+    module = dense.get_submodule(family_of(dense.config).backbone).embeddings
+    handle, training = module.register_forward_hook(stop), module.training
+    module.eval()  # no dropout, whatever mode the dense model is in
+    try:
+        with torch.inference_mode():
+            dense(**inputs)
+    except _Embedded:
+        pass
+    finally:
+        handle.remove()
+        module.train(training)
+    return made[0]
+
+
+class _Seen:
+    """Results of the legs that were run."""
+
+    def __init__(self, rows: RaceRows) -> None:
+        self._spec = rows.spec
+        self._legs: list[Prepared] = []
+        self._logits: list[np.ndarray] = []
+        self.outcomes = Outcomes(np.empty(0, np.float32), np.empty((0, 0), np.float32))
+
+    def add(self, leg: Prepared, outputs: Iterator[torch.Tensor]) -> None:
+        """Take in the logits of a leg's batches."""
+        spec = self._spec
+        logits: list[np.ndarray] = [np.empty(0)] * len(leg.rows)
+        losses = np.empty(len(leg.rows), dtype=np.float32)
+        for batch, output in zip(leg.batches, outputs, strict=True):
+            losses[list(batch.indices)] = example_losses(spec, output, batch.tensors["labels"]).numpy()
+            for index, one in zip(batch.indices, output.numpy(), strict=True):
+                logits[index] = one[: len(leg.encoded[index]["input_ids"])] if spec.kind == "ner" else one
+        marks = row_marks(spec, leg.rows, leg.encoded, logits).astype(np.float32)
+        before = self.outcomes
+        self.outcomes = Outcomes(
+            np.concatenate([before.losses, losses]), np.concatenate([before.marks, marks]) if self._legs else marks
+        )
+        self._legs.append(leg)
+        self._logits += logits
+
+    def metrics(self) -> dict[str, float]:
+        """All metrics, on all rows seen."""
+        rows = [row for leg in self._legs for row in leg.rows]
+        encoded = [row for leg in self._legs for row in leg.encoded]
+        return evaluate_outputs(self._spec, rows, encoded, self._logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,10 +76,51 @@ class Grid:
         last: np.ndarray = -(-(self.full - self.low) // self.step)
         return last
 
-    def level_below(self, widths: np.ndarray) -> np.ndarray:
-        """Highest level of each block whose width is at most `widths`, which may be fractions."""
-        regular = np.floor((widths - self.low) / self.step + 1e-6).astype(int)
-        return np.where(widths >= self.full - 1e-6, self.last, np.minimum(regular, np.maximum(self.last - 1, 0)))
+    @cached_property
+    def ladder(self) -> np.ndarray:
+        """Width of each block at each level [blocks, most levels]; rows with fewer levels go on with `full`."""
+        return self.widths(np.arange(self.last.max() + 1)[:, None]).T
+
+    @cached_property
+    def climbs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All growths of a block to its next level, as block, level before, and middle, each [growths].
+
+        middle: share of the block's range, 0..1, from which on the upper level is the nearer one. Ordered by block and
+        level.
+        """
+        block, level = np.nonzero(np.arange(self.ladder.shape[1] - 1) < self.last[:, None])
+        middle = (self.ladder[block, level] + self.ladder[block, level + 1]) / 2
+        return block, level, (middle - self.low[block]) / (self.full - self.low)[block]
+
+    @property
+    def allowed(self) -> list[list[int]]:
+        """The widths that each block may have, ascending."""
+        return [row[: last + 1] for row, last in zip(self.ladder.tolist(), self.last.tolist(), strict=True)]
+
+    def levels(self, architecture: Architecture) -> np.ndarray:
+        """Level of each block whose width is nearest to the architecture's; of two equally near ones the smaller."""
+        nearest: np.ndarray = np.abs(self.ladder - self._of(architecture)[:, None]).argmin(axis=1)
+        return nearest
+
+    def preferences(self, architecture: Architecture) -> np.ndarray:
+        """The preferences [names] that mean this architecture: share of its range that each block has, 0..1.
+
+        Blocks that follow one preference share the mean. A block with one width only counts as nothing in it; a
+        preference with no other blocks is 0.
+        """
+        span = self.full - self.low
+        shares = np.clip((self._of(architecture) - self.low) / np.maximum(span, 1), 0.0, 1.0)
+        blocks = np.bincount(self.preference, span > 0, len(self.names))
+        return np.bincount(self.preference, shares * (span > 0), len(self.names)) / np.maximum(blocks, 1)
+
+    def _of(self, architecture: Architecture) -> np.ndarray:
+        widths = np.array([*architecture.heads, *architecture.ffn])
+        if len(architecture.heads) != self.attention_blocks or len(widths) != len(self.full):
+            raise ValueError(
+                f"architecture must have the grid's {len(self.full)} blocks, {self.attention_blocks} of them "
+                f"attention, got {len(widths)} and {len(architecture.heads)}"
+            )
+        return widths
 
     def architecture(self, levels: np.ndarray) -> Architecture:
         """The architecture with these levels."""

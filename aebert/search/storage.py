@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from aebert import __version__
 from aebert.errors import NoStudyError, StudyError
-from aebert.search.proposer import directions
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.memory import directions
+from aebert.search.record import StudyInfo, TrialRecord, Verdict
+from aebert.search.rows import insert_trials
 
 ATTRIBUTE = "aebert"  # of a study: version, settings, info; of a trial: its TrialRecord
+OUTCOMES = "aebert-outcomes"  # of a trial that saw all search rows: what it did on each of them
+VERDICTS = "aebert-verdicts"  # of a study: what it says about each budget
 # one process writes, readers look in: a short wait is enough, and a lock held longer is worth an error
 LOCK_SECONDS = 10.0
 
@@ -93,12 +99,18 @@ def _without_password(url: str) -> str:
 class StudyDatabase:
     """One study in an Optuna storage. Trials are added whole when they are finished, in the order of their numbers.
 
-    A study that is killed therefore holds only finished trials, and nothing has to be repaired.
+    A study that is killed therefore holds only finished trials, and nothing has to be repaired. SQLite keeps its own
+    settings (rollback journal, fully synchronous): a stored trial survives a power cut, and between two trials there is
+    one file, which can be read, copied, and put on a network drive. A write-ahead log would save four fsyncs per trial
+    and leave its last trials in a second file when the process is killed.
+
+    Close it after use, or use it as a context manager. Trials are not kept in memory.
     """
 
-    def __init__(self, url: str, study: optuna.Study) -> None:
+    def __init__(self, url: str, storage: RDBStorage, study: optuna.Study) -> None:
         self.url = url
-        self._study = study
+        self._storage, self._study = storage, study
+        self._id = storage.get_study_id_from_name(study.study_name)
 
     @classmethod
     def open(cls, url: str, info: StudyInfo, settings: Mapping[str, Any]) -> StudyDatabase:
@@ -107,12 +119,11 @@ class StudyDatabase:
         settings: everything that determines the trials, flat. Raises: StudyError naming what differs; for a database
         that is locked, not Optuna's, or holds a study of this name that aebert did not make.
         """
-        with database_errors(url):
-            storage = _storage(url)
+        with database_errors(url), _closed_on_error(_storage(url)) as storage:
             study = optuna.create_study(
                 storage=storage, study_name=info.name, directions=directions(info.targets), load_if_exists=True
             )
-            database = cls(url, study)
+            database = cls(url, storage, study)
             database._claim(info, settings)
         return database
 
@@ -124,24 +135,38 @@ class StudyDatabase:
                 raise StudyError(
                     f"study database {_without_password(url)} does not exist: start the study with `aebert search`"
                 )
-            storage = _storage(url)
-            names = [study.study_name for study in optuna.get_all_study_summaries(storage)]
-            if name not in names:
-                raise NoStudyError(
-                    f"study {name!r} is not in {_without_password(url)}; there: {', '.join(names) or 'none'}"
-                )
-            database = cls(url, optuna.load_study(storage=storage, study_name=name))
-            if ATTRIBUTE not in database._study.user_attrs:
-                raise StudyError(
-                    f"study {name!r} in {_without_password(url)} was not made by aebert: choose another name"
-                )
+            with _closed_on_error(_storage(url)) as storage:
+                return cls._existing(url, storage, name)
+
+    @classmethod
+    def _existing(cls, url: str, storage: RDBStorage, name: str) -> StudyDatabase:
+        names = optuna.get_all_study_names(storage)
+        if name not in names:
+            raise NoStudyError(
+                f"study {name!r} is not in {_without_password(url)}; there: {', '.join(names) or 'none'}"
+            )
+        database = cls(url, storage, optuna.load_study(storage=storage, study_name=name))
+        if ATTRIBUTE not in database._study.user_attrs:
+            raise StudyError(f"study {name!r} in {_without_password(url)} was not made by aebert: choose another name")
         return database
+
+    def __enter__(self) -> StudyDatabase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; using the database again opens new ones."""
+        _close(self._storage)
 
     def _claim(self, info: StudyInfo, settings: Mapping[str, Any]) -> None:
         stored = self._study.user_attrs.get(ATTRIBUTE)
         mine = json.loads(json.dumps({"version": __version__, "settings": dict(settings), "info": asdict(info)}))
         if stored is None:
-            if self._study.get_trials(deepcopy=False) or self._study.directions != directions(info.targets):
+            if self._storage.get_n_trials(self._id) or self._study.directions != directions(info.targets):
                 raise StudyError(f"study {info.name!r} in this database was not made by aebert: choose another name")
             self._study.set_user_attr(ATTRIBUTE, mine)
             return
@@ -164,33 +189,60 @@ class StudyDatabase:
     def frozen_trials(self) -> list[FrozenTrial]:
         """Optuna's trials in the order of their numbers."""
         with database_errors(self.url):
-            return self._study.get_trials(deepcopy=False)
+            return self._storage.get_all_trials(self._id, deepcopy=False)
 
     def records(self) -> list[TrialRecord]:
         """All scored trials in the order of their numbers; failed ones are left out."""
         trials = [trial for trial in self.frozen_trials() if ATTRIBUTE in trial.user_attrs]
         return [TrialRecord.from_dict(trial.user_attrs[ATTRIBUTE]) for trial in trials]
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Store a finished trial, in one go."""
+    def store_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Store what the study says about its budgets; nothing is written when it says the same as before."""
+        values = json.loads(json.dumps([verdict.to_dict() for verdict in verdicts]))
         with database_errors(self.url):
-            self._study.add_trial(trial)
+            if self._study.user_attrs.get(VERDICTS) != values:
+                self._study.set_user_attr(VERDICTS, values)
+
+    def verdicts(self) -> list[Verdict]:
+        """What the study says about its budgets; nothing before the search ends, or in studies of version 0.1."""
+        with database_errors(self.url):
+            stored = self._study.user_attrs.get(VERDICTS, [])
+        return [Verdict.from_dict(values) for values in stored]
+
+    def add(self, *trials: FrozenTrial) -> None:
+        """Store finished trials, all or none; they get the next numbers. Waits `LOCK_SECONDS` for a lock, once."""
+        with database_errors(self.url):
+            insert_trials(self._storage, self._id, trials)
 
 
 def check_storage(url: str) -> None:
     """Raise the `StudyError` that opening a study there would raise, before hours of work are put into one."""
     with database_errors(url):
-        _storage(url)
+        _close(_storage(url))
 
 
-def _storage(url: str) -> optuna.storages.RDBStorage:
+def _storage(url: str) -> RDBStorage:
     tables = _sqlite_tables(url)
     if tables and "studies" not in tables:  # the first that Optuna creates, and it would create them in any database
         raise StudyError(
             f"study database {_without_password(url)} must be one of Optuna's, it is not (it holds {tables[0]!r}): "
             "choose another file"
         )
-    return optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+    return RDBStorage(url, engine_kwargs=_engine_options(url))
+
+
+def _close(storage: RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+@contextmanager
+def _closed_on_error(storage: RDBStorage) -> Iterator[RDBStorage]:
+    try:
+        yield storage
+    except BaseException:
+        _close(storage)
+        raise
 
 
 def _sqlite_tables(url: str) -> list[str] | None:
@@ -208,7 +260,11 @@ def _sqlite_tables(url: str) -> list[str] | None:
 
 
 def _engine_options(url: str) -> dict[str, Any]:
-    return {"connect_args": {"timeout": LOCK_SECONDS}} if url.startswith("sqlite") else {}
+    if not url.startswith("sqlite"):
+        return {}
+    options: dict[str, Any] = {"connect_args": {"timeout": LOCK_SECONDS}}
+    # connecting to a file takes a fraction of a millisecond, and what is not kept open can't be left open
+    return options | ({"poolclass": NullPool} if make_url(url).database else {})
 
 
 def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
@@ -17,150 +17,271 @@ from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost, macs_removed, sparsity
 from aebert.search.budget import Budget, make_budget, project
+from aebert.search.front import Front, cost_of
+from aebert.search.leaders import Leaders
+from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.proposer import Proposer
-from aebert.search.record import Origin, StudyInfo, TrialRecord
+from aebert.search.record import Origin, StudyInfo, TrialRecord, Verdict
+from aebert.search.scoring import Scored
 from aebert.search.space import Grid
-from aebert.search.storage import ATTRIBUTE, StudyDatabase
+from aebert.search.storage import ATTRIBUTE, OUTCOMES, StudyDatabase
+from aebert.search.verdict import judge_budget
+
+# With several budgets, every so-many-th proposal for one starts from the best of a neighbouring budget.
+NEIGHBOUR_EVERY = 4
 
 
-class Scored(Protocol):
-    """What a scorer returns: metrics by name, and the mean loss."""
+class Scorer(Protocol):
+    """What scores candidates."""
 
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """By name, higher is better."""
-
-    @property
-    def loss(self) -> float:
-        """Mean over the rows, lower is better."""
-
-
-Scorer = Callable[[Architecture], Scored]
+    def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
+        """Score a candidate; with a rival to beat (its outcomes on all rows) it may be stopped early."""
 
 
 @dataclass(frozen=True)
 class SearchSetup:
     """What a search needs besides a scorer.
 
+    int8: whether a file-size budget is that of the quantized file. race: whether hopeless candidates are stopped early.
     settings: everything that determines the trials, flat, for refusing to resume with other ones.
     """
 
     info: StudyInfo
     shape: ModelShape
     grid: Grid
-    objective: Literal["metric", "loss"]
+    judge: Judge
     storage: str
     settings: Mapping[str, Any]
+    int8: bool = True
+    race: bool = True
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
-        """One per target, ascending."""
+        """One per target, from the mildest to the hardest."""
         info = self.info
-        return tuple(make_budget(info.budget_kind, t, info.length, self.shape, self.grid) for t in info.targets)
+        return tuple(
+            make_budget(info.budget_kind, target, info.length, self.shape, self.grid, self.int8)
+            for target in info.targets
+        )
 
 
-def search(setup: SearchSetup, scorer: Scorer, progress: Progress = SILENT) -> list[TrialRecord]:
-    """Run the study until it has `info.trials` trials, and return all that were scored.
+# By method: its architecture for each budget.
+FirstTrials = Mapping[Origin, Sequence[Architecture]]
 
-    Trial 0 is the dense model, then comes the uniform architecture of every budget, then what the sampler proposes, the
-    budgets in turn. An architecture that was scored before keeps its score. A trial is in the database when it is
-    finished; one that was under way when the process died is asked again with the same result.
+
+def search(
+    setup: SearchSetup, scorer: Scorer, first: FirstTrials, progress: Progress = SILENT
+) -> tuple[list[TrialRecord], list[Verdict]]:
+    """Run the study until it has `info.trials` trials; return all that were scored, and the verdict on each budget.
+
+    Trial 0 is the dense model, then come the architectures of the first trials, the budgets of each method in turn,
+    then what the sampler proposes, the budgets in turn again. With several budgets some proposals are the best of a
+    neighbouring budget, brought onto this one. An architecture that was scored before keeps its score. A candidate that
+    is clearly behind the best known one of its budget is stopped; the first trials never are. A trial is in the
+    database when it is finished; one that was under way when the process died is asked again with the same result.
 
     Raises: BudgetError, StudyError.
     """
     budgets = setup.budgets
-    database = StudyDatabase.open(setup.storage, setup.info, setup.settings)
-    done = database.frozen_trials()
-    run = _Run(setup, scorer, budgets, database.records())
-    run.proposer.replay(done[1:])
-    with progress.bar(f"search {setup.info.name}", setup.info.trials) as bar:
-        bar.advance(len(done), run.best())
-        for number in range(len(done), setup.info.trials):
-            database.add(run.dense() if number == 0 else run.trial(number))
-            bar.advance(1, run.best())
-    return database.records()
+    with StudyDatabase.open(setup.storage, setup.info, setup.settings) as database:
+        run = _Run(setup, scorer, budgets, first)
+        done = run.replay(database)
+        with progress.bar(f"search {setup.info.name}", setup.info.trials) as bar:
+            bar.advance(done, run.best())
+            for number in range(done, setup.info.trials):
+                database.add(run.trial(number))
+                bar.advance(1, run.best())
+        verdicts = run.verdicts()
+        database.store_verdicts(verdicts)
+    return run.records, verdicts
 
 
 class _Run:
     """The state of a search between two trials."""
 
-    def __init__(
-        self, setup: SearchSetup, scorer: Scorer, budgets: Sequence[Budget], records: Sequence[TrialRecord]
-    ) -> None:
+    def __init__(self, setup: SearchSetup, scorer: Scorer, budgets: Sequence[Budget], first: FirstTrials) -> None:
         self.setup, self.scorer, self.budgets = setup, scorer, budgets
-        self.records = {record.number: record for record in records}
-        self.known = {record.architecture: record for record in reversed(records)}
         info = setup.info
+        self.records: list[TrialRecord] = []
+        self.known: dict[Architecture, TrialRecord | None] = {}  # None: it has no finite score
+        self.leaders, self.front = Leaders(info), Front(cost_of(info))
+        self.firsts: dict[tuple[Origin, float], tuple[TrialRecord, Outcomes | None]] = {}
+        self.first = [
+            (origin, budget, architecture)
+            for origin, each in first.items()
+            for budget, architecture in zip(budgets, each, strict=True)
+        ]
         self.proposer = Proposer(info.sampler, info.seed, setup.grid.names, info.targets)
 
-    def best(self) -> str:
-        """The current best, for the progress bar."""
-        searched = [record for record in self.records.values() if record.budget is not None]
-        if not searched:
-            return ""
-        best = max(searched, key=lambda record: (record.score, -record.number))
-        value = best.metrics[self.setup.info.metric]
-        return f"best {self.setup.info.metric} {100 * value:.1f} (trial {best.number}, {best.sparsity:.0%} removed)"
+    # --- what is known -------------------------------------------------------------------------------------------
 
-    def dense(self) -> FrozenTrial:
-        """Trial 0: the yardstick. It has no parameters, since it is on no budget."""
-        record = self._score(0, "dense", Architecture.dense(self.setup.shape), None)
-        if record is None:
-            reason = _failure(Architecture.dense(self.setup.shape))
-            return optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=reason)
-        return optuna.trial.create_trial(values=self._values(record), user_attrs={ATTRIBUTE: record.to_dict()})
+    def replay(self, database: StudyDatabase) -> int:
+        """Take in the trials of the database; their number."""
+        done = database.frozen_trials()
+        self.proposer.replay(done[1:])
+        for trial in done:
+            values = trial.user_attrs.get(ATTRIBUTE)
+            if values is None:
+                self.known[Architecture.from_dict(trial.user_attrs["architecture"])] = None
+                continue
+            text = trial.user_attrs.get(OUTCOMES)
+            self._remember(TrialRecord.from_dict(values), text and Outcomes.decode(text))
+        return len(done)
+
+    def _remember(self, record: TrialRecord, outcomes: Outcomes | None) -> None:
+        self.records.append(record)
+        self.known.setdefault(record.architecture, record)
+        self.front.add(record)
+        self.leaders.add(record, outcomes)
+        if record.budget is not None and record.origin not in ("sampled", "neighbour"):
+            source = record if record.same_as is None else self.known[record.architecture]
+            if record.same_as is not None and source is not None:
+                outcomes = self._outcomes_of(record.same_as)
+            self.firsts[record.origin, record.budget] = record, outcomes
+
+    def _outcomes_of(self, number: int) -> Outcomes | None:
+        """Outcomes of an earlier first trial, which another method proposed again."""
+        return next((outcomes for record, outcomes in self.firsts.values() if record.number == number), None)
+
+    def best(self) -> str:
+        """The current best of the hardest budget that has one, for the progress bar."""
+        for budget in reversed(self.budgets):
+            if ranked := self.leaders.of(budget.target):
+                best, metric = ranked[0][0], self.setup.info.metric
+                return (
+                    f"best {metric} {100 * best.metrics[metric]:.1f} (trial {best.number}, {best.sparsity:.0%} removed)"
+                )
+        return ""
+
+    def verdicts(self) -> list[Verdict]:
+        """One per budget that a candidate meets."""
+        found = []
+        for budget in self.budgets:
+            first = {origin: pair for (origin, target), pair in self.firsts.items() if target == budget.target}
+            found.append(judge_budget(budget.target, self.leaders, first, self.setup.judge, self.setup.info.seed))
+        return [verdict for verdict in found if verdict is not None]
+
+    # --- trials --------------------------------------------------------------------------------------------------
 
     def trial(self, number: int) -> FrozenTrial:
-        """A trial on a budget: uniform for the first of each, sampled after that."""
-        budget = self.budgets[(number - 1) % len(self.budgets)]
-        first = number <= len(self.budgets)
-        uniform = np.full(len(self.setup.grid.names), 0.5) if first else None
-        asked = self.proposer.ask(number, budget.target, uniform)
+        """The next trial, finished."""
+        if number == 0:
+            return self._dense()
+        if number <= len(self.first):
+            origin, budget, architecture = self.first[number - 1]
+            return self._finish(number, origin, budget, self.setup.grid.preferences(architecture))
+        turn, place = divmod(number - 1 - len(self.first), len(self.budgets))
+        budget = self.budgets[place]
+        near = self._neighbour(turn, budget)
+        return self._finish(number, "sampled" if near is None else "neighbour", budget, near)
+
+    def _neighbour(self, turn: int, budget: Budget) -> np.ndarray | None:
+        """Preferences of the best of a neighbouring budget, when it is its turn and it means something new here."""
+        if turn % NEIGHBOUR_EVERY != NEIGHBOUR_EVERY - 1:
+            return None
+        for record in self.leaders.neighbours(budget.target):
+            preferences = self.setup.grid.preferences(record.architecture)
+            if project(preferences, self.setup.grid, budget) not in self.known:
+                return preferences
+        return None
+
+    def _dense(self) -> FrozenTrial:
+        """Trial 0: the yardstick. It has no parameters, since it is on no budget."""
+        dense = Architecture.dense(self.setup.shape)
+        record, outcomes = self._score(0, "dense", dense, None)
+        state = optuna.trial.TrialState.COMPLETE if record else optuna.trial.TrialState.FAIL
+        values = self._values(record) if record else None
+        return optuna.trial.create_trial(state=state, values=values, user_attrs=_attributes(dense, record, outcomes))
+
+    def _finish(self, number: int, origin: Origin, budget: Budget, preferences: np.ndarray | None) -> FrozenTrial:
+        asked = self.proposer.ask(number, budget.target, preferences)
         architecture = project(self.proposer.preferences(asked), self.setup.grid, budget)
-        record = self._score(number, "uniform" if first else "sampled", architecture, budget.target)
-        if record is None:
-            return self.proposer.tell(asked, None, _failure(architecture))
-        return self.proposer.tell(asked, self._values(record), {ATTRIBUTE: record.to_dict()})
+        record, outcomes = self._score(number, origin, architecture, budget)
+        values = self._values(record) if record else None
+        return self.proposer.tell(asked, values, _attributes(architecture, record, outcomes))
 
     def _values(self, record: TrialRecord) -> list[float]:
-        removed = record.sparsity if self.setup.info.budget_kind == "sparsity" else record.macs_removed
-        return [record.score] if len(self.budgets) == 1 else [record.score, removed]
+        """What the sampler is told: the score, ties broken by the loss; with several budgets also the share removed.
+
+        The tie-break is less than half of what one row counts in an accuracy, so it overturns no difference of one.
+        """
+        tie_break = record.loss / (1 + record.loss) / (2 * self.setup.info.search_rows) if record.loss > 0 else 0.0
+        score = record.score - (tie_break if self.setup.judge.objective == "metric" else 0.0)
+        removed = record.macs_removed if self.setup.info.budget_kind == "macs" else record.sparsity
+        return [score] if len(self.budgets) == 1 else [score, removed]
 
     def _score(
-        self, number: int, origin: Origin, architecture: Architecture, budget: float | None
-    ) -> TrialRecord | None:
+        self, number: int, origin: Origin, architecture: Architecture, budget: Budget | None
+    ) -> tuple[TrialRecord | None, Outcomes | None]:
         """Score an architecture, or take over its known score; None if score or loss is not finite."""
-        before = self.known.get(architecture)
-        if before is not None:
-            record = replace(before, number=number, origin=origin, budget=budget, seconds=0.0, same_as=before.number)
+        target = None if budget is None else budget.target
+        outcomes = None
+        if architecture in self.known:
+            before = self.known[architecture]
+            if before is None:
+                return None, None
+            record = replace(before, number=number, origin=origin, budget=target, seconds=0.0, same_as=before.number)
         else:
-            record = self._measure(number, origin, architecture, budget)
-            if not (math.isfinite(record.score) and math.isfinite(record.loss)):
-                return None
-            self.known[architecture] = record
-        self.records[number] = record
-        return record
+            measured, outcomes = self._measure(number, origin, architecture, budget)
+            if measured is None:
+                self.known[architecture] = None
+                return None, None
+            record = measured
+        self.front.add(record)
+        record = replace(record, hypervolume=self.front.hypervolume(self._reference(record)))
+        self._remember(record, outcomes)
+        return record, outcomes
 
-    def _measure(self, number: int, origin: Origin, architecture: Architecture, budget: float | None) -> TrialRecord:
-        info, shape = self.setup.info, self.setup.shape
+    def _reference(self, record: TrialRecord) -> float:
+        """Score that hypervolumes count from: 0 for metrics, three times the dense model's for losses."""
+        if self.setup.judge.objective == "metric":
+            return 0.0
+        dense = self.known.get(Architecture.dense(self.setup.shape)) or record
+        return 3 * dense.score
+
+    def _measure(
+        self, number: int, origin: Origin, architecture: Architecture, budget: Budget | None
+    ) -> tuple[TrialRecord | None, Outcomes | None]:
+        info, judge = self.setup.info, self.setup.judge
+        races = self.setup.race and origin in ("sampled", "neighbour") and budget is not None
         started = time.perf_counter()
-        scored = self.scorer(architecture)
-        counted = cost(architecture, shape, info.length)
-        return TrialRecord(
+        scored = self.scorer(architecture, self.leaders.rival(budget.target) if races and budget else None)
+        seconds = time.perf_counter() - started
+        score = scored.metrics[info.metric] if judge.objective == "metric" else -scored.loss
+        if not (math.isfinite(score) and math.isfinite(scored.loss)):
+            return None, None
+        outcomes = None if scored.stopped else scored.outcomes
+        stopped_at = len(scored.outcomes) if scored.stopped and scored.outcomes is not None else None
+        record = TrialRecord(
             number=number,
             origin=origin,
             architecture=architecture,
-            budget=budget,
-            score=scored.metrics[info.metric] if self.setup.objective == "metric" else -scored.loss,
+            budget=None if budget is None else budget.target,
+            score=score,
             metrics=dict(scored.metrics),
             loss=scored.loss,
-            params=counted.params,
-            sparsity=sparsity(architecture, shape),
-            macs=counted.macs,
-            macs_removed=macs_removed(architecture, shape, info.length),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
+            cost=(budget or self.budgets[0]).cost(self.setup.grid.levels(architecture)),
+            std_error=None if outcomes is None else judge.error(outcomes),
+            stopped_at=stopped_at,
+            **self._counted(architecture),
         )
+        return record, outcomes
+
+    def _counted(self, architecture: Architecture) -> dict[str, Any]:
+        shape, length = self.setup.shape, self.setup.info.length
+        counted = cost(architecture, shape, length)
+        return {
+            "params": counted.params,
+            "sparsity": sparsity(architecture, shape),
+            "macs": counted.macs,
+            "macs_removed": macs_removed(architecture, shape, length),
+        }
 
 
-def _failure(architecture: Architecture) -> dict[str, Any]:
-    return {"failure": "score or loss is not a finite number", "architecture": architecture.to_dict()}
+def _attributes(architecture: Architecture, record: TrialRecord | None, outcomes: Outcomes | None) -> dict[str, Any]:
+    """What the database keeps of a trial besides parameters and values."""
+    if record is None:
+        return {"failure": "score or loss is not a finite number", "architecture": architecture.to_dict()}
+    kept = {} if outcomes is None else {OUTCOMES: outcomes.encode()}
+    return {ATTRIBUTE: record.to_dict(), **kept}

@@ -1,38 +1,54 @@
-"""The headline metric on any draw of rows, cheap enough for a bootstrap."""
+"""The headline metric on any draw of rows, cheap enough for a bootstrap or a jackknife."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 from seqeval.metrics.sequence_labeling import get_entities
 
-from aebert.tasks.metrics import METRICS, predict
+from aebert.tasks.metrics import METRICS, OfflineMetric, predict
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 Resampler = Callable[[np.ndarray], float]
+
+
+def row_marks(
+    spec: TaskSpec, rows: Sequence[Row], encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]
+) -> np.ndarray:
+    """What the headline metric needs to know of each row, float64 [rows, marks]; arguments as of `evaluate_outputs`.
+
+    Classification and regression: prediction and reference. NER: numbers of entities found, predicted and true.
+    """
+    predictions, references = predict(spec, rows, encoded, logits)
+    if spec.kind == "ner":
+        pairs = zip(predictions, references, strict=True)
+        return np.array([_counts(predicted, true) for predicted, true in pairs], dtype=np.float64).reshape(-1, 3)
+    return np.stack([np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)], axis=1)
+
+
+def headline_of(spec: TaskSpec, marks: np.ndarray) -> float:
+    """The headline metric of some rows' marks, as `evaluate_outputs` computes it from their logits."""
+    if spec.kind == "ner":
+        found, predicted, true = marks.sum(0)
+        return float(2 * found / (predicted + true)) if predicted + true else 0.0
+    dtype = float if spec.kind == "regression" else int
+    values = _metric(spec.metric)._compute(marks[:, 0].astype(dtype), marks[:, 1].astype(dtype))
+    return float(values[spec.headline])
+
+
+@cache
+def _metric(name: str) -> OfflineMetric:
+    return METRICS[name]()
 
 
 def resampler(
     spec: TaskSpec, rows: Sequence[Row], encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]
 ) -> Resampler:
     """A function from row indices [draws] to the headline metric on those rows; arguments as of `evaluate_outputs`."""
-    predictions, references = predict(spec, rows, encoded, logits)
-    if spec.kind == "ner":
-        return _entity_f1(predictions, references)
-    predicted, wanted, metric = np.asarray(predictions), np.asarray(references), METRICS[spec.metric]()
-    return lambda draw: float(metric._compute(predicted[draw], wanted[draw])[spec.headline])
-
-
-def _entity_f1(predictions: Sequence[list[str]], references: Sequence[list[str]]) -> Resampler:
-    """Micro-averaged entity F1 from each row's counts: entities found, predicted and true."""
-    counts = np.array([_counts(p, r) for p, r in zip(predictions, references, strict=True)])
-
-    def f1(draw: np.ndarray) -> float:
-        found, predicted, true = counts[draw].sum(0)
-        return float(2 * found / (predicted + true)) if predicted + true else 0.0
-
-    return f1
+    marks = row_marks(spec, rows, encoded, logits)
+    return lambda draw: headline_of(spec, marks[draw])
 
 
 def _counts(predicted: list[str], true: list[str]) -> tuple[int, int, int]:

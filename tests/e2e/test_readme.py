@@ -16,8 +16,8 @@ from .conftest import Aebert, Workspace
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # what a reader can't see the result of in seconds is made short; the commands stay as they are
-SHORT = {"trials: 100": "trials: 6", "budget: {": "space: fine-grid\n  budget: {"}
-FEWER = {"150": "8"}
+SHORT = {"trials: 100": "trials: 14", "budget: {": "space: fine-grid\n  budget: {"}
+FEWER = {"150": "16"}
 TINY = "finalists: {count: 1, epochs: 1}\ndense: {epochs: 1}\nprofile: {runs: 10, warmup: 2}\n"
 # set-up, which CI does by running `make test` on a bare machine
 SETUP = ("git clone", "make ", "pip install")

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def main(version: str) -> None:
-    """Run the toy search of the tests for six trials and store what it returned beside the database."""
+    """Run the toy search of the tests, racing, and store what it returned beside the database."""
     spec = importlib.util.spec_from_file_location("toy_search", HERE.parent / "search" / "toy_search.py")
     assert spec is not None
     assert spec.loader is not None
@@ -22,9 +22,13 @@ def main(version: str) -> None:
     spec.loader.exec_module(toy)
     database = HERE / f"study-{version}.db"
     database.unlink(missing_ok=True)
-    setup = toy.toy_setup(database, 6, "tpe", (0.3, 0.6))
-    records = [record.to_dict() for record in search(setup, toy.ToyScorer())]
-    stored = {"info": asdict(setup.info), "records": records}
+    setup = toy.toy_setup(database, 22, "tpe", (0.3, 0.6))
+    records, verdicts = search(setup, toy.RowScorer(), toy.toy_first(setup, "uniform", "magnitude"))
+    stored = {
+        "info": asdict(setup.info),
+        "records": [record.to_dict() for record in records],
+        "verdicts": [verdict.to_dict() for verdict in verdicts],
+    }
     database.with_suffix(".json").write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
 

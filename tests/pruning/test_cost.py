@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
+from aebert.deployment.onnx_export import export_onnx
+from aebert.deployment.quantize import quantize_int8
 from aebert.models.families import FAMILIES, family_of
 from aebert.models.shape import ModelShape, shape_of
 from aebert.pruning.architecture import Architecture
-from aebert.pruning.cost import cost, macs_removed, sparsity
+from aebert.pruning.cost import block_bytes, cost, fixed_bytes, macs_removed, sparsity
 from aebert.pruning.slicing import Selection, extract
 
 TinyModel = Callable[..., PreTrainedModel]
@@ -108,3 +111,56 @@ def test_removing_a_unit_lowers_every_cost(architecture: Architecture, block: in
     assert removed == (196_800 if block < 12 else 1_537)
     assert before.macs - after.macs == length * (196_608 + 128 * length if block < 12 else 1_536)
     assert sparsity(smaller, BERT_BASE) > sparsity(architecture, BERT_BASE)
+
+
+def _file_bytes(architecture: Architecture, shape: ModelShape, *, int8: bool) -> int:
+    widths = (*architecture.heads, *architecture.ffn)
+    return fixed_bytes(shape, int8=int8) + sum(block_bytes(shape, b, w, int8=int8) for b, w in enumerate(widths))
+
+
+@pytest.mark.parametrize("pruned", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("head", ["sequence", pytest.param("token", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "family", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES if name != "bert")]
+)
+def test_a_file_is_never_larger_than_counted_and_only_a_little_smaller(
+    tiny_model: TinyModel, tmp_path: Path, family: str, head: str, pruned: bool
+) -> None:
+    dense = tiny_model(family, head)
+    model, shape = _cut(dense) if pruned else dense, shape_of(dense)
+    found = shape_of(model)
+    architecture = Architecture(found.heads, found.ffn)
+    names = ("input_ids", "token_type_ids", "attention_mask")
+    float32 = export_onnx(model, names, tmp_path / "float32.onnx", opset=20).stat().st_size
+    allowance = 24_000 + 10_000 * len(shape.ffn)  # of a toy most is graph: 0.2 % of MiniLM's 23 MB
+    assert 0 <= _file_bytes(architecture, shape, int8=False) - float32 <= allowance
+    for per_channel in (True, False):
+        path = quantize_int8(tmp_path / "float32.onnx", tmp_path / "int8.onnx", per_channel=per_channel)
+        assert 0 <= _file_bytes(architecture, shape, int8=True) - path.stat().st_size <= allowance
+
+
+MINILM = ModelShape(
+    "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
+)
+
+
+@pytest.mark.parametrize(
+    ("heads", "ffn", "float32", "int8"),
+    [
+        # sizes of files exported with torch 2.13 from MiniLM-L6 with two labels, opset 20
+        ((12,) * 6, (1536,) * 6, 90_896_382, 22_974_012),
+        ((3, 0, 12, 12, 1, 1), (0, 640, 2, 1536, 32, 64), 61_068_643, 15_418_488),
+    ],
+)
+def test_minilm_files_are_counted_to_a_fifth_of_a_percent(
+    heads: tuple[int, ...], ffn: tuple[int, ...], float32: int, int8: int
+) -> None:
+    architecture = Architecture(heads, ffn)
+    assert float32 <= _file_bytes(architecture, MINILM, int8=False) <= 1.002 * float32
+    assert int8 <= _file_bytes(architecture, MINILM, int8=True) <= 1.002 * int8
+
+
+@given(st.integers(0, 23), st.integers(1, 3072), st.booleans())
+def test_a_wider_block_takes_more_bytes(block: int, width: int, int8: bool) -> None:
+    assert block_bytes(BERT_BASE, block, width, int8=int8) > block_bytes(BERT_BASE, block, width - 1, int8=int8) >= 0
+    assert block_bytes(BERT_BASE, block, 0, int8=int8) == 0

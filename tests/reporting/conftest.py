@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.rows import FinalistRow, ProfileRow, Report
-from aebert.search.record import Origin, StudyInfo, TrialRecord
+from aebert.search.record import GainRecord, Origin, StudyInfo, TrialRecord, Verdict
 
 DENSE = Architecture((4, 4), (8, 8))
 UNIFORM = Architecture((2, 2), (4, 4))
@@ -90,6 +92,50 @@ PROFILES = (
 def report() -> Report:
     """Two layers, four heads and eight FFN neurons each; trials 0, 2 and 3 are the front."""
     return Report(INFO, TRIALS, FINALISTS, PROFILES, {"threads": 1}, {"commit": "abc"}, {"report": 100})
+
+
+def _scored(
+    number: int,
+    origin: Origin,
+    widths: tuple[int, int],
+    budget: float | None,
+    accuracy: float,
+    removed: float,
+    stopped_at: int | None = None,
+) -> TrialRecord:
+    """As a search of today records it; every standard error is a sixteenth, in which intervals are easily counted."""
+    architecture = DENSE if budget is None else Architecture(widths, (4, 4))
+    before = _trial(number, origin, architecture, budget, accuracy, 1 - accuracy, removed)
+    error = None if stopped_at else 0.0625
+    return replace(before, cost=removed, std_error=error, stopped_at=stopped_at, hypervolume=number * accuracy / 6)
+
+
+RACED = (
+    _scored(0, "dense", (4, 4), None, 0.75, 0.0),
+    _scored(1, "uniform", (2, 2), 0.5, 0.5, 0.5),
+    _scored(2, "knapsack", (1, 3), 0.5, 0.5625, 0.5),
+    _scored(3, "sampled", (4, 2), 0.5, 0.625, 0.5),
+    _scored(4, "sampled", (2, 4), 0.5, 0.375, 0.5, stopped_at=2),
+    _scored(5, "neighbour", (1, 0), 0.75, 0.5, 0.75),
+    _scored(6, "sampled", (0, 1), 0.75, 0.25, 0.75),
+)
+VERDICTS = (
+    Verdict(
+        0.5,
+        3,
+        (3, 2),
+        5,
+        0.0165,
+        {"uniform": GainRecord(1, 0.125, 0.05, 0.2), "knapsack": GainRecord(2, 0.0625, -0.01, 0.135)},
+    ),
+    Verdict(0.75, 5, (5,), 2, 0.0, {}),
+)
+
+
+@pytest.fixture
+def raced(report: Report) -> Report:
+    """A study of a search with races and verdicts, before any finalist."""
+    return Report(replace(report.info, trials=7), RACED, verdicts=VERDICTS)
 
 
 @pytest.fixture

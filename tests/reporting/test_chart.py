@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from aebert.reporting.chart import front_chart
+from aebert.reporting import chart
+from aebert.reporting.chart import front_chart, progress_chart
 from aebert.reporting.rows import Report
 
 
@@ -34,6 +36,30 @@ def test_hover_tells_trial_score_heads_and_ffn(report: Report) -> None:
         "heads 4 2",
         "FFN 4 2",
     ]
+
+
+def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:
+    traces = {trace.name: trace for trace in front_chart(raced).data}
+    stopped = traces["stopped by a race, estimate (search rows)"]
+    assert (list(stopped.x), list(stopped.y)) == ([50.0], [37.5])
+    assert "accuracy 37.5 on 2 of 8 search rows (estimated), loss 0.625" in stopped.customdata[0][1]
+    trials = [point[0] for point in traces["trial (search rows)"].customdata]
+    assert trials == ["trial:3", "trial:5", "trial:6"]
+    first = {name: trace for name, trace in traces.items() if name.startswith("first trial")}
+    assert list(first) == ["first trial: uniform (search rows)", "first trial: knapsack (search rows)"]
+    assert len({trace.marker.symbol for trace in first.values()}) == 2
+    # the page's style sheet has a colour for each
+    style = (Path(chart.__file__).parent / "page.css").read_text(encoding="utf-8")
+    assert all(style.count(f"--{trace.meta['role']}:") == 2 for trace in traces.values())
+
+
+def test_progress_is_the_hypervolume_by_trial(raced: Report, report: Report) -> None:
+    figure = progress_chart(raced)
+    assert figure is not None
+    (trace,) = figure.data
+    assert list(trace.x) == [0, 1, 2, 3, 4, 5, 6]
+    assert list(trace.y)[3] == 0.3125
+    assert progress_chart(report) is None
 
 
 def test_names_in_hover_and_axes_are_escaped(report: Report) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import math
 from dataclasses import replace
@@ -11,12 +12,14 @@ from aebert.errors import OutputError, StudyError
 from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
 from aebert.reporting.rows import Report
 
+ROOT = Path(__file__).parents[2]
+
 GOLDEN_CSV = """\
-trial,origin,budget,sparsity,macs_removed,params,macs,search_accuracy,search_f1,search_loss,score,\
-search_accuracy_minus_dense,search_accuracy_minus_uniform,heads,ffn,seconds
-0,dense,,0.0,0.0,2000000,1000,0.75,0.375,0.25,0.75,0.0,,4 4,8 8,0.5
-2,sampled,0.5,0.5,0.5,1500000,500,0.625,0.3125,0.5,0.625,-0.125,0.125,4 2,4 2,0.5
-3,sampled,0.75,0.75,0.75,1250000,250,0.375,0.1875,2.0,0.375,-0.375,,0 1,8 0,0.5
+trial,origin,budget,cost,sparsity,macs_removed,params,macs,search_accuracy,search_f1,search_loss,score,std_error,\
+search_accuracy_minus_dense,search_accuracy_minus_uniform,hypervolume,heads,ffn,seconds
+0,dense,,,0.0,0.0,2000000,1000,0.75,0.375,0.25,0.75,,0.0,,,4 4,8 8,0.5
+2,sampled,0.5,,0.5,0.5,1500000,500,0.625,0.3125,0.5,0.625,,-0.125,0.125,,4 2,4 2,0.5
+3,sampled,0.75,,0.75,0.75,1250000,250,0.375,0.1875,2.0,0.375,,-0.375,,,0 1,8 0,0.5
 """
 
 
@@ -28,8 +31,27 @@ def test_front_csv_is_the_stored_text(report: Report, tmp_path: Path) -> None:
 
 def test_front_csv_of_a_study_without_trials_has_its_header_only(report: Report, tmp_path: Path) -> None:
     write_front_csv(Report(report.info, ()), tmp_path / "front.csv")
-    assert (tmp_path / "front.csv").read_text().startswith("trial,origin,budget,sparsity")
+    assert (tmp_path / "front.csv").read_text().startswith("trial,origin,budget,cost,sparsity")
     assert (tmp_path / "front.csv").read_text().count("\n") == 1
+
+
+def test_front_csv_says_how_far_each_first_trial_is_behind(raced: Report, tmp_path: Path) -> None:
+    write_front_csv(raced, tmp_path / "front.csv")
+    with (tmp_path / "front.csv").open(encoding="utf-8") as file:
+        rows = {row["trial"]: row for row in csv.DictReader(file)}
+    # trial 4 was stopped, trial 6 is worse at the same share, and both first trials are behind trial 3
+    assert list(rows) == ["0", "3", "5"]
+    best, hard = rows["3"], rows["5"]
+    assert (best["cost"], best["std_error"], best["hypervolume"]) == ("0.5", "0.0625", "0.3125")
+    assert (best["search_accuracy_minus_uniform"], best["search_accuracy_minus_knapsack"]) == ("0.125", "0.0625")
+    # nothing was tried first at the harder budget
+    assert (hard["search_accuracy_minus_uniform"], hard["search_accuracy_minus_knapsack"]) == ("", "")
+
+
+def test_the_summaries_of_version_0_1_can_be_read() -> None:
+    stored = read_summary_json(ROOT / "results" / "sst2-minilm" / "summary.json")
+    assert (len(stored.trials), stored.verdicts) == (43, ())
+    assert {trial.stopped_at for trial in stored.trials} == {None}
 
 
 def test_summary_comes_back_as_it_was(report: Report, tmp_path: Path) -> None:
@@ -60,8 +82,8 @@ def test_summary_is_strict_json_with_one_line_per_trial(report: Report, tmp_path
         (lambda text: "[1]", r"must be a report of aebert: list indices"),
         (lambda text: "{}", r"must have the key 'format'"),
         (
-            lambda text: text.replace('"format": 1', '"format": 9'),
-            r"summary\.json: a summary must have format 1, got 9",
+            lambda text: text.replace('"format": 2', '"format": 9'),
+            r"summary\.json: a summary must have format 1 or 2, got 9",
         ),
         (lambda text: text.replace('"loss"', '"lost"'), r"unexpected keyword argument 'lost'"),
         (lambda text: text.replace('"heads": [4, 4]', '"heads": [4, -4]'), r"heads\[1\] must be a whole number"),

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aebert.reporting.intervals import bootstrap, interval, wilson
+from aebert.reporting.intervals import bootstrap, interval, score_interval, wilson
+from aebert.reporting.rows import Report
 
 
 # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3 (score, no continuity correction).
@@ -80,3 +82,15 @@ def test_bootstrap_leaves_out_undefined_resamples_unless_they_are_most() -> None
 def test_bootstrap_needs_rows() -> None:
     with pytest.raises(ValueError, match="at least 1 row and 1 resample, got 0 and 10"):
         bootstrap(lambda rows: 0.0, 0, seed=0, resamples=10)
+
+
+def test_the_interval_of_a_score_is_student_s(raced: Report) -> None:
+    # 2.0930: the 97.5 % point with 19 degrees of freedom, from tables
+    assert score_interval(raced.trials[1]) == pytest.approx((0.5 - 0.0625 * 2.0930, 0.5 + 0.0625 * 2.0930), abs=1e-5)
+    near_one = replace(raced.trials[1], score=0.95)
+    assert score_interval(near_one) == pytest.approx((0.95 - 0.0625 * 2.0930, 1.0), abs=1e-5)
+
+
+@pytest.mark.parametrize("error", [None, math.nan])
+def test_a_score_of_unknown_error_has_no_interval(raced: Report, error: float | None) -> None:
+    assert score_interval(replace(raced.trials[1], std_error=error)) is None

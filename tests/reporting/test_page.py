@@ -105,9 +105,37 @@ def test_hostile_names_stay_text(report: Report) -> None:
 
 def test_tables_hold_the_front_finalists_and_profiles(report: Report, trials_only: Report) -> None:
     rows = [row for row in Page(_without_plotly(front_html(report))).cells if row]
-    assert [row[0] for row in rows] == ["0 dense", "2", "3", "dense", "trial-2 *", "dense", "trial-2"]
-    assert rows[1][4] == "62.5"
-    assert Page(_without_plotly(front_html(trials_only))).tags.count("table") == 1
+    # what was found, what was won, the front, the finalists, the profiles
+    found, won, front = ["50 %", "75 %"], ["50 %", "75 %"], ["0 dense", "2", "3"]
+    assert [row[0] for row in rows] == [*found, *won, *front, "dense", "trial-2 *", "dense", "trial-2"]
+    assert (rows[2][1], rows[3][1]) == ("+12.5", "–")
+    assert rows[5][4] == "62.5"
+    assert Page(_without_plotly(front_html(trials_only))).tags.count("table") == 3
+
+
+def test_a_card_tells_the_closest_first_trial(raced: Report) -> None:
+    def card(report: Report) -> str:
+        return Page(_without_plotly(front_html(report))).texts["small"][-1]
+
+    mild = tuple(trial for trial in raced.trials if trial.budget != 0.75)
+    assert card(raced) == "accuracy, search rows, no fine-tuning"
+    assert card(replace(raced, trials=mild)).endswith(", +6.2 points over knapsack, the best first trial")
+    assert card(replace(raced, trials=mild[:3])).endswith("; it is the first trial knapsack")
+
+
+def test_a_stopped_model_is_told_to_be_an_estimate(raced: Report) -> None:
+    models = _data(Page(_without_plotly(front_html(raced))))["models"]
+    assert models["trial:4"]["facts"] == "accuracy 37.5 estimated: a race stopped it after 2 of 8 search rows"
+    assert models["trial:3"]["facts"] == "accuracy 62.5 on the search rows before fine-tuning"
+
+
+def test_the_progress_of_a_search_that_recorded_it_is_drawn(raced: Report, report: Report) -> None:
+    page, before = (Page(_without_plotly(front_html(each))) for each in (raced, report))
+    (trace,) = _data(page)["progress"]["data"]
+    assert (trace["x"][:4], trace["y"][3]) == ([0, 1, 2, 3], 0.3125)
+    assert ("div", "id", "progress") in page.attributes
+    assert _data(before)["progress"] is None
+    assert ("div", "id", "progress") not in before.attributes
 
 
 def test_every_picked_key_has_a_model_to_show(report: Report) -> None:

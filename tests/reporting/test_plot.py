@@ -30,6 +30,17 @@ def test_every_trial_is_one_point_at_its_place(report: Report) -> None:
     assert marks["front"].tolist() == [[0.0, 75.0], [50.0, 62.5], [75.0, 37.5]]
 
 
+def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:
+    marks = _marks(raced)
+    assert marks["stopped"].tolist() == [[50.0, 37.5]]
+    assert marks["trials"].tolist() == [[50.0, 62.5], [75.0, 50.0], [75.0, 25.0]]
+    assert (marks["uniform"].tolist(), marks["knapsack"].tolist()) == ([[50.0, 50.0]], [[50.0, 56.25]])
+    assert "magnitude" not in marks
+    assert marks["front"].tolist() == [[0.0, 75.0], [50.0, 62.5], [75.0, 50.0]]
+    labels = {text.get_text() for text in front_figure(raced).legends[0].get_texts()}
+    assert {"stopped by a race (estimate)", "first trial: knapsack (search rows)"} < labels
+
+
 def test_finalists_stand_beside_their_share_with_their_intervals(report: Report) -> None:
     axes = front_figure(report).axes[0]
     float32, int8 = (bars for bars in axes.containers if isinstance(bars, ErrorbarContainer))
@@ -55,7 +66,7 @@ def test_words_name_units_and_rows(report: Report) -> None:
     assert axes.get_xlabel() == "parameters of the encoder removed (%)"
     assert axes.get_ylabel() == "accuracy × 100 (points)"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"trial (search rows)", "uniform pruning (search rows)", "Pareto front (search rows)"} < set(labels)
+    assert {"trial (search rows)", "first trial: uniform (search rows)", "Pareto front (search rows)"} < set(labels)
     assert "fine-tuned float32 (report rows, 95 %)" in labels
     macs = replace(report, info=replace(report.info, budget_kind="macs"))
     assert front_figure(macs).axes[0].get_xlabel() == "MACs of the encoder removed (%), counted at 16 tokens"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.rows import FinalistRow, ProfileRow, Report
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.record import GainRecord, StudyInfo, TrialRecord, Verdict
 
 NUMBERS = st.floats(allow_nan=False)
 SHARES = st.floats(0, 1)
@@ -34,6 +34,18 @@ TRIALS = st.builds(
     macs=COUNTS,
     macs_removed=SHARES,
     seconds=NUMBERS,
+    **{name: st.none() | NUMBERS for name in ("cost", "std_error", "hypervolume")},
+    stopped_at=st.none() | COUNTS,
+)
+GAINS = st.builds(GainRecord, number=COUNTS, value=NUMBERS, low=st.none() | NUMBERS, high=st.none() | NUMBERS)
+VERDICTS = st.builds(
+    Verdict,
+    budget=SHARES,
+    best=COUNTS,
+    tied=st.lists(COUNTS, max_size=3).map(tuple),
+    candidates=COUNTS,
+    optimism=st.none() | NUMBERS,
+    gains=st.dictionaries(st.sampled_from(["uniform", "knapsack"]), GAINS),
 )
 FINALISTS = st.builds(
     FinalistRow,
@@ -59,6 +71,7 @@ REPORTS = st.builds(
     PLAIN,
     PLAIN,
     st.dictionaries(st.sampled_from(["train", "report"]), COUNTS),
+    st.lists(VERDICTS, max_size=2).map(tuple),
 )
 
 
@@ -68,8 +81,16 @@ def test_a_report_comes_back_from_json_as_it_was(report: Report) -> None:
 
 
 def test_a_report_of_another_format_is_refused(report: Report) -> None:
-    with pytest.raises(StudyError, match="must have format 1, got 2"):
-        Report.from_dict({**report.to_dict(), "format": 2})
+    with pytest.raises(StudyError, match="must have format 1 or 2, got 3"):
+        Report.from_dict({**report.to_dict(), "format": 3})
+
+
+def test_format_1_has_no_verdicts(raced: Report) -> None:
+    values = {**raced.to_dict(), "format": 1}
+    del values["verdicts"]
+    assert Report.from_dict(values) == replace(raced, verdicts=())
+    with pytest.raises(KeyError, match="verdicts"):
+        Report.from_dict({**values, "format": 2})
 
 
 def test_every_trial_must_have_the_headline_metric(report: Report) -> None:

@@ -20,13 +20,13 @@ from aebert.reporting.tables import (
 GOLDEN_FRONT = """\
 Pareto front of toy
 
-   trial   budget   parameters removed   params (M)   accuracy    loss   vs dense   vs uniform   heads   FFN
- ───────────────────────────────────────────────────────────────────────────────────────────────────────────
- 0 dense        –                0.0 %         2.00       75.0   0.250       ±0.0            –   ██      ██
-       2     50 %               50.0 %         1.50       62.5   0.500      -12.5        +12.5   █▄      ▄▂
-       3     75 %               75.0 %         1.25       37.5   2.000      -37.5            –   ·▂      █·
+   trial   budget   parameters removed   params (M)   accuracy   95 %    loss   vs dense   vs uniform   heads   FFN
+ ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+ 0 dense        –                0.0 %         2.00       75.0      –   0.250       ±0.0            –   ██      ██
+       2     50 %               50.0 %         1.50       62.5      –   0.500      -12.5        +12.5   █▄      ▄▂
+       3     75 %               75.0 %         1.25       37.5      –   2.000      -37.5            –   ·▂      █·
 
-accuracy × 100 on the 8 search rows, before fine-tuning.
+accuracy × 100 on the 8 search rows, before fine-tuning. 95 %: interval for rows like these.
 vs: difference in points. uniform: every layer pruned alike to the same budget.
 heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.
 """
@@ -66,7 +66,7 @@ def test_a_stream_without_the_signs_gets_digits(report: Report) -> None:
     print_table(front_table(report), stream)
     stream.flush()
     lines = raw.getvalue().decode("ascii").splitlines()
-    assert lines[4].split() == ["0", "dense", "-", "0.0", "%", "2.00", "75.0", "0.250", "+0.0", "-", "##", "##"]
+    assert lines[4].split() == ["0", "dense", "-", "0.0", "%", "2.00", "75.0", "-", "0.250", "+0.0", "-", "##", "##"]
     assert lines[6].split()[-2:] == ["02", "#0"]
 
 

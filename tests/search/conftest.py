@@ -43,6 +43,12 @@ def _quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(before)
 
 
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts from 10 bootstrap draws, since 200 take most of the time of a study on toy rows."""
+    monkeypatch.setattr("aebert.search.verdict.RESAMPLES", 10)
+
+
 class Server:
     """Searches in processes of their own; see `toy_search.py`."""
 
@@ -63,10 +69,11 @@ class Server:
         targets: tuple[float, ...] = (0.5,),
         seed: int = 0,
         seconds: float = 0.0,
+        rows: bool = False,
     ) -> int:
         """Start a search and return the id of its process; call `wait` before the next."""
         order: dict[str, Any] = {"trials": trials, "sampler": sampler, "targets": targets, "seed": seed}
-        self._tell(json.dumps({"path": str(path), "seconds": seconds, **order}))
+        self._tell(json.dumps({"path": str(path), "seconds": seconds, "rows": rows, **order}))
         return int(self._answer())
 
     def wait(self) -> None:

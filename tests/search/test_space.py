@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aebert.errors import ConfigError
 from aebert.models.shape import ModelShape
@@ -113,15 +115,72 @@ def test_levels_run_from_min_to_full_even_where_the_step_does_not_divide() -> No
     assert grid.last.tolist() == [3, 3]
     levels = [grid.widths(np.array([level, level])).tolist() for level in range(4)]
     assert levels == [[1, 10], [5, 50], [9, 90], [12, 100]]
-    below = [grid.level_below(np.array([heads, ffn])).tolist() for heads, ffn in ((1, 10), (4.9, 99.9), (11.9, 100))]
-    assert below == [[0, 0], [0, 2], [2, 3]]
+    assert grid.ladder.tolist() == [[1, 5, 9, 12], [10, 50, 90, 100]]
     assert grid.architecture(np.array([3, 1])) == Architecture((12,), (50,))
+
+
+@pytest.mark.parametrize(
+    ("heads", "ffn", "levels"),
+    [
+        (1, 10, [0, 0]),
+        (3, 30, [0, 0]),  # as near to 5 as to 1: the smaller
+        (4, 31, [1, 1]),
+        (10, 95, [2, 2]),  # 9 or 12; 90 or 100
+        (11, 96, [3, 3]),
+        (0, 0, [0, 0]),  # below the space's min
+    ],
+)
+def test_an_architecture_is_on_its_nearest_levels(heads: int, ffn: int, levels: list[int]) -> None:
+    shape = replace(MINILM, heads=(12,), ffn=(100,))
+    grid = make_grid(SearchSpace(source="", heads=Range(min=1, step=4), ffn=Range(min=10, step=40)), shape)
+    assert grid.levels(Architecture((heads,), (ffn,))).tolist() == levels
+
+
+def test_climbs_turn_over_in_the_middle_of_two_widths() -> None:
+    shape = replace(MINILM, heads=(12,), ffn=(100,))
+    grid = make_grid(SearchSpace(source="", heads=Range(min="all"), ffn=Range(min=20, step=50)), shape)
+    block, level, middle = grid.climbs  # neurons 20, 70, 100; nothing to climb for the heads
+    assert (block.tolist(), level.tolist()) == ([1, 1], [0, 1])
+    assert middle.tolist() == [25 / 80, 65 / 80]
+
+
+@given(st.data())
+def test_architectures_of_the_grid_survive_both_forms(data: st.DataObject) -> None:
+    step = data.draw(st.integers(1, 70))
+    grid = make_grid(SearchSpace(source="", heads=Range(min=2, step=3), ffn=Range(step=step)), MOBILE)
+    levels = np.array([data.draw(st.integers(0, int(last))) for last in grid.last])
+    found = grid.architecture(levels)
+    assert grid.levels(found).tolist() == levels.tolist()
+    shares = grid.preferences(found)
+    assert ((shares >= 0) & (shares <= 1)).all()
+    assert (grid.low + shares * (grid.full - grid.low)).tolist() == pytest.approx([*found.heads, *found.ffn])
+
+
+def test_preferences_per_layer_are_means_over_the_blocks_that_can_be_pruned() -> None:
+    grid = make_grid(SearchSpace(source="", per="layer"), MOBILE)
+    kept = Architecture((4, 0), (0, 32, 64, 64, 16, 0))
+    assert grid.preferences(kept).tolist() == [(1 + 0 + 0.5 + 1) / 4, (0 + 1 + 0.25 + 0) / 4]
+    grid = make_grid(SearchSpace(source="", heads=Range(min="all"), per="layer"), MOBILE)
+    assert grid.preferences(kept).tolist() == [(0 + 0.5 + 1) / 3, (1 + 0.25 + 0) / 3]
+
+
+def test_an_architecture_must_have_the_grid_s_blocks() -> None:
+    grid = make_grid(SearchSpace(source=""), MOBILE)
+    for wrong in (Architecture((4,), (64,) * 6), Architecture((4, 4), (64,) * 5), Architecture((4,), (64,) * 7)):
+        with pytest.raises(ValueError, match="architecture must have the grid's 8 blocks, 2 of them attention, got"):
+            grid.levels(wrong)
 
 
 def test_all_leaves_one_level() -> None:
     grid = make_grid(SearchSpace(source="", heads=Range(min="all", step=5)), MINILM)
     assert grid.last.tolist() == [0] * 6 + [48] * 6
-    assert grid.level_below(np.array([12.0] * 6 + [0.0] * 6)).tolist() == [0] * 12
+    assert grid.ladder.shape == (12, 49)
+    assert grid.ladder[0].tolist() == [12] * 49
+    assert grid.ladder[6, [0, 1, 48]].tolist() == [0, 32, 1536]
+    nothing_kept = Architecture((12,) * 6, (0,) * 6)
+    assert grid.levels(nothing_kept).tolist() == [0] * 12
+    assert grid.preferences(nothing_kept).tolist() == [0.0] * 12
+    assert grid.preferences(Architecture((12,) * 6, (768,) * 6)).tolist() == [0.0] * 6 + [0.5] * 6
 
 
 def test_one_preference_per_block_or_per_layer() -> None:

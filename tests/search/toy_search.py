@@ -12,17 +12,26 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from aebert.models.shape import ModelShape
+from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.pruning.criteria import Importance
+from aebert.search.first import greedy, uniform
+from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.racing import is_beaten
+from aebert.search.record import Origin, StudyInfo, TrialRecord
+from aebert.search.scoring import Scored
 from aebert.search.space import Range, SearchSpace, make_grid
-from aebert.search.storage import sqlite_url
-from aebert.search.study import SearchSetup, search
+from aebert.search.storage import ATTRIBUTE, StudyDatabase, sqlite_url
+from aebert.search.study import FirstTrials, Scorer, SearchSetup, search
+from aebert.tasks.task import TaskSpec
 
 SHAPE = ModelShape(
     family="bert",
@@ -42,12 +51,6 @@ SHAPE = ModelShape(
 SPACE = SearchSpace(source="toy", heads=Range(), ffn=Range(step=4))
 
 
-@dataclass(frozen=True)
-class ToyScore:
-    metrics: dict[str, float]
-    loss: float
-
-
 @dataclass
 class ToyScorer:
     """A separable score: later heads and earlier neurons are worth more. Remembers what it was asked."""
@@ -55,41 +58,128 @@ class ToyScorer:
     seconds: float = 0.0
     asked: list[Architecture] = field(default_factory=list)
 
-    def __call__(self, architecture: Architecture) -> ToyScore:
+    def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
         self.asked.append(architecture)
         time.sleep(self.seconds)
-        heads = sum((index + 1) ** 2 * count for index, count in enumerate(architecture.heads)) / 56
-        ffn = sum((3 - index) ** 2 * count for index, count in enumerate(architecture.ffn)) / 896
-        return ToyScore({"accuracy": (heads + ffn) / 2}, 1.0 - (heads + ffn) / 2)
+        quality = toy_quality(architecture)
+        return Scored({"accuracy": quality}, 1.0 - quality)
+
+
+def toy_quality(architecture: Architecture) -> float:
+    heads = sum((index + 1) ** 2 * count for index, count in enumerate(architecture.heads)) / 56
+    ffn = sum((3 - index) ** 2 * count for index, count in enumerate(architecture.ffn)) / 896
+    return (heads + ffn) / 2
+
+
+ROWS = 192
+LEGS = (64, 96, ROWS)
+SPEC = TaskSpec("task", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
+JUDGE = Judge(SPEC)
+
+
+@dataclass
+class RowScorer(ToyScorer):
+    """The same quality on rows: each is right if it is easy enough, by luck of its own; races like the real scorer."""
+
+    stopped: int = 0
+    rivals: list[Outcomes | None] = field(default_factory=list)
+
+    def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
+        super().__call__(architecture)
+        self.rivals.append(rival)
+        outcomes = toy_outcomes(architecture)
+        for end in LEGS[:-1]:
+            seen = outcomes.first(end)
+            if rival is not None and is_beaten(JUDGE, seen, rival):
+                self.stopped += 1
+                right, loss = (_mean(rival, what) + _mean(seen, what) - _mean(rival.first(end), what) for what in WHAT)
+                return Scored({"accuracy": right}, loss, seen, True)
+        right, loss = (_mean(outcomes, what) for what in WHAT)
+        return Scored({"accuracy": right}, loss, outcomes)
+
+
+WHAT: tuple[Callable[[Outcomes], np.ndarray], ...] = (
+    lambda outcomes: outcomes.marks[:, 0] == outcomes.marks[:, 1],
+    lambda outcomes: outcomes.losses,
+)
+
+
+def _mean(outcomes: Outcomes, what: Callable[[Outcomes], np.ndarray]) -> float:
+    return float(np.mean(what(outcomes), dtype=np.float64))
+
+
+def toy_outcomes(architecture: Architecture) -> Outcomes:
+    """How hard a row is, is the same for all architectures; how lucky one is on it, is not."""
+    hard = np.random.default_rng(0).random(ROWS)
+    luck = np.random.default_rng([*architecture.heads, *architecture.ffn]).normal(0, 0.1, ROWS)
+    margin = (toy_quality(architecture) + luck - hard).astype(np.float32)
+    true = np.arange(ROWS) % 2
+    return Outcomes(np.exp(-margin), np.stack([np.where(margin > 0, true, 1 - true), true], axis=1).astype(np.float32))
 
 
 def toy_setup(
     path: Path, trials: int, sampler: str = "random", targets: tuple[float, ...] = (0.5,), seed: int = 0, **change: Any
 ) -> SearchSetup:
     """A setup on the toy model; `change` replaces fields of the setup."""
-    info = StudyInfo("toy", "task", "model", "accuracy", "sparsity", targets, 32, sampler, seed, trials, 10)
+    info = StudyInfo("toy", "task", "model", "accuracy", "sparsity", targets, 32, sampler, seed, trials, ROWS)
     values: dict[str, Any] = {
         "info": info,
         "shape": SHAPE,
         "grid": make_grid(SPACE, SHAPE),
-        "objective": "metric",
+        "judge": JUDGE,
         "storage": sqlite_url(path),
         "settings": {"seed": seed, "search.sampler": sampler, "search.budget.sparsity": list(targets)},
     }
     return SearchSetup(**{**values, **change})
 
 
-Told = tuple[int, Architecture, float, float | None, int | None]
+def toy_first(setup: SearchSetup, *methods: Origin) -> FirstTrials:
+    """First trials of some methods: uniform, or greedy by an importance that knows nothing."""
+    rng = np.random.default_rng(3)
+    shape = setup.shape
+    blind = Importance(tuple(rng.random(n) for n in shape.heads), tuple(rng.random(n) for n in shape.ffn))
+    return {
+        method: [
+            uniform(setup.grid, budget) if method == "uniform" else greedy(blind, setup.grid, budget)
+            for budget in setup.budgets
+        ]
+        for method in methods
+    }
 
 
-def told(records: list[TrialRecord]) -> list[Told]:
+def study(setup: SearchSetup, scorer: Scorer, *methods: Origin, progress: Progress = SILENT) -> list[TrialRecord]:
+    """The trials of a search from the first trials of some methods, uniform alone if none is named."""
+    return search(setup, scorer, toy_first(setup, *(methods or ("uniform",))), progress)[0]
+
+
+def told(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """What two searches that did the same agree on: all but the seconds."""
-    return [(each.number, each.architecture, each.score, each.budget, each.same_as) for each in records]
+    return [replace(record, seconds=0.0) for record in records]
 
 
-def run(path: str, trials: int, sampler: str, targets: list[float], seed: int, seconds: float) -> None:
-    """One search."""
-    search(toy_setup(Path(path), trials, sampler, tuple(targets), seed), ToyScorer(seconds))
+def stored(url: str) -> list[dict[str, Any]]:
+    """All that a database holds of each trial, but when it was and how long it took."""
+    with StudyDatabase.load(url, "toy") as database:
+        trials = database.frozen_trials()
+    found = []
+    for trial in trials:
+        attributes = dict(trial.user_attrs)
+        if ATTRIBUTE in attributes:
+            attributes[ATTRIBUTE] = {**attributes[ATTRIBUTE], "seconds": 0.0}
+        parts = (trial.number, trial.state.name, trial.values, trial.params, trial.distributions, trial.system_attrs)
+        found.append({"parts": parts, "attributes": attributes})
+    return found
+
+
+def run(
+    path: str, trials: int, sampler: str, targets: list[float], seed: int, seconds: float, rows: bool = False
+) -> None:
+    """One search; on rows it has more first trials and races."""
+    setup = toy_setup(Path(path), trials, sampler, tuple(targets), seed)
+    if rows:
+        study(setup, RowScorer(seconds), "uniform", "magnitude")
+    else:
+        study(setup, ToyScorer(seconds))
 
 
 def serve(work: Callable[..., None]) -> None:

@@ -1,0 +1,225 @@
+"""What a search says about its budgets: the best of each, how sure that is, and what it won over the first trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from aebert.config import FirstTrial
+from aebert.reporting import units
+from aebert.reporting.grids import (
+    Cell,
+    Column,
+    Grid,
+    is_of_metric,
+    scored_on,
+    trial_key,
+    trial_name,
+)
+from aebert.reporting.intervals import score_interval
+from aebert.reporting.rows import Report
+from aebert.search.front import best_per_budget, meets
+from aebert.search.leaders import KEPT
+from aebert.search.record import GainRecord, TrialRecord, Verdict
+
+METHODS: tuple[FirstTrial, ...] = get_args(FirstTrial)
+_MEANINGS: dict[FirstTrial, str] = {
+    "uniform": "every layer pruned alike",
+    "magnitude": "the smallest weights go",
+    "fisher": "the units of lowest Fisher information go",
+    "knapsack": "least sum of block errors",
+}
+_SHOWN_TIES = 5
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One budget of a study, as far as it is.
+
+    best: best of all candidates within the budget, whichever they were proposed for. candidates: architectures within
+      the budget that saw all search rows; stopped: those that a race stopped. gains: of the best over the first trials.
+    verdict: the search's; None where there is none, or where the best is another one since.
+    """
+
+    budget: float
+    best: TrialRecord
+    candidates: int
+    stopped: int
+    gains: Mapping[FirstTrial, GainRecord]
+    verdict: Verdict | None
+
+    @property
+    def optimism(self) -> float | None:
+        """By how much the best score flatters, not below 0; None where that is unknown."""
+        found = None if self.verdict is None else self.verdict.optimism
+        return None if found is None or math.isnan(found) else max(0.0, found)
+
+    @property
+    def strongest(self) -> FirstTrial | None:
+        """The first trial that the best is least ahead of."""
+        return min(self.gains, key=lambda method: self.gains[method].value, default=None)
+
+
+def standings(report: Report) -> list[Standing]:
+    """One for each budget that a candidate meets, from the mildest to the hardest."""
+    proposed = [trial for trial in report.trials if trial.budget is not None and trial.same_as is None]
+    verdicts = {verdict.budget: verdict for verdict in report.verdicts}
+    found = []
+    for budget, best in best_per_budget(proposed, report.info).items():
+        within = [trial for trial in proposed if meets(trial, budget, report.info)]
+        stopped = sum(trial.stopped_at is not None for trial in within)
+        verdict = verdicts.get(budget)
+        current = verdict if verdict is not None and verdict.best == best.number else None
+        gains = _gains(best, budget, report.trials, current)
+        found.append(Standing(budget, best, len(within) - stopped, stopped, gains, current))
+    return found
+
+
+def _gains(
+    best: TrialRecord, budget: float, trials: Sequence[TrialRecord], verdict: Verdict | None
+) -> dict[FirstTrial, GainRecord]:
+    """By method; without an interval where the search has not compared the two."""
+    gains = {}
+    for method in METHODS:
+        first = first_trial(trials, method, budget)
+        if verdict is not None and method in verdict.gains:
+            gains[method] = verdict.gains[method]
+        elif first is not None and math.isfinite(first.score):
+            gains[method] = GainRecord(first.number, best.score - first.score, None, None)
+    return gains
+
+
+def first_trial(trials: Sequence[TrialRecord], method: FirstTrial, budget: float | None) -> TrialRecord | None:
+    """What a method proposed for a budget; None if it was not asked."""
+    return next((trial for trial in trials if trial.origin == method and trial.budget == budget), None)
+
+
+def verdict_grids(report: Report) -> list[Grid]:
+    """Two tables with one line per budget: what the search found, and what it won over the first trials."""
+    found = standings(report)
+    grids = [_found_grid(report, found)]
+    return [*grids, _won_grid(report, found)] if any(standing.gains for standing in found) else grids
+
+
+def _found_grid(report: Report, found: Sequence[Standing]) -> Grid:
+    score = report.info.metric if is_of_metric(report) else "score"
+    titles = ("budget", "best trial", score, "95 %", "flatters by", "candidates", "stopped")
+    return Grid(
+        f"What the search found in {report.info.name}",
+        (*map(Column, titles), Column("tied with the best", "text")),
+        tuple(_found_row(standing, report) for standing in found),
+        "\n".join([f"{scored_on(report)}.", *_FOUND_NOTE, *_remarks(report, found)]),
+    )
+
+
+_FOUND_NOTE = (
+    "best: of all candidates within the budget. 95 %: interval of its score for rows like these.",
+    "candidates: architectures that saw all rows. stopped: by a race before that, as clearly behind.",
+    f"tied: others that may as well be best on rows like these, by trial (95 %; of the {KEPT} leading ones).",
+)
+
+
+def _found_row(standing: Standing, report: Report) -> tuple[Cell, ...]:
+    best, scale = standing.best, _Scale(is_of_metric(report))
+    bounds = score_interval(best)
+    return (
+        Cell(units.budget(standing.budget, report.info.budget_kind), standing.budget),
+        Cell(trial_name(best), best.number, trial_key(best.number)),
+        Cell(scale.score(best.score), best.score),
+        Cell(scale.span(bounds), bounds and bounds[0]),
+        Cell(units.MISSING if standing.optimism is None else scale.score(standing.optimism), standing.optimism),
+        Cell(str(standing.candidates), standing.candidates),
+        Cell(str(standing.stopped), standing.stopped),
+        _ties(standing),
+    )
+
+
+def _ties(standing: Standing) -> Cell:
+    verdict = standing.verdict
+    if verdict is None or standing.optimism is None:  # without outcomes there are neither
+        return Cell(units.MISSING, None)
+    tied = verdict.tied[1:]
+    # the search compares only the leading candidates: there may be more ties behind them
+    more = "+" if len(verdict.tied) == KEPT < standing.candidates else ""
+    shown = " ".join(map(str, tied[:_SHOWN_TIES])) + (" …" if len(tied) > _SHOWN_TIES else "")
+    return Cell(f"{len(tied)}{more}: {shown}" if tied else "none", len(tied))
+
+
+def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
+    scale, kind = _Scale(is_of_metric(report)), report.info.budget_kind
+    flattery = [
+        f"{scale.about(standing.optimism)} at {units.budget(standing.budget, kind)} (best of {standing.candidates})"
+        for standing in found
+        if standing.optimism is not None and standing.candidates > 1
+    ]
+    if flattery:
+        yield f"The best score flatters, because it is the best of many on these rows: by {', '.join(flattery)}."
+    for standing in found:
+        name = units.budget(standing.budget, kind)
+        if standing.best.budget != standing.budget:
+            yield (
+                f"{name}: its best, trial {standing.best.number}, was proposed for "
+                f"{units.budget(standing.best.budget, kind)}; nothing proposed for {name} scores higher."
+            )
+    if any(standing.verdict is None for standing in found):
+        yield f"{units.MISSING}: known when a search has ended that compared its candidates row by row."
+
+
+def _won_grid(report: Report, found: Sequence[Standing]) -> Grid:
+    methods = [method for method in METHODS if any(method in standing.gains for standing in found)]
+    scale, meanings = _Scale(is_of_metric(report)), "; ".join(f"{method}: {_MEANINGS[method]}" for method in methods)
+    architectures = {trial.number: trial.architecture for trial in report.trials}
+    rows = []
+    for standing in found:
+        itself = {
+            gain.number for gain in standing.gains.values() if architectures[gain.number] == standing.best.architecture
+        }
+        cells = [_gain(standing.gains.get(method), itself, scale) for method in methods]
+        rows.append((Cell(units.budget(standing.budget, report.info.budget_kind), standing.budget), *cells))
+    return Grid(
+        f"What the search won in {report.info.name}",
+        (Column("budget"), *(Column(f"over {method}") for method in methods)),
+        tuple(rows),
+        f"{scale.title} by which the best of a budget beats its first trials, with the 95 % interval of the difference "
+        "on the same rows.\nThe best was chosen on these rows, which flatters its gains as it does its score. itself: "
+        f"the first trial is the best.\n{meanings}.",
+    )
+
+
+def _gain(gain: GainRecord | None, itself: set[int], scale: _Scale) -> Cell:
+    if gain is None:
+        return Cell(units.MISSING, None)
+    if gain.number in itself:
+        return Cell("itself", gain.value)
+    known = gain.low is not None and gain.high is not None and not math.isnan(gain.low)
+    between = f" ({scale.difference(gain.low)} to {scale.difference(gain.high)})" if known else ""
+    return Cell(f"{scale.difference(gain.value)}{between}", gain.value)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How scores are shown: as points where they are the headline metric, else as they are."""
+
+    points: bool
+
+    @property
+    def title(self) -> str:
+        return "Points" if self.points else "Score (the negative loss)"
+
+    def score(self, value: float) -> str:
+        return units.points(value) if self.points else f"{value:.4f}"
+
+    def span(self, bounds: tuple[float, float] | None) -> str:
+        if bounds is None or self.points:
+            return units.span(bounds)
+        return f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+
+    def difference(self, value: float | None) -> str:
+        return units.difference(value) if self.points or value is None else f"{value:+.4f}"
+
+    def about(self, value: float) -> str:
+        least, text = (0.0005, "0.05 points") if self.points else (0.00005, "0.00005")
+        shown = f"{self.score(value)} points" if self.points else self.score(value)
+        return f"less than {text}" if value < least else f"about {shown}"

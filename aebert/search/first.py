@@ -1,0 +1,95 @@
+"""The first trials: what the best known methods propose, before a sampler explores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aebert.pruning.architecture import Architecture
+from aebert.pruning.criteria import Importance
+from aebert.search.budget import Budget, project
+from aebert.search.space import Grid
+
+# Bins that a knapsack counts a budget in; costs are rounded up to them, so no solution is above the budget.
+BINS = 5_000
+
+
+def uniform(grid: Grid, budget: Budget) -> Architecture:
+    """Every block at the same share of its range."""
+    return project(np.full(len(grid.names), 0.5), grid, budget)
+
+
+def greedy(importance: Importance, grid: Grid, budget: Budget) -> Architecture:
+    """The widths that lose least total importance, heads ranked against all heads and neurons against all neurons.
+
+    For every number of heads, the most important ones are kept, and with what the budget leaves the most important
+    neurons; of these pairs the one that loses least importance in total is taken, then brought onto the grid.
+    Source: mask search of Kwon et al. 2022, arXiv:2204.09656, algorithm 1; with another importance the same search.
+    """
+    blocks = grid.attention_blocks
+    prices = _unit_prices(grid, budget)
+    heads, ffn = _Ranked(importance.heads, prices[:blocks]), _Ranked(importance.ffn, prices[blocks:])
+    left = budget.limit - budget.table.total(np.zeros_like(grid.last)) - heads.costs  # [heads kept]
+    kept = np.searchsorted(ffn.costs, left, side="right") - 1
+    value = np.where(left >= 0, heads.values + ffn.values[np.maximum(kept, 0)], -np.inf)
+    best = int(np.argmax(value))
+    widths = np.concatenate([heads.widths(best), ffn.widths(int(kept[best]))])
+    wished = Architecture(tuple(map(int, widths[:blocks])), tuple(map(int, widths[blocks:])))
+    return project(grid.preferences(wished), grid, budget)
+
+
+class _Ranked:
+    """Units of several blocks by falling importance, with running totals over how many are kept."""
+
+    def __init__(self, scores: Sequence[np.ndarray], prices: np.ndarray) -> None:
+        block = np.concatenate([np.full(len(one), index) for index, one in enumerate(scores)]).astype(int)
+        flat = np.concatenate([np.asarray(one, dtype=float) for one in scores])
+        order = np.argsort(-flat, kind="stable")
+        self._blocks, self._count = block[order], len(scores)
+        self.values = np.concatenate([[0.0], np.cumsum(flat[order])])
+        self.costs = np.concatenate([[0.0], np.cumsum(prices[self._blocks])])
+
+    def widths(self, kept: int) -> np.ndarray:
+        """Units per block among the first `kept`."""
+        widths: np.ndarray = np.bincount(self._blocks[:kept], minlength=self._count)
+        return widths
+
+
+def _unit_prices(grid: Grid, budget: Budget) -> np.ndarray:
+    """Average cost of one unit of each block, beyond the narrowest that the grid allows."""
+    entries = budget.table.entries
+    prices: np.ndarray = (entries.max(axis=1) - entries[:, 0]) / np.maximum(grid.full, 1)
+    return prices
+
+
+def knapsack(errors: Sequence[np.ndarray], grid: Grid, budget: Budget) -> Architecture:
+    """The architecture with the smallest sum of block errors within the budget.
+
+    errors: per block one value per level of the grid (see `error_table`). Exact up to the rounding of costs to
+    `BINS`; interactions between blocks are left to the search. What rounding leaves of the budget is filled.
+    """
+    fixed = budget.table.total(np.zeros_like(grid.last))
+    room = max(budget.limit - fixed, 1)
+    rows = [budget.table.entries[block, : last + 1] for block, last in enumerate(grid.last)]
+    costs = [np.ceil((row - row[0]) * BINS / room).astype(int) for row in rows]
+    levels = _solve(costs, [np.asarray(one, dtype=float) for one in errors])
+    return project(grid.preferences(grid.architecture(levels)), grid, budget)
+
+
+def _solve(costs: Sequence[np.ndarray], errors: Sequence[np.ndarray]) -> np.ndarray:
+    """Multiple-choice knapsack by dynamic programming: one level per block, total cost at most `BINS`."""
+    best = np.zeros(BINS + 1)
+    choices = []
+    for cost, error in zip(costs, errors, strict=True):
+        totals = np.full((len(cost), BINS + 1), np.inf)
+        for level, (price, loss) in enumerate(zip(cost, error, strict=True)):
+            if price <= BINS:
+                totals[level, price:] = best[: BINS + 1 - price] + loss
+        choices.append(totals.argmin(axis=0))
+        best = totals.min(axis=0)
+    place, levels = BINS, np.zeros(len(costs), dtype=int)
+    for block in range(len(costs) - 1, -1, -1):
+        levels[block] = choices[block][place]
+        place -= int(costs[block][levels[block]])
+    return levels

@@ -1,0 +1,151 @@
+"""Which trials of a study matter: the Pareto front and the best of each budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from aebert.search.record import StudyInfo, TrialRecord
+
+Cost = Literal["sparsity", "macs_removed"]
+
+
+def cost_of(info: StudyInfo) -> Cost:
+    """Name of the `TrialRecord` field that fronts are drawn over: the share removed of what the budget limits.
+
+    Parameters and file size fall as sparsity rises, so their front is that of sparsity.
+    """
+    return "macs_removed" if info.budget_kind == "macs" else "sparsity"
+
+
+def removed(record: TrialRecord, cost: Cost) -> float:
+    """Share of `cost` removed, 0 for the dense model."""
+    return record.sparsity if cost == "sparsity" else record.macs_removed
+
+
+def pareto_front(records: Sequence[TrialRecord], cost: Cost) -> list[TrialRecord]:
+    """The records that no other beats in score or in share removed without losing in the other; by share, ascending.
+
+    Candidates that a race stopped are left out, since their scores are estimates.
+
+    Of records with equal score and equal share, and so of repeated architectures, the lowest number stays. The dense
+    model competes like any other. Infinite scores compare as numbers; a record whose score is NaN can't be on a front.
+    O(n log n): in order of falling share, a record is on the front if its score tops all before it.
+    """
+    comparable = [record for record in records if _is_scored(record)]
+    ordered = sorted(comparable, key=lambda record: (-removed(record, cost), -record.score, record.number))
+    front: list[TrialRecord] = []
+    for record in ordered:
+        if not front or record.score > front[-1].score:
+            front.append(record)
+    return front[::-1]
+
+
+def _is_scored(record: TrialRecord) -> bool:
+    return record.stopped_at is None and not math.isnan(record.score)
+
+
+def spent(record: TrialRecord, info: StudyInfo) -> float:
+    """What a record costs in the unit of the study's budgets: share removed, parameters, or MB.
+
+    A size that was not recorded is taken to be the budget that the record was made for, which it can't pass; infinite
+    for the dense model, which has none.
+    """
+    if record.cost is not None:
+        return record.cost
+    if info.budget_kind == "size_mb":
+        return math.inf if record.budget is None else record.budget
+    return {"sparsity": record.sparsity, "macs": record.macs_removed, "params": float(record.params)}[info.budget_kind]
+
+
+def meets(record: TrialRecord, target: float, info: StudyInfo) -> bool:
+    """Whether a record costs no more than a budget allows, whichever budget it was made for."""
+    cost = spent(record, info)
+    slack = 1e-9 * abs(target)  # shares removed are computed in floats
+    return cost >= target - slack if info.budget_kind in ("sparsity", "macs") else cost <= target + slack
+
+
+def best_per_budget(records: Sequence[TrialRecord], info: StudyInfo) -> dict[float, TrialRecord]:
+    """The record with the highest score of all that meet each budget, from the mildest budget to the hardest.
+
+    It may have been made for a harder budget, so that the best score never rises from a budget to a harder one. Ties go
+    to the lower loss, then to the lower number. Left out: NaN scores, candidates that a race stopped, and budgets that
+    no record meets.
+    """
+    ordered = sorted((record for record in records if _is_scored(record)), key=_by_score)
+    first = ((target, _first(record for record in ordered if meets(record, target, info))) for target in info.targets)
+    return {target: record for target, record in first if record is not None}
+
+
+def uniform_per_budget(records: Sequence[TrialRecord], info: StudyInfo) -> dict[float, TrialRecord]:
+    """The uniform architecture's first record of each budget, from the mildest budget to the hardest."""
+    uniform = sorted((record for record in records if record.origin == "uniform"), key=lambda record: record.number)
+    first = ((target, _first(record for record in uniform if record.budget == target)) for target in info.targets)
+    return {target: record for target, record in first if record is not None}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the search added at one budget: its best record and the uniform one."""
+
+    budget: float
+    best: TrialRecord
+    uniform: TrialRecord
+
+    @property
+    def score(self) -> float:
+        """Score won, 0 or more: the uniform record is itself a candidate for the best. Flattered by best-of-n."""
+        return self.best.score - self.uniform.score
+
+
+def gain_over_uniform(records: Sequence[TrialRecord], info: StudyInfo) -> dict[float, Gain]:
+    """The search's gain at each budget that has a uniform record with a score, from the mildest to the hardest."""
+    best, uniform = best_per_budget(records, info), uniform_per_budget(records, info)
+    scored = {budget: record for budget, record in uniform.items() if not math.isnan(record.score)}
+    return {budget: Gain(budget, best[budget], record) for budget, record in scored.items() if budget in best}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The corner that a hypervolume is counted from; records not better in both count nothing."""
+
+    score: float
+    removed: float = 0.0
+
+
+def hypervolume(records: Sequence[TrialRecord], cost: Cost, reference: Reference) -> float:
+    """Area between the reference and what the front dominates, in score × share removed; higher is better."""
+    area, reached = 0.0, reference.removed
+    for record in pareto_front(records, cost):
+        share = removed(record, cost)
+        if share > reached and record.score > reference.score:
+            area += (share - reached) * (record.score - reference.score)
+            reached = share
+    return area
+
+
+class Front:
+    """The front of the records so far; takes in one at a time."""
+
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
+        self._records: list[TrialRecord] = []
+
+    def add(self, record: TrialRecord) -> None:
+        """Take in a record; only what is on the front stays in memory."""
+        self._records = pareto_front([*self._records, record], self._cost)
+
+    def hypervolume(self, score: float) -> float:
+        """Area that the front dominates above `score` and beyond the dense model."""
+        return hypervolume(self._records, self._cost, Reference(score))
+
+
+def _by_score(record: TrialRecord) -> tuple[float, ...]:
+    loss = math.inf if math.isnan(record.loss) else record.loss
+    return (-record.score, loss, record.number)
+
+
+def _first(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    return next(iter(records), None)

@@ -1,0 +1,118 @@
+"""What a candidate did on every search row, and what that says about it and about others on the same rows."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from aebert.tasks.resampling import headline_of
+from aebert.tasks.task import TaskSpec
+
+Objective = Literal["metric", "loss"]
+
+GROUPS = 20  # of rows that a jackknife leaves out in turn
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """losses [rows], marks [rows, marks] (see `row_marks`), float32, in the order in which rows are scored.
+
+    That order is random (see `RaceRows`), so the first n rows are a simple random sample of all.
+    """
+
+    losses: np.ndarray
+    marks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    def first(self, rows: int) -> Outcomes:
+        """Those of the first rows."""
+        return Outcomes(self.losses[:rows], self.marks[:rows])
+
+    def encode(self) -> str:
+        """As text, for the study database: zlib and base64 of the float32 values."""
+        values = np.column_stack([self.losses, self.marks]).astype("<f4")
+        packed = base64.b64encode(zlib.compress(np.ascontiguousarray(values.T).tobytes(), 6)).decode()
+        return f"{values.shape[1]}:{packed}"
+
+    @classmethod
+    def decode(cls, text: str) -> Outcomes:
+        """Inverse of `encode`."""
+        columns, _, packed = text.partition(":")
+        values = np.frombuffer(zlib.decompress(base64.b64decode(packed)), dtype="<f4").reshape(int(columns), -1).T
+        return cls(values[:, 0].copy(), values[:, 1:].copy())
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of scores on the same rows, with its standard error."""
+
+    value: float
+    error: float
+
+    def low(self, confidence: float) -> float:
+        """Lower end of the two-sided interval; `high` is the upper one."""
+        return self.value - _quantile(confidence) * self.error
+
+    def high(self, confidence: float) -> float:
+        """Upper end of the two-sided interval."""
+        return self.value + _quantile(confidence) * self.error
+
+
+def _quantile(confidence: float) -> float:
+    # a jackknife over few groups knows its own error no better than a t statistic with as many degrees of freedom
+    return float(stats.t.ppf(0.5 + confidence / 2, GROUPS - 1))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores outcomes: by the task's headline metric, or by the negative mean loss. Higher is better."""
+
+    spec: TaskSpec
+    objective: Objective = "metric"
+
+    def score(self, outcomes: Outcomes) -> float:
+        """Score of the rows in `outcomes`."""
+        if self.objective == "loss":
+            return -float(outcomes.losses.astype(np.float64).mean())
+        return headline_of(self.spec, outcomes.marks)
+
+    def error(self, outcomes: Outcomes) -> float:
+        """Standard error of the score."""
+        return jackknife(lambda rows: self._on(outcomes, rows), len(outcomes))
+
+    def difference(self, mine: Outcomes, other: Outcomes, population: int | None = None) -> Difference:
+        """Score of `mine` minus that of `other`, both on the same rows.
+
+        population: number of rows that these are a sample of without replacement, when the question is only how the
+          difference on all of those comes out (as in a race); by default they stand for an unlimited population.
+        """
+        rows = len(mine)
+        error = jackknife(lambda part: self._on(mine, part) - self._on(other, part), rows)
+        if population is not None:
+            error *= np.sqrt(max(0.0, 1 - rows / population))
+        return Difference(self.score(mine) - self.score(other), float(error))
+
+    def _on(self, outcomes: Outcomes, rows: np.ndarray) -> float:
+        return self.score(Outcomes(outcomes.losses[rows], outcomes.marks[rows]))
+
+
+def jackknife(statistic: Callable[[np.ndarray], float], rows: int) -> float:
+    """Standard error by the delete-a-group jackknife; NaN with fewer than two rows.
+
+    Works for any smooth statistic of rows (F1 and correlations too) at the price of `GROUPS` evaluations.
+    Source: Shao & Tu 1995, The Jackknife and Bootstrap, section 2.3.
+    """
+    groups = min(GROUPS, rows)
+    if groups < 2:
+        return float("nan")
+    index = np.arange(rows)
+    values = np.array([statistic(index[index % groups != group]) for group in range(groups)])
+    return float(np.sqrt((groups - 1) / groups * ((values - values.mean()) ** 2).sum()))

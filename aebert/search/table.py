@@ -1,0 +1,61 @@
+"""Cost tables: what each block costs at each level of a grid, whatever the cost is counted or measured in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aebert.errors import ConfigError
+from aebert.search.space import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """Costs that add up over blocks, in whole units (parameters, MACs, bytes, ns).
+
+    fixed: cost that no pruning removes. entries: int64 [blocks, most levels], cost of a block at a level of the grid,
+    not falling with the level; rows of blocks with fewer levels go on with their last value.
+    """
+
+    unit: str
+    fixed: int
+    entries: np.ndarray
+
+    def total(self, levels: np.ndarray) -> int:
+        """Cost of the architecture with these levels [blocks]."""
+        return self.fixed + int(self.entries[np.arange(len(self.entries)), levels].sum())
+
+
+def linear_table(unit: str, fixed: int, unit_costs: np.ndarray, grid: Grid) -> CostTable:
+    """A table of costs that are `unit_costs` [blocks] times the width."""
+    return CostTable(unit, fixed, np.asarray(unit_costs, dtype=np.int64)[:, None] * grid.ladder)
+
+
+def measured_table(unit: str, fixed: float, rows: Sequence[Sequence[float]], grid: Grid) -> CostTable:
+    """A table of given costs, one row per block with one cost per level of the grid, rounded to whole units.
+
+    A row is made non-decreasing by its running maximum: measurements are noisy, and a block must never be priced above
+    a wider one, else a search would take the wider block for the cheaper one.
+
+    Raises: ConfigError when blocks or levels are not the grid's, or a cost is negative or not a finite number.
+    """
+    if len(rows) != len(grid.last):
+        raise ConfigError(f"cost table must have a row for each of the {len(grid.last)} blocks, got {len(rows)} rows")
+    entries = np.zeros(grid.ladder.shape, dtype=np.int64)
+    for block, (row, last) in enumerate(zip(rows, grid.last, strict=True)):
+        if len(row) != last + 1:
+            raise ConfigError(f"row {block} of the cost table must have {last + 1} levels, got {len(row)}")
+        entries[block, : last + 1] = _whole(row, f"row {block} of the cost table")
+        entries[block, last + 1 :] = entries[block, last]
+    return CostTable(unit, int(_whole([fixed], "fixed cost")[0]), np.maximum.accumulate(entries, axis=1))
+
+
+def _whole(costs: Sequence[float], what: str) -> np.ndarray:
+    values = np.asarray(costs, dtype=float)
+    wrong = values[~(np.isfinite(values) & (values >= 0))]
+    if len(wrong):
+        raise ConfigError(f"{what} must be finite numbers ≥ 0, got {wrong[0]:g}; measure it again")
+    whole: np.ndarray = np.rint(values).astype(np.int64)
+    return whole

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from aebert.reporting.grids import Grid
+from aebert.reporting.rows import Report
+from aebert.reporting.tables import print_table, trial_detail, verdict_table
+from aebert.reporting.verdicts import first_trial, standings, verdict_grids
+from aebert.search.record import GainRecord, Verdict
+
+GOLDEN = """\
+What the search found in toy
+
+ budget    best trial   accuracy        95 %   flatters by   candidates   stopped   tied with the best
+ ─────────────────────────────────────────────────────────────────────────────────────────────────────
+   50 %             3       62.5   49.4–75.6           1.7            5         1   1: 2
+   75 %   5 neighbour       50.0   36.9–63.1           0.0            2         0   none
+
+accuracy × 100 on the 8 search rows, before fine-tuning.
+best: of all candidates within the budget. 95 %: interval of its score for rows like these.
+candidates: architectures that saw all rows. stopped: by a race before that, as clearly behind.
+tied: others that may as well be best on rows like these, by trial (95 %; of the 20 leading ones).
+The best score flatters, because it is the best of many on these rows: by about 1.7 points at 50 % (best of 5), \
+less than 0.05 points at 75 % (best of 2).
+
+What the search won in toy
+
+ budget            over uniform          over knapsack
+ ─────────────────────────────────────────────────────
+   50 %   +12.5 (+5.0 to +20.0)   +6.2 (-1.0 to +13.5)
+   75 %                       –                      –
+
+Points by which the best of a budget beats its first trials, with the 95 % interval of the difference on the same rows.
+The best was chosen on these rows, which flatters its gains as it does its score. itself: the first trial is the best.
+uniform: every layer pruned alike; knapsack: least sum of block errors.
+"""
+
+
+def _text(grid: Grid) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in grid.rows]
+
+
+def _with(report: Report, verdict: Verdict) -> Report:
+    return replace(report, verdicts=(verdict, report.verdicts[1]))
+
+
+def test_the_tables_are_the_stored_text(raced: Report) -> None:
+    stream = io.StringIO()
+    print_table(verdict_table(raced), stream)
+    assert stream.getvalue() == GOLDEN
+
+
+def test_candidates_and_stopped_count_for_every_budget_that_they_meet(raced: Report) -> None:
+    mild, hard = standings(raced)
+    # within 50 %: trials 1, 2, 3, 5, 6, and 4, which was stopped; the dense model is no candidate
+    assert (mild.candidates, mild.stopped, hard.candidates, hard.stopped) == (5, 1, 2, 0)
+    # a repeated architecture counts once
+    again = replace(raced.trials[3], number=7, same_as=3)
+    assert standings(replace(raced, trials=(*raced.trials, again)))[0].candidates == 5
+
+
+def test_a_best_from_a_harder_budget_is_told(raced: Report) -> None:
+    better = replace(raced.trials[5], score=0.7, metrics={"accuracy": 0.7})
+    report = replace(raced, trials=(*raced.trials[:5], better, raced.trials[6]))
+    mild, hard = standings(report)
+    assert mild.best is hard.best is better
+    note = verdict_grids(report)[0].note
+    assert "50 %: its best, trial 5, was proposed for 75 %; nothing proposed for 50 % scores higher." in note
+    assert "75 %: its best" not in note
+
+
+def test_a_verdict_on_another_best_says_nothing(raced: Report) -> None:
+    # a search that goes on has found a better one since
+    better = replace(raced.trials[3], number=7, score=0.75, metrics={"accuracy": 0.75})
+    report = replace(raced, trials=(*raced.trials, better))
+    mild, hard = standings(report)
+    assert (mild.best.number, mild.verdict, mild.optimism) == (7, None, None)
+    assert hard.verdict is raced.verdicts[1]
+    assert mild.gains == {"uniform": GainRecord(1, 0.25, None, None), "knapsack": GainRecord(2, 0.1875, None, None)}
+    found, won = verdict_grids(report)
+    assert _text(found)[0][4:] == ["–", "6", "1", "–"]
+    assert _text(won)[0] == ["50 %", "+25.0", "+18.8"]
+    assert "–: known when a search has ended" in found.note
+
+
+def test_ties_are_shortened_and_may_be_more_than_were_compared(raced: Report) -> None:
+    many = _with(raced, replace(raced.verdicts[0], tied=(3, 2, 1, 5, 6, 8, 9)))
+    assert _text(verdict_grids(many)[0])[0][-1] == "6: 2 1 5 6 8 …"
+    # twenty are compared, and all of them are tied
+    others = (replace(raced.trials[1], number=number, origin="sampled") for number in range(7, 25))
+    leading = _with(raced, replace(raced.verdicts[0], tied=(3, 2, *range(7, 25))))
+    crowded = replace(leading, trials=(*raced.trials, *others))
+    assert _text(verdict_grids(crowded)[0])[0][-1] == "19+: 2 7 8 9 10 …"
+
+
+def test_without_outcomes_ties_are_unknown(raced: Report) -> None:
+    report = _with(raced, replace(raced.verdicts[0], tied=(3,), optimism=None))
+    assert _text(verdict_grids(report)[0])[0][-1] == "–"
+
+
+def test_a_first_trial_that_is_the_best_is_not_beaten(raced: Report) -> None:
+    report = Report(raced.info, raced.trials[:3])
+    (mild,) = standings(report)
+    assert (mild.best.number, mild.strongest) == (2, "knapsack")
+    assert _text(verdict_grids(report)[1]) == [["50 %", "+6.2", "itself"]]
+
+
+def test_the_strongest_first_trial_is_the_one_beaten_by_least(raced: Report) -> None:
+    mild, hard = standings(raced)
+    assert (mild.strongest, hard.strongest) == ("knapsack", None)
+
+
+def test_losses_are_not_points(raced: Report) -> None:
+    by_loss = replace(raced, trials=tuple(replace(trial, score=-trial.loss) for trial in raced.trials))
+    found, won = verdict_grids(by_loss)
+    # 0.375 ± 0.1308
+    assert found.columns[2].title == "score"
+    assert _text(found)[0][1:5] == ["3", "-0.3750", "-0.5058 to -0.2442", "0.0165"]
+    assert "by about 0.0165 at 50 % (best of 5)" in found.note
+    assert _text(won)[0][1] == "+0.1250 (+0.0500 to +0.2000)"
+    assert won.note.startswith("Score (the negative loss) by which")
+
+
+@pytest.mark.parametrize(("optimism", "shown"), [(-0.001, "0.0"), (float("nan"), "–"), (None, "–")])
+def test_optimism_is_not_negative(raced: Report, optimism: float | None, shown: str) -> None:
+    report = _with(raced, replace(raced.verdicts[0], optimism=optimism))
+    assert _text(verdict_grids(report)[0])[0][4] == shown
+
+
+def test_a_study_that_has_hardly_begun_has_no_lines(raced: Report) -> None:
+    (found,) = verdict_grids(Report(raced.info, raced.trials[:1]))
+    assert found.rows == ()
+
+
+def test_first_trials_belong_to_their_budget(raced: Report) -> None:
+    assert first_trial(raced.trials, "knapsack", 0.5) is raced.trials[2]
+    assert first_trial(raced.trials, "knapsack", 0.75) is None
+    assert first_trial(raced.trials, "fisher", 0.5) is None
+
+
+def test_a_stopped_trial_says_so(raced: Report) -> None:
+    stream = io.StringIO()
+    print_table(trial_detail(raced, 4), stream)
+    lines = stream.getvalue().splitlines()
+    told = next(line for line in lines if line.startswith("stopped"))
+    assert told.endswith(
+        "by a race after 2 of 8 search rows, clearly behind the best of its budget; scores are estimates"
+    )
+    assert next(line for line in lines if line.startswith("accuracy ")).endswith("37.5 (estimated)")
+    stream = io.StringIO()
+    print_table(trial_detail(raced, 3), stream)
+    assert "0.6250 (95 %: 0.4942 to 0.7558)" in stream.getvalue()
+    assert "stopped" not in stream.getvalue()
+    assert "estimated" not in stream.getvalue()

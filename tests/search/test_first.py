@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from aebert.config import BudgetKind
+from aebert.models.shape import ModelShape
+from aebert.pruning.architecture import Architecture
+from aebert.pruning.criteria import Importance
+from aebert.search.budget import Budget, make_budget
+from aebert.search.first import BINS, greedy, knapsack, uniform
+from aebert.search.space import Grid, Range, SearchSpace, load_space, make_grid
+from aebert.search.table import measured_table
+
+# every head costs 30 parameters, every neuron 7
+TINY = ModelShape("bert", 8, 4, 1, (3, 2), (4, 3), (30, 30), (7, 7), (28, 28), (6, 6), 11, 5, 90)
+# MiniLM-L6 by its shape
+MINILM = ModelShape(
+    "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
+)
+# a target of each kind that about half of MiniLM-L6 meets
+HALF: dict[BudgetKind, float] = {"sparsity": 0.5, "macs": 0.5, "params": 17.4e6, "size_mb": 18.0}
+
+
+def _grid(heads: Range, ffn: Range) -> Grid:
+    return make_grid(SearchSpace(source="", heads=heads, ffn=ffn), TINY)
+
+
+ALL = _grid(Range(), Range())
+
+
+def _every(grid: Grid) -> Iterator[tuple[np.ndarray, Architecture]]:
+    """All architectures of a grid with their levels."""
+    for levels in itertools.product(*(range(int(last) + 1) for last in grid.last)):
+        yield np.array(levels), grid.architecture(np.array(levels))
+
+
+def _budget(limit: int, grid: Grid = ALL) -> Budget:
+    made = make_budget("sparsity", 0.1, 8, TINY, grid)
+    return Budget(made.kind, made.target, limit, made.table, made.dense)
+
+
+def _value(importance: Importance, architecture: Architecture) -> float:
+    """Importance that an architecture keeps, when each block keeps its best units."""
+    blocks = zip((*importance.heads, *importance.ffn), (*architecture.heads, *architecture.ffn), strict=True)
+    return sum(float(np.sort(scores)[::-1][:width].sum()) for scores, width in blocks)
+
+
+def _random(rng: np.random.Generator, shape: ModelShape = TINY) -> Importance:
+    return Importance(tuple(rng.random(n) for n in shape.heads), tuple(rng.random(n) for n in shape.ffn))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_greedy_keeps_as_much_importance_as_any(seed: int) -> None:
+    """Where all heads cost the same and all neurons too, algorithm 1 is optimal: it can't be beaten by enumeration."""
+    importance = _random(np.random.default_rng(seed))
+    every = [architecture for _, architecture in _every(ALL)]
+    assert len(every) == 4 * 3 * 5 * 4
+    costs = [11 + 30 * sum(one.heads) + 7 * sum(one.ffn) for one in every]
+    for limit in range(11, 11 + 5 * 30 + 7 * 7, 9):
+        found = greedy(importance, ALL, _budget(limit))
+        best = max(_value(importance, one) for one, cost in zip(every, costs, strict=True) if cost <= limit)
+        assert 11 + 30 * sum(found.heads) + 7 * sum(found.ffn) <= limit
+        assert _value(importance, found) == pytest.approx(best)
+
+
+def test_greedy_by_hand() -> None:
+    importance = Importance((np.array([9.0, 1.0, 5.0]), np.array([8.0, 7.0])), (np.full(4, 0.1), np.full(3, 2.0)))
+    # 3 heads and 3 neurons are 111: the heads 9, 8 and 7, and the second layer's neurons
+    assert greedy(importance, ALL, _budget(11 + 111)) == Architecture((1, 2), (0, 3))
+    # one parameter less: without one of the neurons (2) rather than a head (7), and 2 neurons and 6 over
+    assert greedy(importance, ALL, _budget(11 + 110)) == Architecture((1, 2), (0, 2))
+    # two heads less are room for 8 neurons, and worth more if neurons are worth more than heads
+    rich = Importance(importance.heads, (np.full(4, 4.0), np.full(3, 20.0)))
+    assert greedy(rich, ALL, _budget(11 + 111)) == Architecture((1, 1), (4, 3))
+
+
+def test_greedy_ranks_heads_against_heads_of_all_layers() -> None:
+    importance = Importance((np.array([3.0, 2.0, 1.0]), np.array([30.0, 20.0])), (np.zeros(4), np.zeros(3)))
+    heads = [greedy(importance, ALL, _budget(11 + 30 * count)).heads for count in range(1, 6)]
+    assert heads == [(0, 1), (0, 2), (1, 2), (2, 2), (3, 2)]
+
+
+@pytest.mark.parametrize("coarse", [False, True], ids=["every width", "grid"])
+@pytest.mark.parametrize("seed", range(3))
+def test_knapsack_is_the_best_of_all_architectures(seed: int, coarse: bool) -> None:
+    """Up to the rounding of costs: it is never worse than the best of a budget smaller by a bin per block."""
+    grid = _grid(Range(min=1), Range(min=1, step=2)) if coarse else ALL
+    rng = np.random.default_rng(seed)
+    errors = [np.sort(rng.exponential(1, last + 1))[::-1] for last in grid.last]
+    prices = [np.cumsum(rng.integers(0, 4000, last + 1)).tolist() for last in grid.last]
+    table = measured_table("ns", 100, prices, grid)
+    every = [(table.total(levels), _error(errors, levels), architecture) for levels, architecture in _every(grid)]
+    least, most = min(cost for cost, *_ in every), max(cost for cost, *_ in every)
+    for limit in np.linspace(least, most - 1, 12).astype(int).tolist():
+        budget = Budget("params", limit, limit, table, most)
+        found = knapsack(errors, grid, budget)
+        rounding = len(grid.last) * -(-(limit - least) // BINS)
+        best = min(error for cost, error, _ in every if cost <= max(limit - rounding, least))
+        cost, error = next((cost, error) for cost, error, one in every if one == found)
+        assert cost <= limit
+        assert error <= best + 1e-12
+
+
+def _error(errors: list[np.ndarray], levels: np.ndarray) -> float:
+    return sum(float(one[level]) for one, level in zip(errors, levels, strict=True))
+
+
+def test_knapsack_by_hand() -> None:
+    # a head costs 30; the error of the first layer falls 10, 1, 0.9, 0.8, that of the second 5, 4.9, 4.8
+    errors = [np.array([10, 1, 0.9, 0.8]), np.array([5, 4.9, 4.8]), np.zeros(5), np.array([3.0, 2, 1, 0])]
+    # 63: a head of the first layer, and 33 are 3 neurons of the last, and 12 more for a neuron that changes nothing
+    assert knapsack(errors, ALL, _budget(11 + 63)) == Architecture((1, 0), (1, 3))
+    # 29 are no head
+    assert knapsack(errors, ALL, _budget(11 + 29)) == Architecture((0, 0), (1, 3))
+
+
+def test_knapsack_has_all_that_it_can_get_and_nothing_of_an_empty_budget() -> None:
+    errors = [np.linspace(1, 0, last + 1) for last in ALL.last]
+    assert knapsack(errors, ALL, _budget(11)) == Architecture((0, 0), (0, 0))
+    assert knapsack(errors, ALL, _budget(10**6)) == Architecture((3, 2), (4, 3))
+
+
+def test_knapsack_of_a_large_model_fills_its_budget() -> None:
+    grid = make_grid(load_space("default"), MINILM)
+    budget = make_budget("sparsity", 0.5, 128, MINILM, grid)
+    rng = np.random.default_rng(0)
+    errors = [np.sort(rng.exponential(1, last + 1))[::-1].cumsum()[::-1] for last in grid.last]
+    found = knapsack(errors, grid, budget)
+    assert 0.5 <= budget.cost(grid.levels(found)) < 0.5 + 0.003  # a head is 0.46 %, 32 neurons 0.23 %
+
+
+@pytest.mark.parametrize("per", ["block", "layer"])
+@pytest.mark.parametrize("kind", get_args(BudgetKind))
+def test_all_first_trials_meet_every_kind_of_budget(kind: BudgetKind, per: str) -> None:
+    space = load_space("default").model_copy(update={"per": per})
+    grid = make_grid(space, MINILM)
+    rng = np.random.default_rng(0)
+    importance = _random(rng, MINILM)
+    errors = [np.sort(rng.exponential(1, last + 1))[::-1] for last in grid.last]
+    target = HALF[kind]
+    budget = make_budget(kind, target, 128, MINILM, grid)
+    for found in (uniform(grid, budget), greedy(importance, grid, budget), knapsack(errors, grid, budget)):
+        found.check(MINILM)
+        levels = grid.levels(found)
+        assert grid.architecture(levels) == found
+        assert budget.table.total(levels) <= budget.limit
+        cost = budget.cost(levels)
+        assert (cost >= target) if kind in ("sparsity", "macs") else (cost <= target)
+        # and fill it: no block can grow
+        for block in np.flatnonzero(levels < grid.last):
+            wider = levels.copy()
+            wider[block] += 1
+            assert budget.table.total(wider) > budget.limit
+
+
+def test_uniform_has_the_same_share_everywhere() -> None:
+    grid = make_grid(SearchSpace(source="", ffn=Range(step=128)), MINILM)
+    found = uniform(grid, make_budget("macs", 0.5, 128, MINILM, grid))
+    assert {*found.heads} <= {6, 7}
+    assert {*found.ffn} <= {640, 768, 896}

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aebert.pruning.architecture import Architecture
+from aebert.search.front import (
+    Cost,
+    Front,
+    Reference,
+    best_per_budget,
+    cost_of,
+    gain_over_uniform,
+    hypervolume,
+    meets,
+    pareto_front,
+    uniform_per_budget,
+)
+from aebert.search.record import StudyInfo, TrialRecord
+
+
+def _record(number: int, score: float, sparsity: float, **other: Any) -> TrialRecord:
+    record = TrialRecord(
+        number, "sampled", Architecture((1,), (1,)), 0.5, score, {}, 0.0, 1, sparsity, 1, sparsity, 0.0
+    )
+    return replace(record, **other)
+
+
+def _info(kind: Any, *targets: float) -> StudyInfo:
+    return StudyInfo("toy", "sst2", "tiny", "accuracy", kind, targets, 16, "tpe", 7, 6, 8)
+
+
+# dense, uniform, two sampled ones, the first of them again, and one that a better one dominates
+TOY = [
+    _record(0, 0.75, 0.0, budget=None, origin="dense"),
+    _record(1, 0.5, 0.5, origin="uniform"),
+    _record(2, 0.625, 0.5),
+    _record(3, 0.375, 0.75, budget=0.75),
+    _record(4, 0.625, 0.5, same_as=2),
+    _record(5, 0.25, 0.625),
+]
+TOY_INFO = _info("sparsity", 0.5, 0.75)
+
+
+# few different values, so that ties are common
+SCORES = st.sampled_from([-math.inf, -1.0, 0.0, 0.25, 0.5, 1.0, math.inf, math.nan])
+SHARES = st.sampled_from([0.0, 0.25, 0.5, 0.75])
+RECORDS = st.lists(st.tuples(SCORES, SHARES, SHARES), max_size=14).map(
+    lambda rows: [_record(n, score, a, macs_removed=b) for n, (score, a, b) in enumerate(rows)]
+)
+
+
+def _dominated(record: TrialRecord, records: Sequence[TrialRecord], cost: Cost) -> bool:
+    """The definition: another is at least as good in both and better in one, or equal and earlier."""
+    mine = getattr(record, cost)
+    for other in records:
+        share = getattr(other, cost)
+        if other.score >= record.score and share >= mine:
+            better = other.score > record.score or share > mine
+            if better or other.number < record.number:
+                return True
+    return False
+
+
+@given(records=RECORDS, cost=st.sampled_from(["sparsity", "macs_removed"]), order=st.randoms(use_true_random=False))
+def test_front_is_what_the_definition_says_in_any_order(records: list[TrialRecord], cost: Cost, order: Any) -> None:
+    expected = {r.number for r in records if not math.isnan(r.score) and not _dominated(r, records, cost)}
+    order.shuffle(records)
+    front = pareto_front(records, cost)
+    assert {record.number for record in front} == expected
+    assert len(front) == len(expected)
+    shares = [getattr(record, cost) for record in front]
+    assert shares == sorted(shares)
+
+
+@given(records=RECORDS, cost=st.sampled_from(["sparsity", "macs_removed"]), repeated=st.integers(1, 2))
+def test_a_front_that_grows_is_the_front_of_all(records: list[TrialRecord], cost: Cost, repeated: int) -> None:
+    front = Front(cost)
+    for count, record in enumerate(records, start=1):
+        for _ in range(repeated):  # to be told twice of a record changes nothing
+            front.add(record)
+        for score in (-2.0, 0.0, 0.25):
+            assert front.hypervolume(score) == hypervolume(records[:count], cost, Reference(score))
+
+
+def test_candidates_that_a_race_stopped_are_on_no_front() -> None:
+    stopped = _record(1, 0.9, 0.6, stopped_at=64)
+    assert pareto_front([stopped, TOY[1]], "sparsity") == [TOY[1]]
+    front = Front("sparsity")
+    front.add(stopped)
+    assert front.hypervolume(0.0) == hypervolume([stopped], "sparsity", Reference(0.0)) == 0.0
+    assert best_per_budget([stopped, TOY[3]], TOY_INFO)[0.5] == TOY[3]
+
+
+def test_front_of_the_toy_study_counts_the_repeated_architecture_once() -> None:
+    assert [record.number for record in pareto_front(TOY, "sparsity")] == [0, 2, 3]
+
+
+def test_a_dominated_dense_model_is_not_on_the_front() -> None:
+    records = [_record(0, 0.5, 0.0, origin="dense"), _record(1, 0.5, 0.3)]
+    assert [record.number for record in pareto_front(records, "sparsity")] == [1]
+
+
+def test_costs_give_their_own_front() -> None:
+    records = [_record(0, 0.9, 0.1, macs_removed=0.5), _record(1, 0.8, 0.2, macs_removed=0.4)]
+    assert [record.number for record in pareto_front(records, "sparsity")] == [0, 1]
+    assert [record.number for record in pareto_front(records, "macs_removed")] == [0]
+
+
+def test_the_limited_cost_follows_the_budget() -> None:
+    assert cost_of(TOY_INFO) == "sparsity"
+    assert cost_of(replace(TOY_INFO, budget_kind="macs")) == "macs_removed"
+    assert cost_of(_info("params", 1.0)) == cost_of(_info("size_mb", 1.0)) == "sparsity"
+
+
+def test_best_per_budget_prefers_score_then_loss_then_number() -> None:
+    records = [
+        _record(0, 1.0, 0.0, budget=None),
+        _record(1, 0.5, 0.5, loss=2.0),
+        _record(2, 0.5, 0.5, loss=1.0),
+        _record(3, 0.5, 0.5, loss=1.0),
+        _record(4, 0.4, 0.5, loss=0.1),
+        _record(5, math.nan, 0.3, budget=0.3, loss=0.0),
+        _record(6, 0.1, 0.3, budget=0.3, loss=math.nan),
+        _record(7, 0.1, 0.3, budget=0.3, loss=9.0),
+    ]
+    best = best_per_budget(records, _info("sparsity", 0.4, 0.5, 0.9))
+    assert {budget: record.number for budget, record in best.items()} == {0.4: 2, 0.5: 2}  # none meets 0.9
+    assert list(best) == [0.4, 0.5]
+    weak = [record for record in records if record.sparsity < 0.5]
+    assert best_per_budget(weak, _info("sparsity", 0.3))[0.3].number == 7
+
+
+@given(RECORDS, st.permutations([0.25, 0.5, 0.75]))
+def test_the_best_of_a_budget_never_beats_that_of_a_milder_one(records: list[TrialRecord], budgets: Any) -> None:
+    drawn = [replace(record, budget=budgets[record.number % 3]) for record in records]
+    best = best_per_budget(drawn, _info("macs", 0.25, 0.5, 0.75))
+    for target, record in best.items():
+        able = [other.score for other in drawn if other.macs_removed >= target and not math.isnan(other.score)]
+        assert record.score == max(able)
+    scores = [record.score for record in best.values()]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed", "refused"),
+    [("sparsity", 0.25, 0.26), ("macs", 0.75, 0.76), ("params", 2_000_000.0, 1_999_999.0), ("size_mb", 8.0, 7.9)],
+)
+def test_a_record_meets_every_budget_that_its_cost_allows(kind: str, allowed: float, refused: float) -> None:
+    record = _record(1, 0.5, 0.25, macs_removed=0.75, params=2_000_000, budget=8.0)
+    assert meets(record, allowed, _info(kind, allowed))
+    assert not meets(record, refused, _info(kind, refused))
+    # a cost that was recorded is what counts
+    assert meets(replace(record, cost=refused), refused, _info(kind, refused))
+    dense = replace(record, sparsity=0.0, macs_removed=0.0, params=3_000_000, budget=None, origin="dense")
+    assert not meets(dense, allowed, _info(kind, allowed))
+
+
+def test_the_last_bits_of_a_share_decide_nothing() -> None:
+    record = _record(1, 0.5, math.nextafter(0.9, 0.0))
+    assert meets(record, 0.9, _info("sparsity", 0.9))
+    assert not meets(record, 0.900001, _info("sparsity", 0.9))
+
+
+def test_absolute_budgets_go_from_the_largest_to_the_smallest() -> None:
+    records = [
+        _record(0, 1.0, 0.0, budget=None, origin="dense", params=900),
+        _record(1, 0.8, 0.2, budget=800.0, params=790, origin="uniform"),
+        _record(2, 0.9, 0.4, budget=500.0, params=500),
+        _record(3, 0.7, 0.4, budget=500.0, params=499, origin="uniform"),
+    ]
+    info = _info("params", 800.0, 500.0)
+    assert [(budget, record.number) for budget, record in best_per_budget(records, info).items()] == [
+        (800, 2),
+        (500, 2),
+    ]
+    gains = gain_over_uniform(records, info)
+    assert [(budget, gain.uniform.number) for budget, gain in gains.items()] == [(800, 1), (500, 3)]
+    assert [gain.score for gain in gains.values()] == pytest.approx([0.1, 0.2])
+
+
+def test_uniform_and_gain_of_the_toy_study() -> None:
+    assert {budget: record.number for budget, record in uniform_per_budget(TOY, TOY_INFO).items()} == {0.5: 1}
+    gains = gain_over_uniform(TOY, TOY_INFO)
+    assert list(gains) == [0.5]  # no uniform trial at 0.75
+    assert (gains[0.5].best.number, gains[0.5].uniform.number, gains[0.5].score) == (2, 1, 0.125)
+
+
+def test_gain_is_zero_where_uniform_is_best_and_absent_where_uniform_has_no_score() -> None:
+    info = _info("sparsity", 0.5)
+    alone = [_record(0, 0.5, 0.5, origin="uniform"), _record(1, 0.4, 0.5)]
+    assert gain_over_uniform(alone, info)[0.5].score == 0.0
+    assert gain_over_uniform([_record(0, math.nan, 0.5, origin="uniform"), alone[1]], info) == {}
+
+
+@pytest.mark.parametrize(
+    ("reference", "area"),
+    [
+        # rectangles by hand: front (0, 0.75), (0.5, 0.625), (0.75, 0.375)
+        (Reference(0.0), 0.5 * 0.625 + 0.25 * 0.375),
+        (Reference(0.5), 0.5 * 0.125),
+        (Reference(0.0, 0.5), 0.25 * 0.375),
+        (Reference(0.8), 0.0),
+        (Reference(0.0, 0.75), 0.0),
+    ],
+)
+def test_hypervolume_of_the_toy_study(reference: Reference, area: float) -> None:
+    assert hypervolume(TOY, "sparsity", reference) == pytest.approx(area, abs=1e-15)
+
+
+@given(RECORDS)
+def test_hypervolume_equals_counted_cells(records: list[TrialRecord]) -> None:
+    finite = [record for record in records if math.isfinite(record.score)]
+    # all values are multiples of 1/4, so the area is the number of dominated cells of a quarter grid
+    cells = sum(
+        any(r.sparsity >= (x + 1) / 4 and r.score >= (y + 1) / 4 for r in finite) for x in range(4) for y in range(4)
+    )
+    assert hypervolume(finite, "sparsity", Reference(0.0)) == cells / 16

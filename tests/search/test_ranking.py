@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from aebert.pruning.architecture import Architecture
+from aebert.search.ranking import pick
+from aebert.search.record import StudyInfo, TrialRecord
+
+INFO = StudyInfo("toy", "task", "model", "accuracy", "sparsity", (0.3, 0.6), 16, "random", 0, 9, 4)
+
+
+def _record(number: int, score: float, budget: float | None, **other: Any) -> TrialRecord:
+    removed = budget or 0.0
+    found = TrialRecord(
+        number, "sampled", Architecture((number,), (1,)), budget, score, {}, 1.0, 1, removed, 1, removed, 0.0
+    )
+    return replace(found, **other)
+
+
+RECORDS = [
+    _record(0, 1.0, None, origin="dense"),
+    _record(1, 0.8, 0.3),
+    _record(2, 0.9, 0.3),
+    _record(3, 0.9, 0.3, same_as=2),
+    _record(4, 0.95, 0.3, stopped_at=64),
+    _record(5, 0.85, 0.6),
+    _record(6, 0.5, 0.6),
+    _record(7, 0.5, 0.6, loss=0.5),
+]
+
+
+def _numbers(count: int, by: Any, records: list[TrialRecord] = RECORDS) -> list[int]:
+    return [record.number for record in pick(records, INFO, count, by)]
+
+
+def test_by_score_are_the_best_of_all() -> None:
+    assert [_numbers(count, "score") for count in (1, 3, 9)] == [[2], [2, 5, 1], [2, 5, 1, 7, 6]]
+
+
+def test_by_front_is_a_budget_in_turn() -> None:
+    # 5 is better than 1 and meets the mild budget too, but is already picked for the hard one
+    assert [_numbers(count, "front") for count in (1, 2, 3, 4, 9)] == [
+        [2],
+        [2, 5],
+        [2, 5, 1],
+        [2, 5, 1, 7],
+        [2, 5, 1, 7, 6],
+    ]
+
+
+def test_a_smaller_one_that_is_better_is_picked_for_the_milder_budget() -> None:
+    assert _numbers(2, "front", [_record(1, 0.7, 0.3), _record(2, 0.9, 0.6), _record(3, 0.4, 0.6)]) == [2, 3]
+
+
+def test_there_may_be_none() -> None:
+    assert _numbers(3, "front", RECORDS[:1]) == _numbers(3, "score", RECORDS[:1]) == []

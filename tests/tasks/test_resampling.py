@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from aebert.tasks.encoding import encode
+from aebert.tasks.metrics import evaluate_outputs
+from aebert.tasks.resampling import headline_of, resampler, row_marks
+from aebert.tasks.task import EncodedRow, Kind, Row, TaskSpec
+
+TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
+TEXT, CLASSES = ("text",), ("bad", "good")
+SPECS = [
+    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy", "accuracy"),
+    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy_f1", "accuracy"),
+    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy_f1", "f1"),
+    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "matthews", "matthews"),
+    TaskSpec("toy", "regression", TEXT, "label", (), "pearson_spearman", "spearman"),
+    TaskSpec("toy", "regression", TEXT, "label", (), "pearson_spearman", "pearson"),
+    TaskSpec("toy", "ner", ("words",), "label", ("PRAISE",), "seqeval", "f1"),
+]
+
+
+class Outputs:
+    """Rows of a toy task with random outputs that often agree with the labels."""
+
+    def __init__(self, kind: Kind, tiny_task: TinyTask, tokenizer: PreTrainedTokenizerFast, count: int = 60) -> None:
+        spec, self.rows = tiny_task(kind, count)
+        self.encoded: Sequence[EncodedRow] = encode(self.rows, spec, tokenizer, 8)  # longer rows are cut
+        rng = np.random.default_rng(0)
+        self.logits = [rng.normal(size=self._shape(spec, row)) for row in self.encoded]
+        for row, encoded, one in zip(self.rows, self.encoded, self.logits, strict=True):
+            if kind == "ner":
+                for place, tag in enumerate(encoded["labels"]):
+                    one[place, max(tag, 0)] += 1.5
+            elif kind == "classification":
+                one[row.label] += 1.0  # type: ignore[index]
+            else:
+                one += row.label
+
+    @staticmethod
+    def _shape(spec: TaskSpec, row: EncodedRow) -> tuple[int, ...]:
+        return (len(row["input_ids"]), spec.num_outputs) if spec.kind == "ner" else (spec.num_outputs,)
+
+    def headline(self, spec: TaskSpec, draw: np.ndarray) -> float:
+        """As any evaluation of these rows says."""
+        picked = ([part[index] for index in draw] for part in (self.rows, self.encoded, self.logits))
+        return evaluate_outputs(spec, *picked)[spec.headline]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.metric}-{spec.headline}")
+def test_the_headline_of_marks_is_that_of_the_outputs(
+    spec: TaskSpec, tiny_task: TinyTask, tiny_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    outputs = Outputs(spec.kind, tiny_task, tiny_tokenizer)
+    marks = row_marks(spec, outputs.rows, outputs.encoded, outputs.logits)
+    draws = [np.arange(60), np.arange(7), *np.random.default_rng(1).integers(0, 60, (5, 60))]
+    resampled = resampler(spec, outputs.rows, outputs.encoded, outputs.logits)
+    values = []
+    for draw in draws:
+        expected = outputs.headline(spec, draw)
+        assert headline_of(spec, marks[draw]) == pytest.approx(expected, abs=1e-12)
+        # as a study stores them
+        assert headline_of(spec, marks[draw].astype(np.float32)) == pytest.approx(expected, abs=1e-6)
+        assert resampled(draw) == pytest.approx(expected, abs=1e-12)
+        values.append(expected)
+    assert 0 < values[0] < 1
+    assert len({round(value, 9) for value in values}) > 2, "or the draws would show nothing"
+
+
+def test_marks_by_hand() -> None:
+    rows = [Row(("a",), 1), Row(("b",), 0)]
+    logits = [np.array([0.1, 0.9]), np.array([0.2, 0.3])]
+    assert row_marks(SPECS[0], rows, [{}, {}], logits).tolist() == [[1, 1], [1, 0]]
+    scores = [Row(("a",), 2.5), Row(("b",), 0.5)]
+    found = row_marks(SPECS[4], scores, [{}, {}], [np.array([2.0]), np.array([-1.0])])
+    assert found.tolist() == [[2.0, 2.5], [-1.0, 0.5]]
+
+
+def test_marks_of_entities_by_hand() -> None:
+    spec = SPECS[-1]  # O, B-PRAISE, I-PRAISE
+    rows = [Row(("a", "b", "c"), (1, 2, 0)), Row(("a", "b"), (1, 1)), Row(("a",), (0,))]
+    encoded = [{"labels": list(row.label)} for row in rows]  # type: ignore[arg-type]
+
+    def said(*tags: int) -> np.ndarray:
+        return np.eye(3)[list(tags)]
+
+    # the right one and one too many; one of two; none of none
+    marks = row_marks(spec, rows, encoded, [said(1, 2, 1), said(1, 0), said(0)])
+    assert marks.tolist() == [[1, 2, 1], [1, 1, 2], [0, 0, 0]]
+    assert headline_of(spec, marks) == pytest.approx(2 * 2 / (3 + 3))
+    assert headline_of(spec, marks[2:]) == 0.0
+
+
+@pytest.mark.parametrize("spec", [SPECS[3], SPECS[4]], ids=["matthews", "spearman"])
+def test_what_is_undefined_is_zero(spec: TaskSpec) -> None:
+    assert headline_of(spec, np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])) == 0.0
