@@ -1,0 +1,130 @@
+"""What the benchmark scripts share: arguments, runs, a ledger of finished work, tables, result files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aebert.config import load_config
+from aebert.files import replacing, write_json
+from aebert.pipeline import Run
+from aebert.profiling.machine import machine_facts
+from aebert.pruning.architecture import Architecture
+from aebert.search.budget import Budget, project
+from aebert.search.space import Grid
+from aebert.terminal import quiet_libraries
+
+TASKS = Path(__file__).parent / "tasks"
+
+
+def make_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser with `--results`, described by the first line of the script's docstring."""
+    parser = argparse.ArgumentParser(description=(doc or "").split("\n", 1)[0])
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds benchmarks/")
+    return parser
+
+
+def add_runs(parser: argparse.ArgumentParser, *tasks: str) -> None:
+    """Add `--runs` and `--only`, whose default is `tasks`."""
+    known = sorted(path.stem for path in TASKS.glob("*.yaml"))
+    parser.add_argument(
+        "--runs", type=Path, default=Path("results"), help="folder of the tasks' runs; what they lack is made"
+    )
+    parser.add_argument("--only", nargs="+", default=list(tasks), choices=known, metavar="TASK", help=", ".join(known))
+
+
+def open_run(task: str, runs: Path, overrides: Mapping[str, str] | None = None) -> Run:
+    """The run of a task's config, with its dense model and block library made if they are missing.
+
+    overrides: dotted keys with YAML values. Raises: StudyError while another process works on the run.
+    """
+    quiet_libraries()
+    run = Run(load_config(TASKS / f"{task}.yaml", {"results": str(runs), **(overrides or {})}))
+    with run.lock():
+        _ = run.library
+        _ = run.first_trials  # makes the importances that they rest on
+    return run
+
+
+def macs_budget(removed: float, length: int) -> dict[str, str]:
+    """Override for `open_run`: this share of the encoder's MACs at `length` tokens is to be removed."""
+    return {"search.budget": f"{{macs: [{removed}], length: {length}}}"}
+
+
+class Ledger:
+    """Results of pieces of work by key, one JSON line each, so that a killed benchmark goes on where it was.
+
+    A line that a kill left half-written is dropped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        if len(whole) < len(lines):
+            with replacing(path) as written:
+                written.write_text("".join(whole), encoding="utf-8")
+        self._known: dict[str, dict[str, Any]] = {one["key"]: one["value"] for one in map(json.loads, whole)}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def get(self, key: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """The known result, or that of `work`, which is written down; always as JSON gives it back."""
+        if key not in self._known:
+            line = json.dumps({"key": key, "value": dict(work())})
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            self._known[key] = json.loads(line)["value"]
+        return self._known[key]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and extremes of repeated measurements."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float] | np.ndarray) -> Spread:
+        """Of at least one value."""
+        return cls(float(np.median(values)), float(np.min(values)), float(np.max(values)))
+
+    def show(self, digits: int = 3) -> str:
+        """As `median (low–high)`."""
+        return f"{self.median:.{digits}f} ({self.low:.{digits}f}–{self.high:.{digits}f})"
+
+
+def random_architectures(grid: Grid, budget: Budget, count: int, seed: int) -> list[Architecture]:
+    """Different architectures that random preferences mean under a budget."""
+    generator = np.random.default_rng(seed)
+    found: dict[Architecture, None] = {}
+    while len(found) < count:
+        found[project(generator.random(len(grid.names)), grid, budget)] = None
+    return list(found)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Text with aligned columns, the first one to the left."""
+    cells = [list(map(str, row)) for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in cells)
+    )
+
+
+def write_result(results: Path, name: str, values: Mapping[str, Any]) -> None:
+    """Write `<results>/benchmarks/<name>.json` with the facts of this machine, and print its path."""
+    path = results / "benchmarks" / f"{name}.json"
+    write_json(path, {"benchmark": name, **values, "machine": machine_facts()})
+    print(path)

@@ -1,0 +1,481 @@
+"""The benchmark scripts on toys: what they count and sum up, not what they measure."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from aebert.models.evaluation import Prepared
+from aebert.models.shape import ModelShape, shape_of
+from aebert.pruning.architecture import Architecture
+from aebert.pruning.cost import cost
+from aebert.pruning.criteria import Importance, select
+from aebert.pruning.pruners import CriterionPruner
+from aebert.pruning.slicing import masked
+from aebert.search.budget import make_budget
+from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.scoring import Scored
+from aebert.search.space import Range, SearchSpace, make_grid
+from aebert.search.study import SearchSetup
+from aebert.tasks.encoding import Batch
+from aebert.tasks.task import TaskSpec
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
+SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth")
+SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
+SHAPE = ModelShape(
+    family="bert",
+    hidden=8,
+    head_size=4,
+    ffn_per_layer=1,
+    heads=(2, 2),
+    ffn=(16, 16),
+    head_params=(140, 140),
+    ffn_params=(17, 17),
+    head_macs=(128, 128),
+    ffn_macs=(16, 16),
+    fixed_params=80,
+    fixed_macs=0,
+    other_params=100,
+)
+GRID = make_grid(SearchSpace(source="toy", heads=Range(), ffn=Range(step=2)), SHAPE)
+BUDGET = make_budget("macs", 0.5, 8, SHAPE, GRID)
+
+
+@pytest.fixture(autouse=True)
+def _as_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Scripts import their neighbours as Python does for a script that it runs; studies are made without a word."""
+    monkeypatch.syspath_prepend(FOLDER)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def script(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def record(number: int, architecture: Architecture, score: float = 0.5, **other: Any) -> TrialRecord:
+    made = TrialRecord(number, "sampled", architecture, 0.5, score, {"accuracy": score}, 0.3, 1, 0.5, 1, 0.5, 0.0)
+    return replace(made, **other)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_says_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        script(name).main(["--help"])
+    assert stopped.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--results" in shown
+    assert " ".join(script(name).__doc__.split("\n", 1)[0].split()) in shown
+
+
+# --- common -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_ledger_does_nothing_twice_also_after_a_kill(tmp_path: Path) -> None:
+    path, asked = tmp_path / "sub" / "ledger.jsonl", []
+
+    def work(value: float) -> dict[str, Any]:
+        asked.append(value)
+        return {"value": value, "pair": (1, 2)}
+
+    ledger = script("common").Ledger(path)
+    assert ledger.get("a", lambda: work(1.0)) == {"value": 1.0, "pair": [1, 2]}
+    assert ledger.get("a", lambda: work(2.0)) == {"value": 1.0, "pair": [1, 2]}
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"key": "b", "val')  # killed here
+    again = script("common").Ledger(path)
+    assert "b" not in again
+    assert again.get("b", lambda: work(3.0))["value"] == 3.0
+    assert again.get("a", lambda: work(4.0))["value"] == 1.0
+    assert asked == [1.0, 3.0]
+    assert [json.loads(line)["key"] for line in path.read_text(encoding="utf-8").splitlines()] == ["a", "b"]
+
+
+def test_work_that_fails_is_not_written_down(tmp_path: Path) -> None:
+    ledger = script("common").Ledger(tmp_path / "ledger.jsonl")
+
+    def fail() -> dict[str, Any]:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        ledger.get("a", fail)
+    assert "a" not in ledger
+
+
+def test_a_table_has_aligned_columns() -> None:
+    shown = script("common").table(["way", "seconds"], [["naive", 1.5], ["us", 10.25]])
+    assert shown.splitlines() == ["way    seconds", "naive      1.5", "us       10.25"]
+
+
+def test_a_spread_is_median_and_extremes() -> None:
+    spread = script("common").Spread.of([3.0, 1.0, 2.0, 10.0])
+    assert (spread.median, spread.low, spread.high) == (2.5, 1.0, 10.0)
+    assert spread.show(1) == "2.5 (1.0–10.0)"
+
+
+def test_random_architectures_differ_and_meet_the_budget() -> None:
+    found = script("common").random_architectures(GRID, BUDGET, 12, seed=3)
+    assert len(set(found)) == 12
+    assert all(cost(one, SHAPE, 8).macs <= cost(Architecture.dense(SHAPE), SHAPE, 8).macs / 2 for one in found)
+    assert found == script("common").random_architectures(GRID, BUDGET, 12, seed=3)
+
+
+# --- scoring speed ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def toy_setting(tiny_model: Any, tiny_tokenizer: Any, tiny_task: Any) -> Any:
+    model = tiny_model("bert", labels=2)
+    spec, rows = tiny_task("classification", 160)
+    generator = np.random.default_rng(0)
+    importance = Importance(tuple(generator.random((2, 4))), tuple(generator.random((2, 64))))
+
+    def make() -> Any:
+        pruner = CriterionPruner(model, importance)
+        return script("scoring_ways").Setting(model, pruner, importance, tiny_tokenizer, spec, rows, 32, 256, 0)
+
+    return make
+
+
+ARCHITECTURES = (Architecture((3, 1), (24, 40)), Architecture((0, 2), (64, 8)))
+
+
+def test_zeroed_weights_do_what_masks_do(toy_setting: Any, padded_batch: dict[str, torch.Tensor]) -> None:
+    setting, ways = toy_setting(), script("scoring_ways")
+    selection = select(setting.importance, ARCHITECTURES[0])
+    with torch.inference_mode():
+        dense = setting.dense(**padded_batch).logits
+        with masked(setting.dense, selection) as model:
+            wanted = model(**padded_batch).logits
+        copied = copy.deepcopy(setting.dense)
+        ways.zero_weights(copied, selection)
+        torch.testing.assert_close(copied(**padded_batch).logits, wanted)
+    assert not torch.allclose(dense, wanted)
+
+
+def test_all_ways_are_measured_on_the_same_rows(
+    toy_setting: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speed, setting = script("scoring_speed"), toy_setting()
+    monkeypatch.setattr(script("scoring_ways"), "PADDED_TO", 48)
+    best, rival = speed.best_first(setting, ARCHITECTURES)
+    assert best in ARCHITECTURES
+    assert len(rival) == 160
+    result = speed.benchmark(setting, ARCHITECTURES, rival, rounds=2)
+    ways = {one["way"]: one for one in result["ways"]}
+    assert list(ways) == ["naive", "masks", "ours", "raced", "products"]
+    assert [ways[name]["rows_seen"] for name in ("naive", "masks", "ours")] == [160, 160, 160]
+    assert ways["naive"]["faster"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert result["agreement"]["loss"] < 1e-5
+    assert result["padding"]["naive"]["positions"] == 160 * 48
+    assert result["padding"]["ours"]["padding_share"] < result["padding"]["naive"]["padding_share"]
+    json.dumps(result)
+    speed.show("toy", {**result, "threads": 1, "study": None})
+    assert "share of the matrix-product rate" in capsys.readouterr().out
+
+
+def test_ways_that_disagree_are_not_timed(toy_setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = script("scoring_ways")
+    monkeypatch.setattr(ways, "PADDED_TO", 48)
+    monkeypatch.setattr(ways, "zero_weights", lambda model, selection: None)
+    with pytest.raises(SystemExit, match="must agree on the loss"):
+        ways.agreement(toy_setting(), ARCHITECTURES[0])
+
+
+def test_products_are_counted_from_widths_and_positions(toy_setting: Any) -> None:
+    ways, setting = script("scoring_ways"), toy_setting()
+    rows = setting.race_rows(())
+    shapes = [batch.tensors["input_ids"].shape for batch in rows.legs[0].batches]
+    positions = sum(batch * length for batch, length in shapes)
+    squares = sum(batch * length * length for batch, length in shapes)
+    # hidden 32, head size 8: a head has 4 matrices of 8 · 32 weights, a neuron 2 of 32; 4 heads and 64 neurons are left
+    assert ways.products(setting, rows, ARCHITECTURES[0]) == (positions * (4 * 1024 + 64 * 64), squares * 2 * 8 * 4)
+    # an empty block has no products
+    assert ways.products(setting, rows, ARCHITECTURES[1])[0] == positions * (2 * 1024 + 72 * 64)
+
+
+def test_the_share_of_the_product_rate_counts_attention_as_work() -> None:
+    speed = script("scoring_speed")
+    results = [speed.Result(0.5, 0.5, 10)] * 2
+    mine = speed.Times(np.array([[2.0, 2.0]]), np.array([[1.0, 1.0]]), results)
+    bare = speed.Times(np.array([[1.0, 1.0]]), np.array([[1.0, 1.0]]), results)
+    rates = speed.product_rates({"ours": mine, "products": bare}, [(80, 20), (80, 20)])
+    assert rates["bare_macs_per_second"]["median"] == 80
+    assert rates["scoring_macs_per_second"]["median"] == 50
+    assert rates["share"]["median"] == pytest.approx(0.625)
+    assert rates["share_linear"]["median"] == pytest.approx(0.5)
+    assert rates["cpu_share"]["median"] == pytest.approx(1.25)
+
+
+def test_ways_take_turns_and_come_first_in_turn() -> None:
+    speed, calls = script("scoring_speed"), []
+
+    def way(name: str) -> Any:
+        def call(architecture: Architecture) -> Any:
+            calls.append(name)
+            return speed.Result(0.5, 0.5, 4)
+
+        return call
+
+    times = speed.measure({"naive": way("a"), "ours": way("b")}, ARCHITECTURES, 2)
+    assert calls == ["a", "b", "a", "b", "b", "a", "b", "a", "a", "b"]  # the first two are not timed
+    assert times["ours"].wall.shape == (2, 2)
+    assert [one["rows_seen"] for one in speed.summary(times)] == [4, 4]
+
+
+def test_padding_is_what_is_no_token() -> None:
+    speed = script("scoring_ways")
+    encoded = [{"input_ids": [1] * length} for length in (4, 2, 3)]
+    batches = [Batch((0, 1), {"input_ids": torch.ones(2, 4)}), Batch((2,), {"input_ids": torch.ones(1, 3)})]
+    found = speed.waste([Prepared(SPEC, [], encoded, batches)])
+    assert (found["tokens"], found["positions"]) == (9, 11)
+    assert found["padding_share"] == pytest.approx(2 / 11)
+
+
+def test_shared_prefixes_by_hand() -> None:
+    speed = script("study_facts")
+    # at length 8 a head costs 128 + 2 · 4 · 8 = 192 per token, a neuron 16
+    assert speed.layer_macs(Architecture((1, 2), (2, 4)), SHAPE, 8) == [192 + 32, 384 + 64]
+    records = [
+        record(0, Architecture((1, 2), (2, 4))),  # 224 + 448, nothing to share yet
+        record(1, Architecture((1, 1), (2, 4))),  # first layer shared: 224 of 480
+        record(2, Architecture((1, 1), (4, 4))),  # neither layer: 256 + 256
+        record(3, Architecture((1, 1), (4, 4)), same_as=2),  # was not scored
+    ]
+    found = speed.prefix_sharing(records, SHAPE, 8)
+    assert found["candidates"] == 3
+    assert found["hit_rate"] == pytest.approx(1 / 3)
+    assert found["macs_saved"] == pytest.approx(224 / (672 + 480 + 512))
+
+
+def test_races_count_only_candidates_that_could_be_stopped() -> None:
+    speed, one = script("study_facts"), Architecture((1, 1), (2, 2))
+    records = [
+        record(0, one, origin="uniform"),
+        record(1, one, stopped_at=25),
+        record(2, one, origin="neighbour"),
+        record(3, one, same_as=2),
+    ]
+    assert speed.races(records, 100) == {"candidates": 2, "stopped_share": 0.5, "rows_share": 0.625}
+    assert speed.races(records[:1], 100) == {"candidates": 0, "stopped_share": 0.0, "rows_share": 1.0}
+
+
+# --- rank correlation -------------------------------------------------------------------------------------------------
+
+
+def test_correlation_is_of_ranks() -> None:
+    ranks = script("rank_correlation")
+    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert ranks.rank_correlation(scores, np.exp(9 * scores))["value"] == pytest.approx(1.0)
+    assert ranks.rank_correlation(scores, -scores)["high"] == pytest.approx(-1.0)
+    # ranks 1..6 against 1 2 3 4 6 5: 1 - 6 · 2 / (6 · 35)
+    swapped = ranks.rank_correlation(scores, np.array([1, 2, 3, 4, 6, 5]))
+    assert swapped["value"] == pytest.approx(1 - 12 / 210)
+    assert swapped["low"] < swapped["value"] < swapped["high"] + 1e-9
+    with_ties = np.array([[0.1, 0.2, 0.2, 0.4], [3.0, 1.0, 2.0, 2.0]]), np.array([[4, 4, 5, 9], [1, 2, 3, 4]])
+    wanted = [spearmanr(*pair).statistic for pair in zip(*with_ties, strict=True)]
+    assert ranks.spearman(*with_ties) == pytest.approx(wanted)
+    assert ranks.rank_correlation(scores, np.ones(6)) == {"value": None, "low": None, "high": None}
+
+
+def canned(index: int) -> dict[str, Any]:
+    return {
+        "group": ("random", "near")[index % 2],
+        "library_metric": index / 8,
+        "library_loss": 1 - index / 8,
+        "fisher_metric": -index,
+        "fisher_loss": 0.5,
+        "after_metric": index / 10,
+        "after_loss": 2.0 - index,
+        "after_metric_error": 0.01,
+    }
+
+
+def test_losses_count_negative_and_groups_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    ranks = script("rank_correlation")
+    lines = [canned(index) for index in range(8)]
+    found = ranks.correlations(lines)
+    values = {(one["group"], one["score"], one["result"]): one["value"] for one in found}
+    assert values["all", "library_loss", "after_metric"] == pytest.approx(1.0)
+    assert values["near", "library_metric", "after_loss"] == pytest.approx(1.0)
+    assert values["random", "fisher_metric", "after_metric"] == pytest.approx(-1.0)
+    assert values["all", "fisher_loss", "after_loss"] is None
+    assert {(one["group"], one["n"]) for one in found} == {("all", 8), ("random", 4), ("near", 4)}
+    ranks.show("toy", found, lines)
+    shown = capsys.readouterr().out
+    assert "all (8)" in shown
+    assert "undefined" in shown
+
+
+def test_half_of_the_candidates_are_near_the_first_trials() -> None:
+    ranks = script("rank_correlation")
+    first = script("common").random_architectures(GRID, BUDGET, 2, seed=9)
+    found = ranks.candidates_of(GRID, BUDGET, first, 11, seed=0)
+    groups = [one.group for one in found]
+    assert groups[:4] == ["random", "near", "random", "near"]
+    assert (groups.count("random"), groups.count("near")) == (5, 6)
+    assert [one.architecture for one in found if one.group == "near"][:2] == first
+    assert len({(one.group, one.architecture) for one in found}) == 11
+    assert len(ranks.candidates_of(GRID, BUDGET, first, 2, seed=0)) == 2
+
+
+# --- samplers ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_so_far_by_hand() -> None:
+    samplers, one = script("samplers"), Architecture((1, 1), (2, 2))
+    records = [
+        record(0, one, 0.9, budget=None, origin="dense"),
+        record(1, one, 0.5),
+        record(3, one, 0.5, loss=0.2),  # trial 2 failed; a tie goes to the lower loss
+        record(4, one, 0.4),
+        record(5, one, 0.6),
+    ]
+    found = samplers.incumbents(records, 6)
+    assert [best and best.number for best in found] == [None, 1, 1, 3, 3, 5]
+
+
+def test_samplers_are_summed_up_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samplers = script("samplers")
+    studies = [
+        samplers.Study("tpe", 0, (None, 0.5, 0.7), (None, 0.4, 0.6), 3),
+        samplers.Study("tpe", 1, (None, 0.6, 0.6), (None, 0.5, 0.5), 3),
+        samplers.Study("random", 0, (None, 0.5, 0.5), (None, 0.3, 0.3), 2),
+    ]
+    rows = samplers.summary(studies, (2, 3))
+    assert [(row["sampler"], row["trials"], row["seeds"]) for row in rows[:3]] == [
+        ("tpe", 2, 2),
+        ("tpe", 3, 2),
+        ("random", 2, 1),
+    ]
+    assert rows[1]["search"]["mean"] == pytest.approx(0.65)
+    assert (rows[1]["report"]["low"], rows[1]["report"]["high"]) == (0.5, 0.6)
+    samplers.show("toy", rows)
+    assert "65.00 (60.00–70.00)" in capsys.readouterr().out
+    samplers.plot(tmp_path / "curve.png", {"toy": studies, "other": studies})
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+class Heads:
+    """Scores by the share of heads, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Architecture] = []
+
+    def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
+        assert rival is None  # a race would make the scores of a study depend on that study
+        self.asked.append(architecture)
+        quality = sum(architecture.heads) / 4
+        return Scored({"accuracy": quality}, 1 - quality)
+
+
+def toy_study(folder: Path, sampler: str, scorer: Any, first: Sequence[Architecture]) -> Any:
+    samplers = script("samplers")
+    info = StudyInfo("base", "toy", "toy", "accuracy", "macs", (0.5,), 8, "random", 7, 3, 100)
+    base = SearchSetup(info, SHAPE, GRID, Judge(SPEC), "", {})
+    setup = samplers.study_setup(base, sampler, 5, 14, folder / "samplers", "inputs")
+    return samplers.run_study(setup, scorer, {"uniform": list(first)}, lambda one: sum(one.heads) / 8)
+
+
+def test_studies_share_scores_and_go_on(tmp_path: Path) -> None:
+    samplers, ledger = script("samplers"), script("common").Ledger
+    first, scorer, path = script("common").random_architectures(GRID, BUDGET, 1, seed=1), Heads(), tmp_path / "l.jsonl"
+    studies = [
+        toy_study(tmp_path, name, samplers.CachedScorer(scorer, ledger(path), "toy"), first)
+        for name in ("random", "local")
+    ]
+    assert len(scorer.asked) == len(set(scorer.asked))
+    assert len(scorer.asked) < sum(study.architectures for study in studies)  # dense and first trial at least
+    for study in studies:
+        assert len(study.search) == 14
+        assert study.search[1] == sum(first[0].heads) / 4
+        assert list(study.search[1:]) == sorted(study.search[1:])
+        assert [score / 2 for score in study.search[1:]] == list(study.report[1:])
+    scored = len(scorer.asked)
+    again = toy_study(tmp_path, "local", samplers.CachedScorer(scorer, ledger(path), "toy"), first)
+    assert again == studies[1]
+    other = samplers.CachedScorer(scorer, ledger(path), "other inputs")
+    assert len(scorer.asked) == scored
+    other(first[0])
+    assert len(scorer.asked) == scored + 1
+
+
+# --- growth -----------------------------------------------------------------------------------------------------------
+
+
+def test_shapes_are_those_of_the_models_they_are_named_after() -> None:
+    shapes = script("growth").SHAPES
+    # parameters of bert-base-uncased and bert-large-uncased with a classifier of two labels, as published
+    for name, params in (("bert-base", 109_483_778), ("bert-large", 335_143_938)):
+        counted = shapes[name].counted
+        assert cost(Architecture.dense(counted), counted, 1).params == params
+    minilm = shapes["minilm-l6"].counted
+    assert replace(minilm, other_params=0) == replace(script("search_overhead").MINILM, other_params=0)
+
+
+def test_a_library_is_extrapolated_by_layers_rows_and_passes() -> None:
+    growth = script("growth")
+    measured = {
+        "layers": 1,
+        "rows": 64,
+        "seconds": 11.0,
+        "moments_seconds": 1.0,
+        "file_bytes": 1000,
+        "peak_bytes": 2_000_000_000,
+    }
+    whole = growth.extrapolate(growth.SHAPES["bert-large"], measured)
+    # 24 layers; 16 times the rows; moments of 24 · 8 · (1024² + 4096²) bytes = 3.19 GiB, so 4 passes of 1 GiB
+    assert whole["passes"] == 4
+    assert whole["seconds"] == 4 * 16 * 24 * 1.0 + 24 * 10.0
+    assert whole["file_bytes"] == 24_000
+    # the rest of the first GiB of moments, and 23 layers of 12 · 1024² float32 weights
+    assert whole["peak_bytes"] == 2_000_000_000 + (2**30 - 17 * 2**23) + 23 * 48 * 2**20
+    small = growth.extrapolate(growth.SHAPES["minilm-l6"], {**measured, "layers": 6, "rows": 1024})
+    assert (small["passes"], small["seconds"], small["peak_bytes"]) == (1, 11.0, 2_000_000_000)
+
+
+def test_growth_is_measured_on_a_toy(capsys: pytest.CaptureFixture[str]) -> None:
+    growth = script("growth")
+    found = {
+        "library": growth.library("toy", 8),
+        "search": growth.search("toy", ["random", "tpe"], [5, 12]),
+        "scoring": growth.scoring("toy", 8, 2),
+    }
+    measured, whole = found["library"]["measured"], found["library"]["extrapolated"]
+    assert (measured["layers"], measured["rows"], whole["layers"], whole["rows"]) == (1, 8, 2, 1024)
+    assert whole["file_bytes"] == 2 * measured["file_bytes"] > 0
+    assert found["search"]["preferences"] == 4
+    asked = [(row["sampler"], row["trials"]) for row in found["search"]["ask_tell"]]
+    assert asked == [("random", 5), ("random", 12), ("tpe", 5), ("tpe", 12)]
+    assert found["scoring"]["seconds_per_1024_rows"] == pytest.approx(128 * found["scoring"]["seconds"]["median"])
+    json.dumps(found)
+    growth.show({"toy": found})
+    assert "ask + tell ms" in capsys.readouterr().out
+
+
+def test_the_toys_layers_cost_what_their_model_says(tiny_model: Any) -> None:
+    """Guards `layer_macs` against a change of what MACs count."""
+    shape, speed = shape_of(tiny_model("bert")), script("study_facts")
+    dense = Architecture.dense(shape)
+    assert sum(speed.layer_macs(dense, shape, 16)) * 16 == cost(dense, shape, 16).macs
+
+
+def test_a_task_that_has_no_config_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        script("samplers").main(["--only", "sst3"])
+    assert "sst3" in capsys.readouterr().err
