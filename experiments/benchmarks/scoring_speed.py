@@ -10,6 +10,8 @@ machine slows all of them alike:
 - masks: the dense model with masks at the output projections, rows sorted by length, batches of 32, dynamic padding.
 - ours: `SubnetworkScorer`, all rows.
 - raced: the same with races against the best of the budget's first trials.
+- ours-bf16, raced-bf16: both with matrix products in bfloat16, which is off by default; with the rank correlation of
+  their scores with those in float32.
 
 Encoding and batching come before, in all of them. Prints a table and writes `<results>/benchmarks/scoring_speed.json`,
 with what races and shared prefixes of layers did, or would have done, in the study of the run, if there is one.
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import Spread, add_runs, macs_budget, make_parser, open_run, random_architectures, table, write_result
+from scipy.stats import spearmanr
 from scoring_ways import (
     Result,
     Setting,
@@ -119,6 +122,8 @@ def benchmark(setting: Setting, candidates: Sequence[Architecture], rival: Outco
         "masks": mask_way,
         "ours": ours(setting, setting.pruner, all_rows)[0],
         "raced": ours(setting, setting.pruner, raced_rows, rival)[0],
+        "ours-bf16": ours(setting, setting.pruner, all_rows, precision="bfloat16")[0],
+        "raced-bf16": ours(setting, setting.pruner, raced_rows, rival, "bfloat16")[0],
         "products": bare_products(setting, all_rows, candidates),
     }
     times = measure(ways, candidates, rounds)
@@ -128,11 +133,18 @@ def benchmark(setting: Setting, candidates: Sequence[Architecture], rival: Outco
         "products": product_rates(times, [products(setting, all_rows, one) for one in candidates]),
         "padding": {name: waste(part) for name, part in parts.items()},
         "agreement": agreement(setting, candidates[0]),
+        "bf16_rank_correlation": _rank_correlation(times["ours"].results, times["ours-bf16"].results),
         "candidates": [
             {**one.to_dict(), "metric": result.metric, "rows_seen_in_race": raced.seen}
             for one, result, raced in zip(candidates, times["ours"].results, times["raced"].results, strict=True)
         ],
     }
+
+
+def _rank_correlation(one: Sequence[Result], other: Sequence[Result]) -> dict[str, float]:
+    """Spearman correlation over the candidates, of the metric and of the loss."""
+    pairs = {name: [[getattr(each, name) for each in side] for side in (one, other)] for name in ("metric", "loss")}
+    return {name: float(spearmanr(*sides).statistic) for name, sides in pairs.items()}
 
 
 def setting_of(run: Run, rows: int | None) -> Setting:
@@ -177,6 +189,8 @@ def show(task: str, result: Mapping[str, Any]) -> None:
     print(table(["way", "seconds per candidate", "faster", "faster, CPU time", "rows", "padding"], rows))
     shares = [Spread(**result["products"][name]).show(2) for name in ("share", "cpu_share")]
     print(f"share of the matrix-product rate: {shares[0]}, by CPU time {shares[1]}")
+    ranks = ", ".join(f"{name} {value:.2f}" for name, value in result["bf16_rank_correlation"].items())
+    print(f"rank correlation of bfloat16 with float32 over the candidates: {ranks}")
     if result["study"]:
         found = result["study"]
         print(

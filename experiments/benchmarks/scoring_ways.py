@@ -19,7 +19,7 @@ from aebert.pruning.pruners import CriterionPruner, Pruner
 from aebert.pruning.slicing import Selection, masked
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.racing import RaceRows, race_rows
-from aebert.search.scoring import Scored, SubnetworkScorer
+from aebert.search.scoring import Precision, Scored, SubnetworkScorer
 from aebert.tasks.encoding import Batch, collate, encode
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
@@ -119,10 +119,14 @@ def _evaluated(setting: Setting, model: PreTrainedModel, prepared: Prepared) -> 
 
 
 def ours(
-    setting: Setting, pruner: Pruner, rows: RaceRows, rival: Outcomes | None = None
+    setting: Setting,
+    pruner: Pruner,
+    rows: RaceRows,
+    rival: Outcomes | None = None,
+    precision: Precision = "float32",
 ) -> tuple[Way, SubnetworkScorer]:
     """Our scorer; with a rival it races."""
-    scorer = SubnetworkScorer(setting.dense, pruner, rows, Judge(setting.spec))
+    scorer = SubnetworkScorer(setting.dense, pruner, rows, Judge(setting.spec), precision=precision)
 
     def score(architecture: Architecture) -> Result:
         scored = scorer(architecture, rival)
