@@ -39,7 +39,7 @@ from aebert.search.racing import LOOKS, race_rows
 from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 from aebert.search.samplers import SAMPLERS
-from aebert.search.scoring import SubnetworkScorer
+from aebert.search.scoring import SubnetworkScorer, usable_device
 from aebert.search.space import SearchSpace, load_space, make_grid
 from aebert.search.storage import check_storage, sqlite_url
 from aebert.search.study import FirstTrials, SearchSetup, search
@@ -93,7 +93,7 @@ class Run:
         # names are looked up now: a typo should show before hours of fine-tuning, not after
         self._space: SearchSpace = load_space(config.search.space)
         check_method(config.pruning.method)
-        _ = SAMPLERS[config.search.sampler]
+        _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
 
     def lock(self) -> FileLock:
         """A lock that one process at a time holds on the run's folder; released when the process ends, however.

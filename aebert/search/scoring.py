@@ -62,7 +62,7 @@ class SubnetworkScorer:
         precision: Precision = "float32",
     ) -> None:
         self._pruner, self._rows, self._judge = pruner, rows, judge
-        self._device, self._precision = _usable(device), precision
+        self._device, self._precision = usable_device(device), precision
         self._legs = [list(_inputs_of(dense, leg, self._device)) for leg in rows.legs]
 
     def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
@@ -101,7 +101,8 @@ class SubnetworkScorer:
         return Scored({spec.headline: headline}, -(loss.score(rival) + loss.difference(seen, first).value), seen, True)
 
 
-def _usable(device: str) -> torch.device:
+def usable_device(device: str) -> torch.device:
+    """The device of this name. Raises: ConfigError when torch can't use it here."""
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
