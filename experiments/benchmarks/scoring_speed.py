@@ -142,9 +142,12 @@ def benchmark(setting: Setting, candidates: Sequence[Architecture], rival: Outco
 
 
 def _rank_correlation(one: Sequence[Result], other: Sequence[Result]) -> dict[str, float]:
-    """Spearman correlation over the candidates, of the metric and of the loss."""
+    """Spearman correlation over the candidates, of the metric and of the loss; NaN where all are equal."""
     pairs = {name: [[getattr(each, name) for each in side] for side in (one, other)] for name in ("metric", "loss")}
-    return {name: float(spearmanr(*sides).statistic) for name, sides in pairs.items()}
+    return {
+        name: float(spearmanr(*sides).statistic) if all(len(set(side)) > 1 for side in sides) else float("nan")
+        for name, sides in pairs.items()
+    }
 
 
 def setting_of(run: Run, rows: int | None) -> Setting:

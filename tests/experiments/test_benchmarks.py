@@ -178,10 +178,11 @@ def test_all_ways_are_measured_on_the_same_rows(
     assert len(rival) == 160
     result = speed.benchmark(setting, ARCHITECTURES, rival, rounds=2)
     ways = {one["way"]: one for one in result["ways"]}
-    assert list(ways) == ["naive", "masks", "ours", "raced", "products"]
+    assert list(ways) == ["naive", "masks", "ours", "raced", "ours-bf16", "raced-bf16", "products"]
     assert [ways[name]["rows_seen"] for name in ("naive", "masks", "ours")] == [160, 160, 160]
     assert ways["naive"]["faster"] == {"median": 1.0, "low": 1.0, "high": 1.0}
     assert result["agreement"]["loss"] < 1e-5
+    assert result["bf16_rank_correlation"]["loss"] == pytest.approx(1.0)
     assert result["padding"]["naive"]["positions"] == 160 * 48
     assert result["padding"]["ours"]["padding_share"] < result["padding"]["naive"]["padding_share"]
     json.dumps(result)
