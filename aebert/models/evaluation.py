@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,13 +78,19 @@ def evaluate(model: PreTrainedModel, prepared: Prepared) -> Evaluation:
 
 def evaluate_forward(forward: Callable[[Mapping[str, torch.Tensor]], torch.Tensor], prepared: Prepared) -> Evaluation:
     """The same for anything that turns a batch into logits, an exported file for example."""
+    losses, logits = gather((forward(batch.tensors).float() for batch in prepared.batches), prepared)
+    metrics = evaluate_outputs(prepared.spec, prepared.rows, prepared.encoded, logits)
+    return Evaluation(metrics, losses, logits)
+
+
+def gather(outputs: Iterable[torch.Tensor], prepared: Prepared) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Losses [rows], float64, and logits (one array per row) in row order, of the float32 logits of each batch."""
     spec = prepared.spec
     logits: list[np.ndarray] = [np.empty(0)] * len(prepared.rows)
     losses = np.empty(len(prepared.rows))
-    for batch in prepared.batches:
-        outputs = forward(batch.tensors).float()
-        losses[list(batch.indices)] = example_losses(spec, outputs, batch.tensors["labels"]).double().numpy()
-        for index, one in zip(batch.indices, outputs.numpy(), strict=True):
+    for batch, output in zip(prepared.batches, outputs, strict=True):
+        losses[list(batch.indices)] = example_losses(spec, output, batch.tensors["labels"]).double().numpy()
+        for index, one in zip(batch.indices, output.numpy(), strict=True):
             # padding says nothing about the row: a later reader must not take it for output
             logits[index] = one[: len(prepared.encoded[index]["input_ids"])] if spec.kind == "ner" else one
-    return Evaluation(evaluate_outputs(spec, prepared.rows, prepared.encoded, logits), losses, logits)
+    return losses, logits

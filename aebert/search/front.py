@@ -74,7 +74,7 @@ def best_per_budget(records: Sequence[TrialRecord], info: StudyInfo) -> dict[flo
     to the lower loss, then to the lower number. Left out: NaN scores, candidates that a race stopped, and budgets that
     no record meets.
     """
-    ordered = sorted((record for record in records if _is_scored(record)), key=_by_score)
+    ordered = sorted((record for record in records if _is_scored(record)), key=standing)
     first = ((target, _first(record for record in ordered if meets(record, target, info))) for target in info.targets)
     return {target: record for target, record in first if record is not None}
 
@@ -142,7 +142,8 @@ class Front:
         return hypervolume(self._records, self._cost, Reference(score))
 
 
-def _by_score(record: TrialRecord) -> tuple[float, ...]:
+def standing(record: TrialRecord) -> tuple[float, float, int]:
+    """Sort key: best score first, ties by the lower loss, then by the lower number."""
     loss = math.inf if math.isnan(record.loss) else record.loss
     return (-record.score, loss, record.number)
 

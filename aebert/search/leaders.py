@@ -5,16 +5,11 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
-from aebert.search.front import meets
+from aebert.search.front import meets, standing
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import StudyInfo, TrialRecord
 
 KEPT = 20  # candidates per budget whose outcomes are kept in memory
-
-
-def standing(record: TrialRecord) -> tuple[float, float, int]:
-    """Sort key: best score first, ties by the lower loss, then by the lower number."""
-    return (-record.score, record.loss, record.number)
 
 
 class Leaders:

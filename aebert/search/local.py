@@ -9,9 +9,9 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from aebert.search.memory import BUDGET
+from aebert.search.memory import BUDGET, complete_trials
 
 FEW = 4  # trials that must be there before it stops drawing at random
 PARENTS = 3  # of a budget, the best
@@ -33,7 +33,7 @@ class LocalSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters of the latest trial, as far as they have not been given."""
-        complete = _complete(study)
+        complete = complete_trials(study)
         if len(complete) < FEW:
             return {}
         given = _given(trial)
@@ -46,7 +46,7 @@ class LocalSampler(BaseSampler):
         names = [name for name in search_space if name != BUDGET]
         if not names:
             return {}
-        pools = _pools(_complete(study), _given(trial).get(BUDGET))
+        pools = _pools(complete_trials(study), _given(trial).get(BUDGET))
         child = self._parent(pools, names)
         if self._rng.random() < CROSSOVER:
             child = np.where(self._rng.random(len(names)) < 0.5, child, self._parent(pools, names))
@@ -81,10 +81,6 @@ class LocalSampler(BaseSampler):
         changed = self._rng.choice(size, min(size, int(self._rng.integers(1, 4))), replace=False)
         step[changed] = self._rng.normal(0.0, scale, len(changed))
         return step
-
-
-def _complete(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 def _given(trial: FrozenTrial) -> Mapping[str, Any]:

@@ -21,6 +21,11 @@ def directions(targets: Sequence[float]) -> list[StudyDirection]:
     return [StudyDirection.MAXIMIZE] * (1 if len(targets) == 1 else 2)
 
 
+def complete_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that a sampler may learn from; not copies."""
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
 class Memory(Protocol):
     """Keeps the trials that a sampler models.
 

@@ -32,9 +32,13 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.losses)
 
+    def take(self, rows: np.ndarray | slice) -> Outcomes:
+        """Those of some rows, repeated where `rows` repeats."""
+        return Outcomes(self.losses[rows], self.marks[rows])
+
     def first(self, rows: int) -> Outcomes:
         """Those of the first rows."""
-        return Outcomes(self.losses[:rows], self.marks[:rows])
+        return self.take(slice(rows))
 
     def encode(self) -> str:
         """As text, for the study database: zlib and base64 of the float32 values."""
@@ -86,7 +90,7 @@ class Judge:
 
     def error(self, outcomes: Outcomes) -> float:
         """Standard error of the score."""
-        return jackknife(lambda rows: self._on(outcomes, rows), len(outcomes))
+        return jackknife(lambda rows: self.score(outcomes.take(rows)), len(outcomes))
 
     def difference(self, mine: Outcomes, other: Outcomes, population: int | None = None) -> Difference:
         """Score of `mine` minus that of `other`, both on the same rows.
@@ -95,13 +99,10 @@ class Judge:
           difference on all of those comes out (as in a race); by default they stand for an unlimited population.
         """
         rows = len(mine)
-        error = jackknife(lambda part: self._on(mine, part) - self._on(other, part), rows)
+        error = jackknife(lambda part: self.score(mine.take(part)) - self.score(other.take(part)), rows)
         if population is not None:
             error *= np.sqrt(max(0.0, 1 - rows / population))
         return Difference(self.score(mine) - self.score(other), float(error))
-
-    def _on(self, outcomes: Outcomes, rows: np.ndarray) -> float:
-        return self.score(Outcomes(outcomes.losses[rows], outcomes.marks[rows]))
 
 
 def jackknife(statistic: Callable[[np.ndarray], float], rows: int) -> float:

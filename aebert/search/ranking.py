@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from aebert.search.front import meets
-from aebert.search.leaders import standing
+from aebert.search.front import meets, standing
 from aebert.search.record import StudyInfo, TrialRecord
 
 

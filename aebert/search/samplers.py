@@ -13,11 +13,11 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from aebert.registry import Registry
 from aebert.search.local import LocalSampler
-from aebert.search.memory import BestAndLatest, Everything, MakeMemory, Memory, Nothing, Stage
+from aebert.search.memory import BestAndLatest, Everything, MakeMemory, Memory, Nothing, Stage, complete_trials
 
 MakeSampler = Callable[[int], BaseSampler]
 SAMPLERS: Registry[MakeSampler] = Registry("sampler")
@@ -49,7 +49,7 @@ class _OneSpace(BaseSampler):
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters by name, as Optuna orders them, since the order decides which draw is whose."""
-        complete = _complete(study)
+        complete = complete_trials(study)
         return dict(sorted(complete[-1].distributions.items())) if complete else {}
 
 
@@ -82,7 +82,7 @@ class _OrderedNSGAII(_OneSpace, NSGAIISampler):
 
         They are more when the generation is about to begin: a whole generation, and its parents.
         """
-        older = [trial for trial in _complete(study) if self.generation(trial) < generation]
+        older = [trial for trial in complete_trials(study) if self.generation(trial) < generation]
         return self.select_parent(study, generation) if len(older) > POPULATION else older
 
     def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
@@ -92,10 +92,6 @@ class _OrderedNSGAII(_OneSpace, NSGAIISampler):
         """The trial's generation, from 0."""
         generation: int = trial.system_attrs.get(self._get_generation_key(), -1)
         return generation
-
-
-def _complete(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 @SAMPLERS.register("nsga2")

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from aebert.errors import ConfigError
-from aebert.models.evaluation import Prepared, example_losses, model_inputs
+from aebert.models.evaluation import Prepared, gather, model_inputs
 from aebert.models.families import family_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import Pruner
@@ -97,8 +97,9 @@ class SubnetworkScorer:
     def _estimate(self, seen: Outcomes, rival: Outcomes) -> Scored:
         spec, first = self._judge.spec, rival.first(len(seen))
         metric, loss = Judge(spec, "metric"), Judge(spec, "loss")
-        headline = metric.score(rival) + metric.difference(seen, first).value
-        return Scored({spec.headline: headline}, -(loss.score(rival) + loss.difference(seen, first).value), seen, True)
+        headline = metric.score(rival) + (metric.score(seen) - metric.score(first))
+        mean_loss = -(loss.score(rival) + (loss.score(seen) - loss.score(first)))
+        return Scored({spec.headline: headline}, mean_loss, seen, True)
 
 
 def usable_device(device: str) -> torch.device:
@@ -174,18 +175,13 @@ class _Seen:
 
     def add(self, leg: Prepared, outputs: Iterator[torch.Tensor]) -> None:
         """Take in the logits of a leg's batches."""
-        spec = self._spec
-        logits: list[np.ndarray] = [np.empty(0)] * len(leg.rows)
-        losses = np.empty(len(leg.rows), dtype=np.float32)
-        for batch, output in zip(leg.batches, outputs, strict=True):
-            losses[list(batch.indices)] = example_losses(spec, output, batch.tensors["labels"]).numpy()
-            for index, one in zip(batch.indices, output.numpy(), strict=True):
-                logits[index] = one[: len(leg.encoded[index]["input_ids"])] if spec.kind == "ner" else one
-        marks = row_marks(spec, leg.rows, leg.encoded, logits).astype(np.float32)
-        before = self.outcomes
-        self.outcomes = Outcomes(
-            np.concatenate([before.losses, losses]), np.concatenate([before.marks, marks]) if self._legs else marks
-        )
+        losses, logits = gather(outputs, leg)
+        losses = losses.astype(np.float32)
+        marks = row_marks(self._spec, leg.rows, leg.encoded, logits).astype(np.float32)
+        if self._legs:
+            losses = np.concatenate([self.outcomes.losses, losses])
+            marks = np.concatenate([self.outcomes.marks, marks])
+        self.outcomes = Outcomes(losses, marks)
         self._legs.append(leg)
         self._logits += logits
 

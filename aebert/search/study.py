@@ -125,17 +125,17 @@ class _Run:
                 self.known[Architecture.from_dict(trial.user_attrs["architecture"])] = None
                 continue
             text = trial.user_attrs.get(OUTCOMES)
-            self._remember(TrialRecord.from_dict(values), text and Outcomes.decode(text))
+            record = TrialRecord.from_dict(values)
+            self.front.add(record)
+            self._remember(record, text and Outcomes.decode(text))
         return len(done)
 
     def _remember(self, record: TrialRecord, outcomes: Outcomes | None) -> None:
         self.records.append(record)
         self.known.setdefault(record.architecture, record)
-        self.front.add(record)
         self.leaders.add(record, outcomes)
         if record.budget is not None and record.origin not in ("sampled", "neighbour"):
-            source = record if record.same_as is None else self.known[record.architecture]
-            if record.same_as is not None and source is not None:
+            if record.same_as is not None:
                 outcomes = self._outcomes_of(record.same_as)
             self.firsts[record.origin, record.budget] = record, outcomes
 

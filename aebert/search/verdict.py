@@ -92,5 +92,5 @@ def resample(candidates: Sequence[Outcomes], judge: Judge, seed: int, draws: int
     rows, errors = len(candidates[0]), np.empty((draws, len(candidates)))
     for draw in range(draws):
         drawn = generator.integers(0, rows, rows)
-        errors[draw] = [judge.score(Outcomes(one.losses[drawn], one.marks[drawn])) for one in candidates]
+        errors[draw] = [judge.score(one.take(drawn)) for one in candidates]
     return Resampled(full, errors - full)

@@ -180,7 +180,7 @@ def _paired(
     pairs = [(_outcomes(each, *mine), _outcomes(each, *other)) for each in answers]
 
     def difference(rows: np.ndarray) -> float:
-        return float(np.mean([_on(judge, one, rows) - _on(judge, two, rows) for one, two in pairs]))
+        return float(np.mean([judge.score(one.take(rows)) - judge.score(two.take(rows)) for one, two in pairs]))
 
     count = len(pairs[0][0])
     found = Difference(difference(np.arange(count)), jackknife(difference, count))
@@ -189,10 +189,6 @@ def _paired(
 
 def _outcomes(answer: Mapping[str, Any], method: str, budget: str) -> Outcomes:
     return Outcomes.decode(answer[method]["0" if method == "dense" else budget]["outcomes"])
-
-
-def _on(judge: Judge, outcomes: Outcomes, rows: np.ndarray) -> float:
-    return judge.score(Outcomes(outcomes.losses[rows], outcomes.marks[rows]))
 
 
 def print_table(task: str, metric: str, dense: float, rows: Sequence[Mapping[str, Any]]) -> None:

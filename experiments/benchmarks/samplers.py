@@ -23,7 +23,7 @@ from aebert.config import digest, plain
 from aebert.models.evaluation import evaluate
 from aebert.pipeline import Run
 from aebert.pruning.architecture import Architecture
-from aebert.search.leaders import standing
+from aebert.search.front import standing
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import TrialRecord
 from aebert.search.samplers import SAMPLERS

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from aebert.pruning.architecture import Architecture
-from aebert.search.leaders import KEPT, Leaders, standing
+from aebert.search.front import standing
+from aebert.search.leaders import KEPT, Leaders
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import StudyInfo, TrialRecord
 
