@@ -1,0 +1,37 @@
+"""The command line: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from aebert.cli import stages, studies  # noqa: F401  they add their commands, in the order that --help lists them
+from aebert.cli.base import app
+from aebert.errors import AebertError
+
+INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells have it
+
+
+def main() -> None:
+    """Run a command; a user's error is one line and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        app()
+    except AebertError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer turns Ctrl-C inside a command into exit code 130, without a word
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
+        typer.echo("interrupted: what was finished is kept; run the same command to go on", err=True)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        _fail(f"{error.filename or 'a file'} can't be written: {error.strerror}; what was finished is kept")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"aebert: error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
