@@ -35,11 +35,11 @@ from aebert.pruning.pruners import CriterionPruner, Pruner, check_method
 from aebert.pruning.sequential import repair_sequentially
 from aebert.search.first import greedy, knapsack, uniform
 from aebert.search.outcomes import Judge
-from aebert.search.racing import LOOKS, race_rows
+from aebert.search.racing import LOOKS, doubts, race_rows
 from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 from aebert.search.samplers import SAMPLERS
-from aebert.search.scoring import SubnetworkScorer, usable_device
+from aebert.search.scoring import SubnetworkScorer, dense_logits, usable_device
 from aebert.search.space import SearchSpace, load_space, make_grid
 from aebert.search.storage import check_storage, sqlite_url
 from aebert.search.study import FirstTrials, SearchSetup, search
@@ -364,12 +364,27 @@ class Run:
             config.data.max_length,
             config.search.max_batch_tokens,
             config.seed,
-            LOOKS if config.search.race else (),
+            doubt=self._doubt if config.search.race else None,
+            looks=LOOKS if config.search.race else (),
         )
         device, precision = config.search.device, config.search.precision
         return SubnetworkScorer(
             self.dense.model, self.pruner, rows, self.setup.judge, device=device, precision=precision
         )
+
+    @cached_property
+    def _doubt(self) -> np.ndarray:
+        """The dense model's doubt of each search row; kept, since rows must come in the same order after a resume."""
+        rows = [self.task.digests["search"], self.config.data.max_length]
+
+        def make() -> dict[str, Any]:
+            with self.progress.bar("dense model on the search rows", 1) as bar:
+                prepared = self.rows("search")
+                logits = dense_logits(self.dense.model, prepared, self.config.search.device)
+                bar.advance()
+            return {"doubt": doubts(self.task.spec, prepared.encoded, logits).tolist()}
+
+        return np.array(Stage(self.folder, "doubt", {"dense": self.dense.digest, "rows": rows}).run(make)["doubt"])
 
     @property
     def first_trials(self) -> FirstTrials:

@@ -11,6 +11,8 @@ from aebert.cli import stages, studies  # noqa: F401  they add their commands, i
 from aebert.cli.base import app
 from aebert.errors import AebertError
 
+__all__ = ["app", "main"]
+
 INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells have it
 
 

@@ -21,10 +21,7 @@ GROUPS = 20  # of rows that a jackknife leaves out in turn
 
 @dataclass(frozen=True)
 class Outcomes:
-    """losses [rows], marks [rows, marks] (see `row_marks`), float32, in the order in which rows are scored.
-
-    That order is random (see `RaceRows`), so the first n rows are a simple random sample of all.
-    """
+    """losses [rows], marks [rows, marks] (see `row_marks`), float32, in the order in which rows are scored."""
 
     losses: np.ndarray
     marks: np.ndarray
@@ -92,17 +89,10 @@ class Judge:
         """Standard error of the score."""
         return jackknife(lambda rows: self.score(outcomes.take(rows)), len(outcomes))
 
-    def difference(self, mine: Outcomes, other: Outcomes, population: int | None = None) -> Difference:
-        """Score of `mine` minus that of `other`, both on the same rows.
-
-        population: number of rows that these are a sample of without replacement, when the question is only how the
-          difference on all of those comes out (as in a race); by default they stand for an unlimited population.
-        """
-        rows = len(mine)
-        error = jackknife(lambda part: self.score(mine.take(part)) - self.score(other.take(part)), rows)
-        if population is not None:
-            error *= np.sqrt(max(0.0, 1 - rows / population))
-        return Difference(self.score(mine) - self.score(other), float(error))
+    def difference(self, mine: Outcomes, other: Outcomes) -> Difference:
+        """Score of `mine` minus that of `other`, both on the same rows, which stand for an unlimited population."""
+        error = jackknife(lambda part: self.score(mine.take(part)) - self.score(other.take(part)), len(mine))
+        return Difference(self.score(mine) - self.score(other), error)
 
 
 def jackknife(statistic: Callable[[np.ndarray], float], rows: int) -> float:
@@ -114,6 +104,8 @@ def jackknife(statistic: Callable[[np.ndarray], float], rows: int) -> float:
     groups = min(GROUPS, rows)
     if groups < 2:
         return float("nan")
-    index = np.arange(rows)
-    values = np.array([statistic(index[index % groups != group]) for group in range(groups)])
+    # rows come in an order that means something (see `RaceRows`): groups must not be alike because of it
+    index = np.random.default_rng(0).permutation(rows)
+    place = np.arange(rows) % groups
+    values = np.array([statistic(index[place != group]) for group in range(groups)])
     return float(np.sqrt((groups - 1) / groups * ((values - values.mean()) ** 2).sum()))

@@ -19,7 +19,7 @@ from aebert.models.families import family_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import Pruner
 from aebert.search.outcomes import Judge, Outcomes
-from aebert.search.racing import RaceRows, is_beaten
+from aebert.search.racing import RaceRows, expected_difference, is_beaten
 from aebert.tasks.metrics import evaluate_outputs
 from aebert.tasks.resampling import row_marks
 
@@ -72,7 +72,7 @@ class SubnetworkScorer:
         for index, (leg, inputs) in enumerate(zip(self._rows.legs, self._legs, strict=True)):
             seen.add(leg, self._run(model, slot, inputs))
             last = index == len(self._legs) - 1
-            if not last and rival is not None and is_beaten(self._judge, seen.outcomes, rival):
+            if not last and rival is not None and is_beaten(self._judge, seen.outcomes, rival, self._rows.strata):
                 return self._estimate(seen.outcomes, rival)
         return Scored(seen.metrics(), float(seen.outcomes.losses.astype(np.float64).mean()), seen.outcomes)
 
@@ -95,11 +95,25 @@ class SubnetworkScorer:
                 yield model(**one.tensors).logits.float().cpu()
 
     def _estimate(self, seen: Outcomes, rival: Outcomes) -> Scored:
-        spec, first = self._judge.spec, rival.first(len(seen))
-        metric, loss = Judge(spec, "metric"), Judge(spec, "loss")
-        headline = metric.score(rival) + (metric.score(seen) - metric.score(first))
-        mean_loss = -(loss.score(rival) + (loss.score(seen) - loss.score(first)))
+        spec = self._judge.spec
+        metric, loss = (Judge(spec, objective) for objective in ("metric", "loss"))
+        leads = [expected_difference(judge, seen, rival, self._rows.strata).value for judge in (metric, loss)]
+        headline, mean_loss = metric.score(rival) + leads[0], -(loss.score(rival) + leads[1])
         return Scored({spec.headline: headline}, mean_loss, seen, True)
+
+
+def dense_logits(dense: PreTrainedModel, prepared: Prepared, device: str = "cpu") -> list[np.ndarray]:
+    """Logits of the dense model, one array per row in row order; run on `device`, the model stays where it is."""
+    place = usable_device(device)
+    model = dense if place.type == "cpu" else copy.deepcopy(dense).to(place)
+
+    def outputs() -> Iterator[torch.Tensor]:
+        for batch in prepared.batches:
+            inputs = {name: tensor.to(place) for name, tensor in model_inputs(dense, batch.tensors).items()}
+            yield model(**inputs).logits.float().cpu()
+
+    with torch.inference_mode():
+        return gather(outputs(), prepared)[1]
 
 
 def usable_device(device: str) -> torch.device:

@@ -156,7 +156,10 @@ def scoring(name: str, rows: int, candidates: int) -> dict[str, Any]:
     model, counted, grid = shape.model(), shape.counted, shape.grid
     budget = make_budget("macs", REMOVED, LENGTH, counted, grid)
     scorer = SubnetworkScorer(
-        model, CriterionPruner(model, _random_importance(counted)), RaceRows((random_rows(shape, rows),)), Judge(SPEC)
+        model,
+        CriterionPruner(model, _random_importance(counted)),
+        RaceRows((random_rows(shape, rows),), np.zeros(rows, int)),
+        Judge(SPEC),
     )
     baseline = peak_memory_bytes()
     seconds = []

@@ -109,7 +109,7 @@ class Work:
         config = run.config
         pruner = run.library if method == "library" else CriterionPruner(run.dense.model, run.importance(method))
         rows, tokens = run.task.rows["search"], config.search.max_batch_tokens
-        prepared = race_rows(rows, spec, run.dense.tokenizer, config.data.max_length, tokens, config.seed, ())
+        prepared = race_rows(rows, spec, run.dense.tokenizer, config.data.max_length, tokens, config.seed, looks=())
         scored = SubnetworkScorer(run.dense.model, pruner, prepared, Judge(spec))(architecture)
         return {f"{method}_metric": scored.metrics[spec.headline], f"{method}_loss": scored.loss}
 

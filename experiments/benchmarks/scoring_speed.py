@@ -42,11 +42,12 @@ from scoring_ways import (
 )
 from study_facts import study_facts
 
+from aebert.models.evaluation import prepare
 from aebert.pipeline import Run
 from aebert.pruning.architecture import Architecture
 from aebert.search.outcomes import Judge, Outcomes
-from aebert.search.racing import LOOKS
-from aebert.search.scoring import SubnetworkScorer
+from aebert.search.racing import LOOKS, doubts
+from aebert.search.scoring import SubnetworkScorer, dense_logits
 
 
 @dataclass(frozen=True)
@@ -150,19 +151,22 @@ def _rank_correlation(one: Sequence[Result], other: Sequence[Result]) -> dict[st
     }
 
 
-def setting_of(run: Run, rows: int | None) -> Setting:
+def setting_of(run: Run, limit: int | None) -> Setting:
     """The search and select rows of a run, or the first so many, and its models."""
-    config = run.config
+    config, spec = run.config, run.task.spec
+    rows = [*run.task.rows["search"], *run.task.rows["select"]][:limit]
+    prepared = prepare(rows, spec, run.dense.tokenizer, config.data.max_length, config.search.max_batch_tokens)
     return Setting(
         dense=run.dense.model,
         pruner=run.pruner,
         importance=run.importance("magnitude"),
         tokenizer=run.dense.tokenizer,
-        spec=run.task.spec,
-        rows=[*run.task.rows["search"], *run.task.rows["select"]][:rows],
+        spec=spec,
+        rows=rows,
         max_length=config.data.max_length,
         max_tokens=config.search.max_batch_tokens,
         seed=config.seed,
+        doubt=doubts(spec, prepared.encoded, dense_logits(run.dense.model, prepared)),
     )
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -30,7 +31,10 @@ FILLS = {"labels": -100}
 
 @dataclass(frozen=True)
 class Setting:
-    """What candidates are scored with. importance: says which units the naive way and masks leave out."""
+    """What candidates are scored with.
+
+    importance: says which units the naive way and masks leave out. doubt [rows]: of the dense model, for races.
+    """
 
     dense: PreTrainedModel
     pruner: Pruner
@@ -41,10 +45,20 @@ class Setting:
     max_length: int
     max_tokens: int
     seed: int
+    doubt: np.ndarray
 
     def race_rows(self, looks: Sequence[float]) -> RaceRows:
         """The rows as our scorer takes them."""
-        return race_rows(self.rows, self.spec, self.tokenizer, self.max_length, self.max_tokens, self.seed, looks=looks)
+        return race_rows(
+            self.rows,
+            self.spec,
+            self.tokenizer,
+            self.max_length,
+            self.max_tokens,
+            self.seed,
+            doubt=self.doubt if looks else None,
+            looks=looks,
+        )
 
     def in_batches(self, order: Sequence[int], encoded: Sequence[EncodedRow], padded_to: int = 0) -> Prepared:
         """The rows in batches of 32 in this order, padded to the batch's longest row or further."""

@@ -147,7 +147,9 @@ def toy_setting(tiny_model: Any, tiny_tokenizer: Any, tiny_task: Any) -> Any:
 
     def make() -> Any:
         pruner = CriterionPruner(model, importance)
-        return script("scoring_ways").Setting(model, pruner, importance, tiny_tokenizer, spec, rows, 32, 256, 0)
+        return script("scoring_ways").Setting(
+            model, pruner, importance, tiny_tokenizer, spec, rows, 32, 256, 0, np.linspace(0, 0.5, len(rows))
+        )
 
     return make
 

@@ -110,16 +110,6 @@ def test_a_difference_on_the_same_rows_is_known_better_than_two_scores(name: str
     assert judge.difference(mine, mine) == Difference(0.0, 0.0)
 
 
-def test_what_is_known_of_all_rows_has_no_error() -> None:
-    rng = np.random.default_rng(3)
-    judge, mine, other = Judge(ACCURACY), draw(ACCURACY, 400, rng), draw(ACCURACY, 400, rng)
-    free = judge.difference(mine, other)
-    assert judge.difference(mine, other, population=400) == Difference(free.value, 0.0)
-    # 3 of 4 rows are not seen: sqrt(1 - 1/4)
-    assert judge.difference(mine, other, population=1600).error == pytest.approx(free.error * 0.8660254)
-    assert judge.difference(mine, other, population=10**9).error == pytest.approx(free.error)
-
-
 def test_an_interval_is_that_of_student() -> None:
     # 2.093 and 2.861: the 97.5 % and 99.5 % points of t with 19 degrees of freedom, from any table
     assert GROUPS == 20

@@ -49,7 +49,7 @@ class Case:
         self.pruner = CriterionPruner(self.model, self.importance)
 
     def race(self, looks: tuple[float, ...] = (), seed: int = 0, max_tokens: int = 128) -> RaceRows:
-        return race_rows(self.rows, self.spec, self.tokenizer, 32, max_tokens, seed, looks)
+        return race_rows(self.rows, self.spec, self.tokenizer, 32, max_tokens, seed, looks=looks)
 
     def scorer(self, rows: RaceRows, **options: Any) -> SubnetworkScorer:
         return SubnetworkScorer(self.model, self.pruner, rows, Judge(self.spec), **options)

@@ -90,7 +90,7 @@ class RowScorer(ToyScorer):
         outcomes = toy_outcomes(architecture)
         for end in LEGS[:-1]:
             seen = outcomes.first(end)
-            if rival is not None and is_beaten(JUDGE, seen, rival):
+            if rival is not None and is_beaten(JUDGE, seen, rival, np.zeros(ROWS, int)):
                 self.stopped += 1
                 right, loss = (_mean(rival, what) + _mean(seen, what) - _mean(rival.first(end), what) for what in WHAT)
                 return Scored({"accuracy": right}, loss, seen, True)

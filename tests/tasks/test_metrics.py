@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score, matthews_corrcoef
 
 from aebert.errors import ConfigError
 from aebert.tasks.metrics import METRICS, evaluate_outputs
@@ -57,6 +58,19 @@ def test_matthews() -> None:
 )
 def test_matthews_of_one_class_is_0(predictions: list[int], references: list[int]) -> None:
     assert scored("matthews", predictions, references) == {"matthews": 0.0}
+
+
+@given(
+    st.integers(2, 4).flatmap(lambda n: st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), min_size=1))
+)
+def test_counted_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    predictions, references = zip(*pairs, strict=True)
+    found = scored("matthews", predictions, references, num_labels=4)["matthews"]
+    if len({*predictions, *references}) > 1:  # else scikit-learn warns
+        assert found == pytest.approx(matthews_corrcoef(references, predictions), abs=1e-12)
+    binary = ([int(value > 0) for value in predictions], [int(value > 0) for value in references])
+    expected = f1_score(binary[1], binary[0], labels=[0, 1], pos_label=1, zero_division=0)
+    assert scored("accuracy_f1", binary[0], binary[1])["f1"] == pytest.approx(expected)
 
 
 def test_pearson_and_spearman() -> None:
