@@ -210,7 +210,7 @@ class Run:
         inputs = {**self._calibrated_on, "criterion": criterion}
 
         def make() -> dict[str, Any]:
-            scores = CRITERIA[criterion](self.dense.model, self._calibration, self.progress)
+            scores = CRITERIA[criterion](self.dense.model, self.calibration, self.progress)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file(_named(scores), path)
             return {}
@@ -229,7 +229,7 @@ class Run:
 
         def make() -> dict[str, Any]:
             settings = LibrarySettings(self.config.pruning.weighted, self.config.seed, stage.digest)
-            batches = self._calibration.batches
+            batches = self.calibration.batches
             notes = build_library(self.dense.model, batches, widths, self.folder / LIBRARY, settings, self.progress)
             return {"notes": notes}
 
@@ -250,7 +250,7 @@ class Run:
         if method == "library":
             return self.library
         if method == "kwon":
-            return KwonPruner(model, self._calibration, self.progress)
+            return KwonPruner(model, self.calibration, self.progress)
         return CriterionPruner(model, self.importance(method))
 
     @property
@@ -274,7 +274,7 @@ class Run:
         }
 
     @cached_property
-    def _calibration(self) -> Calibration:
+    def calibration(self) -> Calibration:
         """A seeded draw, without replacement, of the train rows."""
         config, spec, rows = self.config, self.task.spec, self.task.rows["train"]
         count = min(config.pruning.calibration_rows, len(rows))
@@ -431,7 +431,7 @@ class Run:
         def make() -> dict[str, Any]:
             model = self.pruner(trial.architecture)
             if config.finalists.repair == "sequential":
-                repair_sequentially(self.dense.model, model, self._calibration.batches, self.progress)
+                repair_sequentially(self.dense.model, model, self.calibration.batches, self.progress)
             distill = config.finalists.distill
             teaching = {"teacher": self.dense.model, "distill": distill} if distill else {}
             title = f"fine-tune trial {trial.number}"

@@ -102,7 +102,7 @@ def answer(place: Place) -> dict[str, Any]:
     """All methods of one task and seed, on the report rows: {method: {budget: {architecture, score, outcomes}}}."""
     ours, chosen = search_ours(place)
     fisher = ours.importance("fisher")
-    kwon = KwonPruner(ours.dense.model, ours._calibration, place.progress)
+    kwon = KwonPruner(ours.dense.model, ours.calibration, place.progress)
     report = _Reporter(ours)
     found: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
     found["dense"] = {"0": report.of(Architecture.dense(ours.dense.shape), ours.library)}
@@ -133,7 +133,7 @@ class _Sequential:
 
     def __call__(self, architecture: Architecture, *, share_weights: bool = False) -> PreTrainedModel:
         small = self._run.library(architecture, share_weights=share_weights)
-        repair_sequentially(self._run.dense.model, small, self._run._calibration.batches)
+        repair_sequentially(self._run.dense.model, small, self._run.calibration.batches)
         return small
 
 

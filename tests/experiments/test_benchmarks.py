@@ -21,6 +21,8 @@ from aebert.models.shape import ModelShape, shape_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
 from aebert.pruning.criteria import Importance, select
+from aebert.pruning.library import prunable_blocks
+from aebert.pruning.moments import collect_moments
 from aebert.pruning.pruners import CriterionPruner
 from aebert.pruning.slicing import masked
 from aebert.search.budget import make_budget
@@ -33,7 +35,7 @@ from aebert.tasks.encoding import Batch
 from aebert.tasks.task import TaskSpec
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth")
+SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth", "library_groups")
 SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
 SHAPE = ModelShape(
     family="bert",
@@ -476,6 +478,23 @@ def test_the_toys_layers_cost_what_their_model_says(tiny_model: Any) -> None:
     shape, speed = shape_of(tiny_model("bert")), script("study_facts")
     dense = Architecture.dense(shape)
     assert sum(speed.layer_macs(dense, shape, 16)) * 16 == cost(dense, shape, 16).macs
+
+
+def test_removal_in_groups_is_compared_on_the_same_widths(
+    tiny_model: Any, padded_batch: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    groups, model = script("library_groups"), tiny_model("bert", labels=2)
+    block = next(block for block, size in prunable_blocks(model) if size == 1)
+    (moments,) = collect_moments(model, [block], [padded_batch], weighted=True, seed=0)
+    grouped, single = (groups.errors(block, moments, group)[0] for group in (groups.GROUP, 1))
+    assert len(grouped) == len(single) == len(groups.KEPT)
+    assert grouped == sorted(grouped)  # fewer neurons, more error
+    assert grouped[-1] > single[-1] > 0  # greedy one at a time sees what each removal changes
+    row = {"error_ratio": dict(zip(map(str, groups.KEPT), [1.0, 1.01, 1.02, 1.0, 1.03], strict=True))}
+    groups.show("toy", [{**row, "seconds": 1.0, "seconds_one_at_a_time": 5.0}])
+    printed = capsys.readouterr().out
+    assert "+3.00%" in printed
+    assert "5.0 times as long" in printed
 
 
 def test_a_task_that_has_no_config_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
