@@ -67,7 +67,7 @@ def estimated_front(
     tokens = report.info.length if length is None else length
     price = partial(estimate, device, shape=shape, length=tokens, batch=batch, precision=cast(Precision, precision))
     priced = [Priced(trial, price(trial.architecture)) for trial in seen]
-    priced.sort(key=lambda one: (one.estimate.estimated_ms, *(-each for each in standing(one.trial))))
+    priced.sort(key=lambda one: (one.estimate.estimated_ms, standing(one.trial)))
     best: list[Priced] = []
     for one in priced:
         if not best or one.trial.score > best[-1].trial.score:
