@@ -166,8 +166,8 @@ def _floor(facts: Facts, group: Group, remedy: str) -> Cause | None:
     return Cause(
         "attention floor" if group == "attention" else "fixed floor",
         f"{_what(facts.small, group)} take {mine:.2f} of {facts.small_ms:.2f} ms, in the dense file {full:.2f} of "
-        f"{facts.dense_ms:.2f}: {full / mine:.2f}× as fast where {facts.expected:.2f}× was expected; with all else at no "
-        f"cost the speedup would be {facts.dense_ms / mine:.1f}×",
+        f"{facts.dense_ms:.2f}: {full / mine:.2f}× as fast where {facts.expected:.2f}× was expected; with all else at "
+        f"no cost the speedup would be {facts.dense_ms / mine:.1f}×",
         remedy,
     )
 
