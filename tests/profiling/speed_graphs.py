@@ -45,7 +45,7 @@ class Builder:
         )
         total = self.add("Add", self.value, before)
         if not fused_norm:  # in between, so that ONNX Runtime can't fuse them
-            total = self.add("Mul", total, self.constant(f"m{len(self.nodes)}", np.float32([1.5])))
+            total = self.add("Mul", total, self.constant(f"m{len(self.nodes)}", np.array([1.5], np.float32)))
         self.add("LayerNormalization", total, ones, zeros, axis=-1)
 
     def attention(self) -> None:

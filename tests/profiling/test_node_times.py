@@ -11,7 +11,6 @@ from aebert.profiling.node_times import NodeTime, node_times, read_profile
 
 from .speed_graphs import graph
 
-
 REQUEST = {"input_ids": np.ones((2, 5), dtype=np.int64)}
 
 
