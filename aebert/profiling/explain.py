@@ -13,6 +13,9 @@ from aebert.registry import Registry
 
 # A cause must account for this share of the sub-network's time.
 LEAST_SHARE = 0.05
+# Fusion counts as lost where what stayed apart takes this share: quantizing splits off the norm of the embeddings, which
+# is a fraction of it. Attention always counts, since it is moved and transposed besides.
+LEAST_APART = 0.01
 # Below this share of the expected speedup there is something to explain.
 AS_EXPECTED = 0.95
 # Threads are a cause when one thread gives at least so much more speedup than all of them.
@@ -118,7 +121,9 @@ def lost_fusion(facts: Facts) -> Cause | None:
 
 
 def _lost(facts: Facts) -> list[str]:
-    return [kind for kind, (_, parts) in FUSIONS.items() if facts.small.count(parts) > facts.dense.count(parts)]
+    more = (kind for kind, (_, parts) in FUSIONS.items() if facts.small.count(parts) > facts.dense.count(parts))
+    least_ms = LEAST_APART * facts.small_ms
+    return [kind for kind in more if kind == "attention" or facts.small.of_ops(FUSIONS[kind][1]) >= least_ms]
 
 
 def _fused(file: FileFacts, kind: str) -> str:

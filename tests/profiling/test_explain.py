@@ -109,6 +109,12 @@ def test_lost_fusion_counts_nodes_and_their_time() -> None:
     assert "export again" in cause.remedy
 
 
+def test_a_norm_that_quantizing_split_off_is_not_lost_fusion() -> None:
+    base = fixed()
+    small = replace(base.small, nodes=(*base.small.nodes, NodeTime("LayerNormalization", "rest", 0.05)))
+    assert [cause.name for cause in explain(replace(base, small=small)).causes] == ["fixed floor"]
+
+
 def test_unaligned_widths_name_the_worst_and_what_is_lost() -> None:
     (cause,) = only("unaligned widths").causes
     # the second size is cheaper than its wider one, so it is no evidence
