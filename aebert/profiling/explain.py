@@ -13,8 +13,8 @@ from aebert.registry import Registry
 
 # A cause must account for this share of the sub-network's time.
 LEAST_SHARE = 0.05
-# Fusion counts as lost where what stayed apart takes this share: quantizing splits off the norm of the embeddings, which
-# is a fraction of it. Attention always counts, since it is moved and transposed besides.
+# Fusion counts as lost where what stayed apart takes this share: quantizing splits off the norm of the embeddings,
+# which takes less. Attention always counts, since it is moved and transposed besides.
 LEAST_APART = 0.01
 # Below this share of the expected speedup there is something to explain.
 AS_EXPECTED = 0.95
