@@ -1,0 +1,35 @@
+"""`aebert explain`: why a sub-network is not as much faster as it is smaller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aebert.cli.base import app
+
+
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="ONNX file or bundle of a sub-network.")],
+    dense: Annotated[
+        Path | None, typer.Option(help="ONNX file or bundle of the dense model; by default dense.onnx beside FILE.")
+    ] = None,
+    length: Annotated[int, typer.Option(min=1, help="Tokens of a sequence.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences of a request.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads; 1 is measured too.")] = 1,
+    runs: Annotated[int, typer.Option(min=3, help="Timed requests of each file.")] = 50,
+    expected: Annotated[
+        float | None, typer.Option(min=0.01, help="Expected speedup, of a cost table; by default by counting.")
+    ] = None,
+) -> None:
+    """Compare a sub-network's expected with its measured speedup, and name the causes that can be proved."""
+    from aebert.profiling.explain import explain as explained
+    from aebert.profiling.explain_files import find_graph, gather
+
+    small = find_graph(file)
+    full = find_graph(dense) if dense is not None else small.with_name("dense.onnx")
+    facts = gather(full, small, length=length, batch=batch, threads=threads, runs=runs, expected=expected)
+    for line in explained(facts).lines():
+        typer.echo(line)
