@@ -126,6 +126,8 @@ def _finalist_row(finalist: Finalist, shipment: Shipment, metric: str) -> Finali
         params=trial.params,
         search_score=trial.metrics[metric],
         select_score=finalist.select_metrics[metric],
+        predicted_ms=trial.cost if shipment.run.setup.info.budget_kind == "latency_ms" else None,
+        measured_ms=shipment.confirmed.get(finalist.name, {}).get("median_ms"),
         **_reported(shipment, finalist.name),
     )
 
@@ -158,13 +160,20 @@ def _reported(shipment: Shipment, name: str) -> dict[str, Any]:
 
 
 def _choose(rows: list[FinalistRow]) -> list[FinalistRow]:
-    """Mark the best of each budget on the select rows; the report rows have no say."""
+    """Mark the best of each budget on the select rows; the report rows have no say.
+
+    What keeps a latency budget when it is measured comes before what does not.
+    """
     best: dict[float | None, FinalistRow] = {}
     for row in rows:
         leader = best.get(row.budget)
-        if leader is None or (row.select_score or 0.0) > (leader.select_score or 0.0):
+        if leader is None or _rank(row) > _rank(leader):
             best[row.budget] = row
     return [replace(row, chosen=best[row.budget] is row) for row in rows]
+
+
+def _rank(row: FinalistRow) -> tuple[bool, float]:
+    return row.meets_budget is not False, row.select_score or 0.0
 
 
 def _profile_rows(shipment: Shipment, metric: str) -> list[ProfileRow]:

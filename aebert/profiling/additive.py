@@ -94,9 +94,11 @@ def designs(shape: ModelShape) -> list[Architecture]:
     heads, ffn = (0, *knots(max(shape.heads), 1)), (0, *knots(max(shape.ffn), ALIGNMENT))
     levels = max(len(heads), len(ffn))
     pairs = [(level, other % levels) for level in range(levels) for other in (level, -1 - level, level + levels // 2)]
-    found = {}
+    found: dict[Architecture, None] = {}
     for one, other in pairs:
-        h, f = (values[round(place * (len(values) - 1) / (levels - 1))] for values, place in ((heads, one), (ffn, other)))
+        h, f = (
+            values[round(place * (len(values) - 1) / (levels - 1))] for values, place in ((heads, one), (ffn, other))
+        )
         wished = Architecture(tuple(min(h, full) for full in shape.heads), tuple(min(f, full) for full in shape.ffn))
         found[wished] = None
     return list(found)

@@ -179,9 +179,7 @@ def _between(low: Blocks, high: Blocks, share: float) -> Blocks:
         widths = tuple(sorted({*first.widths, *second.widths}))
         return Curve(widths, tuple(mix(first(width), second(width)) for width in widths))
 
-    return Blocks(
-        mix(low.floor_ms, high.floor_ms), curve(low.heads, high.heads), curve(low.ffn, high.ffn)
-    )
+    return Blocks(mix(low.floor_ms, high.floor_ms), curve(low.heads, high.heads), curve(low.ffn, high.ffn))
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -250,8 +248,8 @@ def _curve(values: Mapping[str, Sequence[float]]) -> Curve:
 
 
 def _measurement(values: Mapping[str, Any]) -> Measurement:
-    times = (float(values[name]) for name in ("median_ms", "p10_ms", "p90_ms"))
-    return Measurement(_setting(values), Architecture.from_dict(dict(values)), *times, int(values["runs"]))
+    median, p10, p90 = (float(values[name]) for name in ("median_ms", "p10_ms", "p90_ms"))
+    return Measurement(_setting(values), Architecture.from_dict(dict(values)), median, p10, p90, int(values["runs"]))
 
 
 def read_table(path: Path) -> LatencyTable:
@@ -268,8 +266,9 @@ def read_table(path: Path) -> LatencyTable:
             raise ConfigError("it has no prices")
         return table
     except OSError as error:
-        raise ConfigError(f"latency table {path} can't be read: {error.strerror}; make it with "
-                          "`aebert latency-table`") from None
+        raise ConfigError(
+            f"latency table {path} can't be read: {error.strerror}; make it with `aebert latency-table`"
+        ) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # a damaged or foreign file
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ConfigError(f"latency table {path} must be one that `aebert latency-table` wrote: {reason}") from None

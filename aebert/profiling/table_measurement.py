@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from aebert.deployment.resizing import ResizableGraph, resizable
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ConfigError
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.shape import ModelShape
 from aebert.profiling.additive import designs, fit, random_models
 from aebert.profiling.latency_table import Form, LatencyTable, Measurement, Setting, TableShape
 from aebert.profiling.machine import machine_facts
@@ -73,7 +73,7 @@ def measure_table(
     Whole models at full depth are measured, not single blocks: a block that is run in a loop stays in the cache, while
     a model's weights stream from memory (BERT-base int8 has 85 MB of them). They take turns, each request answered by
     all models before the next, so that also small models find the cache filled by others, as they will beside other
-    work; a table is thereby never too hopeful about files that are run alone. Costs of blocks are fitted to the medians.
+    work; a file that is run alone is not slower. Costs of blocks are fitted to the medians.
 
     Raises: ConfigError for lengths that the model can't take; ExportError when it can't be exported.
     """
@@ -84,12 +84,18 @@ def measure_table(
         fitted, held_out = designs(graph.shape), random_models(graph.shape, plan.held_out, _HELD_OUT_SEED)
         timed = _measure(graph, _mixed(fitted, held_out), plan, (list(input_names), load, meter), progress)
         shape = graph.shape
-    return make_table(plan.form, shape, timed.measurements, set(held_out) - set(fitted), {
-        "machine": machine_facts(),
-        "seconds": time.perf_counter() - started,
-        "rejected": timed.rejected,
-        "noisy": timed.noisy,
-    })
+    return make_table(
+        plan.form,
+        shape,
+        timed.measurements,
+        set(held_out) - set(fitted),
+        {
+            "machine": machine_facts(),
+            "seconds": time.perf_counter() - started,
+            "rejected": timed.rejected,
+            "noisy": timed.noisy,
+        },
+    )
 
 
 def make_table(
@@ -107,7 +113,9 @@ def make_table(
         for setting in settings
     }
     others = tuple(each for each in measurements if each.architecture in held_out)
-    return LatencyTable(form=form, shape=TableShape.of(shape), prices=prices, measured=tuple(used), held_out=others, **facts)
+    return LatencyTable(
+        form=form, shape=TableShape.of(shape), prices=prices, measured=tuple(used), held_out=others, **facts
+    )
 
 
 def _check_lengths(model: PreTrainedModel, plan: TablePlan) -> None:
