@@ -127,12 +127,15 @@ class LatencyTable:
         return self.blocks(setting).predict(architecture)
 
     def accuracy(self, setting: Setting | None = None) -> Accuracy | None:
-        """Error on the held-out models at a setting, or at all of them; None where none was measured."""
-        pairs = [
-            (each.median_ms, self.predict(each.architecture, each.setting))
-            for each in self.held_out
-            if setting is None or (each.setting.batch, each.setting.threads) == _way(setting)
-        ]
+        """Error on the held-out models, with a setting at all lengths of its batch and threads; None without any."""
+        return self._error([each for each in self.held_out if setting is None or _way(each.setting) == _way(setting)])
+
+    def accuracy_at(self, setting: Setting) -> Accuracy | None:
+        """Error on the held-out models at exactly this setting; None without any."""
+        return self._error([each for each in self.held_out if each.setting == setting])
+
+    def _error(self, held_out: Sequence[Measurement]) -> Accuracy | None:
+        pairs = [(each.median_ms, self.predict(each.architecture, each.setting)) for each in held_out]
         if not pairs:
             return None
         measured, predicted = np.array(pairs).T

@@ -146,7 +146,7 @@ def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRe
         _difference(score, headline(dense, info) if dense else None),
         _difference(score, headline(peer, info) if peer else None),
         *([Cell(units.significant(record.cost), record.cost)] if info.budget_kind == "latency_ms" else []),
-        *_kept(record.architecture, full_architecture(report)),
+        *kept_cells(record.architecture, full_architecture(report)),
     )
 
 
@@ -155,7 +155,8 @@ def trial_name(record: TrialRecord) -> str:
     return f"{record.number}" if record.origin == "sampled" else f"{record.number} {record.origin}"
 
 
-def _kept(architecture: Architecture, full: Architecture | None) -> tuple[Cell, Cell]:
+def kept_cells(architecture: Architecture, full: Architecture | None) -> tuple[Cell, Cell]:
+    """What is kept of each layer, as bars: heads and FFN neurons."""
     full = full or architecture
     heads = units.bars(architecture.heads, full.heads)
     ffn = units.bars(layer_totals(architecture), layer_totals(full))
