@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,9 @@ def designs(shape: ModelShape) -> list[Architecture]:
     return list(found)
 
 
-def random_models(shape: ModelShape, count: int, seed: int) -> list[Architecture]:
+def random_models(
+    shape: ModelShape, count: int, seed: int, apart_from: Collection[Architecture] = ()
+) -> list[Architecture]:
     """Different models with uneven widths and some empty blocks, for checking predictions on.
 
     Sizes are spread evenly over the range; FFN widths are multiples of `ALIGNMENT` or the full width.
@@ -115,7 +117,9 @@ def random_models(shape: ModelShape, count: int, seed: int) -> list[Architecture
         if len(found) == count:
             break
         mean = 0.1 + 0.85 * (attempt % count + generator.random()) / count
-        found[_random(shape, mean, generator)] = None
+        one = _random(shape, mean, generator)
+        if one not in apart_from:
+            found[one] = None
     return list(found)
 
 

@@ -81,14 +81,15 @@ def measure_table(
     started = time.perf_counter()
     load = load or (lambda path, threads: OnnxModel(path, threads).logits)
     with resizable(model, input_names, int8=plan.form == "int8", per_channel=per_channel, opset=opset) as graph:
-        fitted, held_out = designs(graph.shape), random_models(graph.shape, plan.held_out, _HELD_OUT_SEED)
+        fitted = designs(graph.shape)
+        held_out = random_models(graph.shape, plan.held_out, _HELD_OUT_SEED, fitted)
         timed = _measure(graph, _mixed(fitted, held_out), plan, (list(input_names), load, meter), progress)
         shape = graph.shape
     return make_table(
         plan.form,
         shape,
         timed.measurements,
-        set(held_out) - set(fitted),
+        set(held_out),
         {
             "machine": machine_facts(),
             "seconds": time.perf_counter() - started,
