@@ -82,6 +82,8 @@ def test_a_quantized_graph_cut_is_nearly_a_cut_graph_quantized(
         logits_of_file(path, padded_batch), logits_of_file(quantized, padded_batch), atol=2e-3, rtol=0.05
     )
     kinds = [sorted(node.op_type for node in onnx.load(file).graph.node) for file in (path, quantized)]
-    assert kinds[0].count("MatMulInteger") == kinds[1].count("MatMulInteger") == 4 + 2 + 4 + 2  # the last two: pooler and output layer
+    assert (
+        kinds[0].count("MatMulInteger") == kinds[1].count("MatMulInteger") == 4 + 2 + 4 + 2
+    )  # the last two: pooler and output layer
     assert abs(path.stat().st_size - quantized.stat().st_size) < 0.05 * quantized.stat().st_size
     assert sorted(file.name for file in tmp_path.iterdir()) == ["cut.int8.onnx", "cut.onnx", "int8.onnx"]
