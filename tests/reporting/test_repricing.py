@@ -22,7 +22,7 @@ from aebert.reporting.repricing import (
     write_repriced_csv,
 )
 from aebert.reporting.rows import Report
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.record import Origin, StudyInfo, TrialRecord
 
 INFO = StudyInfo("toy", "reviews", "tiny", "accuracy", "sparsity", (0.5,), 16, "tpe", 0, 6, 100)
 # 1 ms, 0.5 ms a head, 0.25 ms per 16 neurons
@@ -33,7 +33,7 @@ TABLE = LatencyTable({"cpu": "Toy 1"}, "int8", TableShape("bert", 32, 8, (4, 4),
 def trial(number: int, heads: tuple[int, int], ffn: tuple[int, int], score: float, **more: Any) -> TrialRecord:
     removed = 1 - (sum(heads) * 16 + sum(ffn)) / 256
     values = {"params": 100 * (1 + number), "sparsity": removed, "macs": 1, "macs_removed": removed, "seconds": 1.0}
-    origin = "dense" if number == 0 else "sampled"
+    origin: Origin = "dense" if number == 0 else "sampled"
     budget = None if number == 0 else 0.5
     return TrialRecord(
         number, origin, Architecture(heads, ffn), budget, score, {"accuracy": score}, 0.5, **{**values, **more}
