@@ -20,7 +20,9 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 
-BudgetKind = Literal["sparsity", "macs", "params", "size_mb"]
+THIS_DEVICE = "this"  # search.budget.device: the machine that the search runs on
+ONLY_LATENCY = ("batch", "threads", "device", "margin")  # keys of search.budget that say how a latency is measured
+BudgetKind = Literal["sparsity", "macs", "params", "size_mb", "latency_ms"]
 _BUDGET_KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 
 _ROLE = re.compile(r"^(?P<split>[A-Za-z_][\w-]*)(?:\[(?P<start>\d{1,3}%)?:(?P<stop>\d{1,3}%)?\])?$")
@@ -138,15 +140,25 @@ class BudgetConfig(Section):
     macs: share of the encoder's multiply-accumulates that is removed, at `length` tokens.
     params: parameters of the whole model, embeddings included.
     size_mb: size of the shipped ONNX file in MB of 10^6 bytes, that of the int8 file with `deploy.int8`.
+    latency_ms: median milliseconds of one request of `batch` rows of `length` tokens on `threads` threads, in the file
+      that ships (int8 with `deploy.int8`), by the latency table of `device`: `this` measures one on this machine before
+      the search and keeps it in the study's folder; else the path of a table that `aebert latency-table` wrote.
+    margin: candidates may take at most `latency_ms / (1 + margin)` by the table, so that they meet the budget when they
+      are measured; by default what 9 of 10 held-out models of the table don't take longer than predicted by.
     """
 
     sparsity: tuple[Share, ...] | None = None
     macs: tuple[Share, ...] | None = None
     params: tuple[Annotated[float, Field(ge=1)], ...] | None = None
     size_mb: tuple[PositiveFloat, ...] | None = None
+    latency_ms: tuple[PositiveFloat, ...] | None = None
     length: Positive = 128
+    batch: Positive = 1
+    threads: Positive = 1
+    device: str = THIS_DEVICE
+    margin: Annotated[float, Field(ge=0, le=1)] | None = None
 
-    @field_validator("sparsity", "macs", "params", "size_mb", mode="before")
+    @field_validator("sparsity", "macs", "params", "size_mb", "latency_ms", mode="before")
     @classmethod
     def _one_is_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, int | float | str) else value
@@ -161,6 +173,9 @@ class BudgetConfig(Section):
             )
         if len(set(self.targets)) != len(self.targets) or not self.targets:
             raise ValueError(f"budget values must be one or several different ones, got {list(self.targets)}")
+        stray = [key for key in ONLY_LATENCY if key in self.model_fields_set and self.latency_ms is None]
+        if any(getattr(self, key) != type(self).model_fields[key].default for key in stray):
+            raise ValueError(f"{', '.join(stray)} belong to a latency_ms budget, got {self.kind}; leave them out")
         return self
 
     @property
@@ -170,9 +185,9 @@ class BudgetConfig(Section):
 
     @property
     def targets(self) -> tuple[float, ...]:
-        """From the mildest to the hardest: shares to remove ascending, most parameters or MB descending."""
+        """From the mildest to the hardest: shares to remove ascending, most parameters, MB or ms descending."""
         values: tuple[float, ...] = getattr(self, self.kind)
-        return tuple(sorted(values, reverse=self.kind in ("params", "size_mb")))
+        return tuple(sorted(values, reverse=self.kind not in ("sparsity", "macs")))
 
 
 FirstTrial = Literal["uniform", "magnitude", "fisher", "knapsack"]

@@ -26,6 +26,8 @@ from aebert.files import replacing
 from aebert.models.checkpoint import load_checkpoint
 from aebert.models.evaluation import Prepared, evaluate, example_losses, model_inputs, prepare
 from aebert.models.shape import ModelShape, shape_of
+from aebert.pricing import device_name, prices_of, settings_of, study_table
+from aebert.profiling.latency_table import LatencyTable
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance
@@ -148,8 +150,8 @@ class Run:
         stage = Stage(self.folder, DENSE, inputs, outputs=[DENSE])
 
         def make() -> dict[str, Any]:
-            _ = self._setup(shape_of(start.model), {}).budgets
             self.folder.mkdir(parents=True, exist_ok=True)
+            _ = self._setup(start.model, start.tokenizer, {}).budgets
             check_storage(self.storage)
             if train:
                 title = f"fine-tune dense {config.model.path}"
@@ -298,21 +300,35 @@ class Run:
     @cached_property
     def setup(self) -> SearchSetup:
         """What the search needs besides a scorer."""
-        return self._setup(self.dense.shape, {"model.weights": self.dense.digest})
+        return self._setup(self.dense.model, self.dense.tokenizer, {"model.weights": self.dense.digest})
 
-    def _setup(self, shape: ModelShape, settings: Mapping[str, Any]) -> SearchSetup:
+    @property
+    def latency_table(self) -> LatencyTable | None:
+        """What a latency budget is counted with; None for other kinds."""
+        return self._latency_table(self.dense.model, self.dense.tokenizer)
+
+    def _latency_table(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LatencyTable | None:
+        latency = self.config.search.budget.kind == "latency_ms"
+        return study_table(self.config, model, tokenizer, self.progress) if latency else None
+
+    def _setup(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any]
+    ) -> SearchSetup:
+        budget, shape = self.config.search.budget, shape_of(model)
+        grid, table = make_grid(self._space, shape), self._latency_table(model, tokenizer)
         return SearchSetup(
-            info=self._info(),
+            info=self._info(table),
             shape=shape,
-            grid=make_grid(self._space, shape),
+            grid=grid,
             judge=Judge(self.task.spec, self.config.search.objective),
             storage=self.storage,
             int8=self.config.deploy.int8,
             race=self.config.search.race,
-            settings={**self._settings(), **settings},
+            settings={**self._settings(table), **settings},
+            prices=None if table is None else prices_of(table, budget, grid),
         )
 
-    def _info(self) -> StudyInfo:
+    def _info(self, table: LatencyTable | None) -> StudyInfo:
         config, task = self.config, self.task
         return StudyInfo(
             name=config.name,
@@ -327,17 +343,19 @@ class Run:
             trials=config.search.trials,
             search_rows=len(task.rows["search"]),
             notes=task.notes,
+            device="" if table is None else device_name(table, config.search.budget),
         )
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, table: LatencyTable | None) -> dict[str, Any]:
         """Everything that the trials depend on, by dotted key; where files lie and how many trials is not of it."""
         config = self.config
         values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
         for key in ("storage", "trials", "device"):
             del values["search"][key]
         values["search"] |= {"space": plain(self._space), "first": list(config.first)}
+        values["search"]["budget"] = settings_of(table, values["search"]["budget"], config.search.budget)
         settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
-        if config.search.budget.kind == "size_mb":
+        if config.search.budget.kind in ("size_mb", "latency_ms"):
             settings["deploy.int8"] = config.deploy.int8
         settings |= {f"data.{role}_rows": self.task.digests[role] for role in ("train", "search")}
         return settings | flat(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
 from aebert.models.evaluation import evaluate_forward, prepare
 from aebert.pipeline import DENSE, Run
+from aebert.pricing import measured_here, setting_of
 from aebert.profiling.latency import profile_files
 from aebert.profiling.machine import machine_facts
+from aebert.profiling.table_measurement import measure_files
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.reporting.intervals import bootstrap
 from aebert.stages import Stage
 from aebert.tasks.resampling import resampler
 
+_CONFIRMING_RUNS = 101  # requests that a latency budget is confirmed with
 RESAMPLES = 1000  # of a bootstrap interval
 INT8 = ".int8"  # ends the name of a quantized file
 
@@ -121,6 +125,30 @@ class Shipment:
 
         result = Stage(self.run.folder, "profile", inputs).run(make)
         return {**result, "machine": inputs["machine"]}
+
+    @cached_property
+    def confirmed(self) -> dict[str, dict[str, Any]]:
+        """Stage 7a. Of a latency budget: what each finalist's shipped file takes at the budget's setting, by finalist.
+
+        Empty for other kinds of budgets, and where this machine is not the device that the budget is stated for.
+        """
+        table, budget = self.run.latency_table, self.run.config.search.budget
+        if table is None or not measured_here(table) or not self.run.finalists:
+            return {}
+        kind = INT8 if self.run.config.deploy.int8 else ""
+        files = {finalist.name: self.files[finalist.name + kind] for finalist in self.run.finalists}
+        inputs = {
+            "files": {name: file_digest(path) for name, path in files.items()},
+            "setting": asdict(setting_of(budget)),
+            "machine": machine_facts(),
+        }
+
+        def make() -> dict[str, Any]:
+            taken = measure_files(files, setting_of(budget), runs=_CONFIRMING_RUNS, progress=self.run.progress)
+            return {name: {"median_ms": ms, "p90_ms": taken.p90_ms[name]} for name, ms in taken.median_ms.items()}
+
+        result = Stage(self.run.folder, "confirm", inputs).run(make)
+        return {name: result[name] for name in files}
 
     def _requests(self, batch_size: int) -> list[dict[str, np.ndarray]]:
         """The report rows as they would arrive: in file order, at their own lengths, without labels."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
+
 from aebert import __version__
+from aebert.config import BudgetKind, load_config, plain
 from aebert.config import digest as values_digest
-from aebert.config import load_config, plain
-from aebert.errors import AebertError, NoStudyError, StudyError
+from aebert.errors import AebertError, ConfigError, NoStudyError, StudyError
+from aebert.models.checkpoint import one_line_errors
+from aebert.models.shape import ModelShape, shape_of
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
+from aebert.pricing import TABLE
+from aebert.profiling.latency_table import LatencyTable, Setting, read_table
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
 from aebert.reporting.page import write_front_html
 from aebert.reporting.plot import write_front_png
+from aebert.reporting.repricing import Prices, counted_prices, latency_prices
 from aebert.reporting.rows import FinalistRow, ProfileRow, Report
 from aebert.search.record import TrialRecord
 from aebert.search.storage import StudyDatabase, sqlite_url
@@ -97,6 +105,50 @@ def _live_report(folder: Path) -> Report | None:
         return None
 
 
+def reprice(
+    found: Report, folder: Path, device: Path | None, kinds: Sequence[BudgetKind], way: tuple[int | None, int, int]
+) -> dict[BudgetKind, Prices]:
+    """What the candidates of a study cost by other measures, by kind; nothing is scored again.
+
+    device: a latency table; by default, for latency_ms, the study's own. way: length (None: the study's), batch,
+    threads.
+
+    Raises: ConfigError when milliseconds are asked for and there is no table, or it does not fit.
+    """
+    first: list[BudgetKind] = ["latency_ms"] if device else []
+    wanted = list(dict.fromkeys([*first, *kinds]))
+    shape, prices = _stored_shape(folder), dict[BudgetKind, Prices]()
+    for kind in wanted:
+        if kind == "latency_ms":
+            setting = Setting(found.info.length if way[0] is None else way[0], *way[1:])
+            prices[kind] = latency_prices(found, _device_table(device, folder), setting, shape)
+        else:
+            prices[kind] = counted_prices(found, kind, shape, int8=_ships_int8(folder))
+    return prices
+
+
+def _device_table(device: Path | None, folder: Path) -> LatencyTable:
+    if device is None and not (folder / TABLE).is_file():
+        raise ConfigError("--budget latency_ms needs --device TABLE.json; make one with `aebert latency-table`")
+    return read_table(device or folder / TABLE)
+
+
+def _stored_shape(folder: Path) -> ModelShape | None:
+    """The shape of a study's dense model, built without weights; None where only results were copied."""
+    if not (folder / DENSE / "config.json").is_file():
+        return None
+    with one_line_errors(str(folder / DENSE)):
+        config = AutoConfig.from_pretrained(folder / DENSE)
+        tokens = any("TokenClassification" in name for name in config.architectures or [])
+        auto = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
+        with torch.device("meta"):
+            return shape_of(auto.from_config(config))
+
+
+def _ships_int8(folder: Path) -> bool:
+    return not (folder / CONFIG).is_file() or load_config(folder / CONFIG).deploy.int8
+
+
 def open_reports(results: Path) -> tuple[list[Report], list[str]]:
     """Reports of all studies below `results`, and one line for each that can't be read."""
     reports, problems = [], []
@@ -126,6 +178,8 @@ def _finalist_row(finalist: Finalist, shipment: Shipment, metric: str) -> Finali
         params=trial.params,
         search_score=trial.metrics[metric],
         select_score=finalist.select_metrics[metric],
+        predicted_ms=trial.cost if shipment.run.setup.info.budget_kind == "latency_ms" else None,
+        measured_ms=shipment.confirmed.get(finalist.name, {}).get("median_ms"),
         **_reported(shipment, finalist.name),
     )
 
@@ -158,13 +212,20 @@ def _reported(shipment: Shipment, name: str) -> dict[str, Any]:
 
 
 def _choose(rows: list[FinalistRow]) -> list[FinalistRow]:
-    """Mark the best of each budget on the select rows; the report rows have no say."""
+    """Mark the best of each budget on the select rows; the report rows have no say.
+
+    What keeps a latency budget when it is measured comes before what does not.
+    """
     best: dict[float | None, FinalistRow] = {}
     for row in rows:
         leader = best.get(row.budget)
-        if leader is None or (row.select_score or 0.0) > (leader.select_score or 0.0):
+        if leader is None or _rank(row) > _rank(leader):
             best[row.budget] = row
     return [replace(row, chosen=best[row.budget] is row) for row in rows]
+
+
+def _rank(row: FinalistRow) -> tuple[bool, float]:
+    return row.meets_budget is not False, row.select_score or 0.0
 
 
 def _profile_rows(shipment: Shipment, metric: str) -> list[ProfileRow]:

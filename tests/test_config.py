@@ -42,7 +42,7 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("finalists: {distill: {temprature: 1}}", r"'finalists\.distill\.temprature' \(did you mean 'temperature'\?\)"),
         (
             "search: {budget: {flops: 0.5}}",
-            r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, params, size_mb, length",
+            r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, params, size_mb, latency_ms, length",
         ),
         ("search: {trials: 0}", r"search\.trials: input should be greater than or equal to 1, got 0"),
         ("search: {trials: many}", r"search\.trials: input should be a valid integer.*, got 'many'"),
@@ -60,8 +60,11 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("data: {roles: {test: dev}}", r"data\.roles\.test: input should be 'train', 'search', 'select' or 'report'"),
         ("data: {limits: {train: 0}}", r"data\.limits\.train: input should be greater than or equal to 1, got 0"),
         ("data: {files: {train: a.csv}, hub: glue}", r"data: give files or hub, not both"),
-        ("search: {budget: {}}", r"search\.budget: give exactly one of sparsity, macs, params and size_mb, got none"),
-        ("search: {budget: {sparsity: 0.5, macs: 0.5}}", r"exactly one of .* and size_mb, got sparsity and macs"),
+        (
+            "search: {budget: {}}",
+            r"search\.budget: give exactly one of sparsity, macs, params, size_mb and latency_ms, got none",
+        ),
+        ("search: {budget: {sparsity: 0.5, macs: 0.5}}", r"exactly one of .* and latency_ms, got sparsity and macs"),
         ("search: {budget: {sparsity: 1.0}}", r"search\.budget\.sparsity\.0: input should be less than 1, got 1\.0"),
         ("search: {budget: {macs: [0.5, 0.5]}}", r"must be one or several different ones, got \[0\.5, 0\.5\]$"),
         (

@@ -29,7 +29,7 @@ LAYERS = (
     "summary",
     "shipment",
     "pipeline",
-    "stages terminal",
+    "stages terminal pricing",
     "reporting",
     "profiling",
     "deployment",

@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from aebert.cli import devices, explain, stages, studies  # noqa: F401  they add their commands, in the order that --help lists them
+# they add their commands
+from aebert.cli import devices, explain, latency, stages, studies  # noqa: F401
 from aebert.cli.base import app
 from aebert.errors import AebertError
 

@@ -115,6 +115,7 @@ def front_grid(report: Report) -> Grid:
         "loss",
         "vs dense",
         "vs uniform",
+        *(["predicted (ms)"] if report.info.budget_kind == "latency_ms" else []),
     )
     uniform = uniform_per_budget(report.trials, report.info)
     rows = tuple(_front_row(record, report, uniform) for record in pareto_front(report.trials, cost))
@@ -124,7 +125,8 @@ def front_grid(report: Report) -> Grid:
         rows,
         f"{scored_on(report)}. 95 %: interval for rows like these.\n"
         "vs: difference in points. uniform: every layer pruned alike to the same budget.\n"
-        "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
+        + (f"ms: one request on {report.info.device}.\n" if report.info.device else "")
+        + "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
     )
 
 
@@ -143,7 +145,8 @@ def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRe
         Cell(f"{record.loss:.3f}", record.loss),
         _difference(score, headline(dense, info) if dense else None),
         _difference(score, headline(peer, info) if peer else None),
-        *_kept(record.architecture, full_architecture(report)),
+        *([Cell(units.significant(record.cost), record.cost)] if info.budget_kind == "latency_ms" else []),
+        *kept_cells(record.architecture, full_architecture(report)),
     )
 
 
@@ -152,7 +155,8 @@ def trial_name(record: TrialRecord) -> str:
     return f"{record.number}" if record.origin == "sampled" else f"{record.number} {record.origin}"
 
 
-def _kept(architecture: Architecture, full: Architecture | None) -> tuple[Cell, Cell]:
+def kept_cells(architecture: Architecture, full: Architecture | None) -> tuple[Cell, Cell]:
+    """What is kept of each layer, as bars: heads and FFN neurons."""
     full = full or architecture
     heads = units.bars(architecture.heads, full.heads)
     ffn = units.bars(layer_totals(architecture), layer_totals(full))
@@ -175,14 +179,38 @@ def finalists_grid(report: Report) -> Grid:
         "int8 95 %",
     )
     report_rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
+    timed = report.info.budget_kind == "latency_ms"
+    latency = (*_columns("predicted (ms)", "measured (ms)"), Column("budget", "text")) if timed else ()
     return Grid(
         f"Finalists of {report.info.name}",
-        (Column("model", "text"), *columns),
-        tuple(_finalist_row(row, report) for row in report.finalists),
+        (Column("model", "text"), *columns, *latency),
+        tuple((*_finalist_row(row, report), *(_latency_cells(row) if timed else ())) for row in report.finalists),
         f"{metric} × 100: on the search rows before fine-tuning; on the select rows and the {report_rows}report rows "
         "after it.\n* chosen by the select rows. 95 %: interval of the report score, – where the metric has none.\n"
-        "int8: the quantized file itself, scored again.",
+        "int8: the quantized file itself, scored again." + (f"\n{latency_note(report)}" if timed else ""),
     )
+
+
+def _latency_cells(row: FinalistRow) -> tuple[Cell, ...]:
+    """What a finalist takes by the table and when measured, and whether it keeps its budget."""
+    verdict = {True: " met", False: " NOT met", None: ""}[row.meets_budget]
+    return (
+        Cell(units.significant(row.predicted_ms), row.predicted_ms),
+        Cell(units.significant(row.measured_ms), row.measured_ms),
+        Cell(units.budget(row.budget, "latency_ms") + verdict, row.budget),
+    )
+
+
+def latency_note(report: Report) -> str:
+    """What milliseconds are of, and how many finalists keep their budget."""
+    known = [row for row in report.finalists if row.meets_budget is not None]
+    met = sum(row.meets_budget is True for row in known)
+    told = (
+        f"{met} of {len(known)} finalists meet their budget when measured."
+        if known
+        else "Not measured: this machine is not that device."
+    )
+    return f"ms: median of one request of the shipped file on {report.info.device}. {told}"
 
 
 def _finalist_row(row: FinalistRow, report: Report) -> tuple[Cell, ...]:

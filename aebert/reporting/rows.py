@@ -26,6 +26,8 @@ class FinalistRow:
     report_interval: 95 % interval of the headline metric in `report_metrics`; None where there is none.
     int8_report_metrics, int8_report_interval: the same, of the quantized file.
     chosen: whether it is the one to use, picked by the select rows.
+    predicted_ms, measured_ms: of a latency budget: by the device's table, and the median of the shipped file on it;
+      None for other budgets, and where the device was not at hand.
     """
 
     name: str
@@ -42,6 +44,15 @@ class FinalistRow:
     int8_report_metrics: Mapping[str, float] | None = None
     int8_report_interval: tuple[float, float] | None = None
     chosen: bool = False
+    predicted_ms: float | None = None
+    measured_ms: float | None = None
+
+    @property
+    def meets_budget(self) -> bool | None:
+        """Whether the measured file keeps its latency budget; None where that was not measured."""
+        if self.measured_ms is None or self.budget is None:
+            return None
+        return self.measured_ms <= self.budget
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""

@@ -32,13 +32,14 @@ def percent(share: float | None) -> str:
 
 
 def budget(target: float | None, kind: str) -> str:
-    """A budget in the unit that its kind is stated in, as short as it was written: `50 %`, `11M params`, `20 MB`."""
+    """A budget in the unit that its kind is stated in, as it was written: `50 %`, `11M params`, `20 MB`, `10 ms`."""
     if target is None:
         return MISSING
     if kind == "params":
         scale, sign = (1e6, "M") if target >= 1e6 else (1e3, "K") if target >= 1e3 else (1.0, "")
         return f"{target / scale:.6g}{sign} params"
-    return f"{target:.6g} MB" if kind == "size_mb" else f"{100 * target:.4g} %"
+    unit = {"size_mb": "MB", "latency_ms": "ms"}.get(kind)
+    return f"{target:.6g} {unit}" if unit else f"{100 * target:.4g} %"
 
 
 def millions(count: int | None) -> str:

@@ -17,13 +17,15 @@ from aebert.search.space import Grid
 from aebert.search.table import CostTable, linear_table, measured_table
 
 _SHARES = ("sparsity", "macs")  # kinds whose target is a share of the dense cost to remove
+_UNITS = {"size_mb": 10**6, "latency_ms": 10**6}  # bytes of a MB, ns of a ms: how many of the table's make one
 
 
 @dataclass(frozen=True)
 class Budget:
     """The most that an architecture may cost.
 
-    target: as the user states it; a share of the dense cost to remove (sparsity, macs), or the most parameters or MB.
+    target: as the user states it; a share of the dense cost to remove (sparsity, macs), or the most parameters, MB
+      or ms.
     limit: the most that it may cost by `table`, in the table's unit. dense: what the dense model costs.
     """
 
@@ -34,24 +36,49 @@ class Budget:
     dense: int
 
     def cost(self, levels: np.ndarray) -> float:
-        """Cost of the architecture with these levels as the user states it: share removed, parameters, or MB."""
+        """Cost of the architecture with these levels as the user states it: share removed, parameters, MB or ms."""
         total = self.table.total(levels)
         if self.kind in _SHARES:
             return 1.0 - total / self.dense
-        return total / 1e6 if self.kind == "size_mb" else float(total)
+        return total / _UNITS.get(self.kind, 1)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a latency budget is counted with.
+
+    table: in ns. margin: predictions are limited to target / (1 + margin), since what is measured may be above them.
+    """
+
+    table: CostTable
+    margin: float = 0.0
+
+    def limit(self, target: float) -> int:
+        """Most ns by the table."""
+        return math.floor(_UNITS["latency_ms"] * Fraction(str(float(target))) / (1 + Fraction(str(self.margin))))
 
 
 def make_budget(
-    kind: BudgetKind, target: float, length: int, shape: ModelShape, grid: Grid, int8: bool = True
+    kind: BudgetKind,
+    target: float,
+    length: int,
+    shape: ModelShape,
+    grid: Grid,
+    int8: bool = True,
+    prices: Prices | None = None,
 ) -> Budget:
     """The budget with this target.
 
     length: tokens that MACs are counted at. int8: whether the file whose size counts is the quantized one.
+    prices: for a latency, whose costs can't be counted.
 
     Raises: BudgetError if no architecture of the grid meets it, or the dense model does.
     """
-    table = _table(kind, length, shape, grid, int8)
-    budget = Budget(kind, target, _limit(kind, target, table, grid), table, table.total(grid.last))
+    if (kind == "latency_ms") != (prices is not None):
+        raise ValueError(f"a latency_ms budget, and no other, must come with prices, got {kind}")
+    table = _table(kind, length, shape, grid, int8) if prices is None else prices.table
+    limit = _limit(kind, target, table, grid) if prices is None else prices.limit(target)
+    budget = Budget(kind, target, limit, table, table.total(grid.last))
     _check(budget, grid)
     return budget
 
@@ -79,19 +106,31 @@ def _limit(kind: BudgetKind, target: float, table: CostTable, grid: Grid) -> int
     value = Fraction(str(float(target)))
     if kind in _SHARES:
         return math.floor(table.total(grid.last) * (1 - value))
-    return math.floor(value * (10**6 if kind == "size_mb" else 1))
+    return math.floor(value * _UNITS.get(kind, 1))
 
 
 def _nearest(budget: Budget, total: int) -> float:
     """The hardest target that a cost in the table's unit still meets, in figures short enough to be asked for."""
     if budget.kind in _SHARES:
         return math.floor(100_000 * Fraction(budget.dense - total, budget.dense)) / 100_000
+    if budget.kind == "latency_ms":
+        # what has to be asked for is above what a candidate takes by the margin
+        margin = Fraction(str(float(budget.target))) * _UNITS[budget.kind] / max(budget.limit, 1)
+        return math.ceil(Fraction(total, 1000) * max(margin, Fraction(1))) / 1000
     return math.ceil(Fraction(total, 1000)) / 1000 if budget.kind == "size_mb" else total
 
 
 def _number(value: float) -> str:
     """All figures that were asked for, without a tail of zeros."""
     return f"{value:.10g}"
+
+
+def _floor(budget: Budget) -> str:
+    """What of a size or latency no search space can remove."""
+    if budget.kind not in _UNITS or budget.limit >= budget.table.fixed:
+        return ""
+    unit, fixed = budget.kind.split("_")[1].replace("mb", "MB"), budget.table.fixed / _UNITS[budget.kind]
+    return f" ({_number(round(fixed, 3))} {unit} are embeddings and the rest outside the blocks)"
 
 
 def _check(budget: Budget, grid: Grid) -> None:
@@ -102,7 +141,8 @@ def _check(budget: Budget, grid: Grid) -> None:
         fix = "lower search.budget or" if shares else "raise search.budget or lower"
         named = _number(_nearest(budget, smallest))
         raise BudgetError(
-            f"budget must be reachable: {asked} {rule} {named} that the search space can; {fix} the space's min"
+            f"budget must be reachable: {asked} {rule} {named} that the search space can{_floor(budget)}; "
+            f"{fix} the space's min"
         )
     if budget.limit >= budget.dense:
         rule = (

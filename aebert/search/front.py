@@ -15,9 +15,9 @@ Cost = Literal["sparsity", "macs_removed"]
 def cost_of(info: StudyInfo) -> Cost:
     """Name of the `TrialRecord` field that fronts are drawn over: the share removed of what the budget limits.
 
-    Parameters and file size fall as sparsity rises, so their front is that of sparsity.
+    Parameters and file size fall as sparsity rises, so their front is that of sparsity; milliseconds fall with MACs.
     """
-    return "macs_removed" if info.budget_kind == "macs" else "sparsity"
+    return "macs_removed" if info.budget_kind in ("macs", "latency_ms") else "sparsity"
 
 
 def removed(record: TrialRecord, cost: Cost) -> float:
@@ -48,14 +48,14 @@ def _is_scored(record: TrialRecord) -> bool:
 
 
 def spent(record: TrialRecord, info: StudyInfo) -> float:
-    """What a record costs in the unit of the study's budgets: share removed, parameters, or MB.
+    """What a record costs in the unit of the study's budgets: share removed, parameters, MB, or ms.
 
     A size that was not recorded is taken to be the budget that the record was made for, which it can't pass; infinite
     for the dense model, which has none.
     """
     if record.cost is not None:
         return record.cost
-    if info.budget_kind == "size_mb":
+    if info.budget_kind in ("size_mb", "latency_ms"):
         return math.inf if record.budget is None else record.budget
     return {"sparsity": record.sparsity, "macs": record.macs_removed, "params": float(record.params)}[info.budget_kind]
 

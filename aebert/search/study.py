@@ -16,8 +16,9 @@ from aebert.models.shape import ModelShape
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost, macs_removed, sparsity
-from aebert.search.budget import Budget, make_budget, project
+from aebert.search.budget import Budget, Prices, make_budget, project
 from aebert.search.front import Front, cost_of
+from aebert.search.front import removed as _removed
 from aebert.search.leaders import Leaders
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.proposer import Proposer
@@ -43,6 +44,7 @@ class SearchSetup:
     """What a search needs besides a scorer.
 
     int8: whether a file-size budget is that of the quantized file. race: whether hopeless candidates are stopped early.
+    prices: what a latency budget is counted with; None for other kinds.
     settings: everything that determines the trials, flat, for refusing to resume with other ones.
     """
 
@@ -54,13 +56,14 @@ class SearchSetup:
     settings: Mapping[str, Any]
     int8: bool = True
     race: bool = True
+    prices: Prices | None = None
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """One per target, from the mildest to the hardest."""
         info = self.info
         return tuple(
-            make_budget(info.budget_kind, target, info.length, self.shape, self.grid, self.int8)
+            make_budget(info.budget_kind, target, info.length, self.shape, self.grid, self.int8, self.prices)
             for target in info.targets
         )
 
@@ -207,7 +210,7 @@ class _Run:
         """
         tie_break = record.loss / (1 + record.loss) / (2 * self.setup.info.search_rows) if record.loss > 0 else 0.0
         score = record.score - (tie_break if self.setup.judge.objective == "metric" else 0.0)
-        removed = record.macs_removed if self.setup.info.budget_kind == "macs" else record.sparsity
+        removed = _removed(record, cost_of(self.setup.info))
         return [score] if len(self.budgets) == 1 else [score, removed]
 
     def _score(

@@ -24,6 +24,8 @@ MINILM = ModelShape(
     "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
 )
 UNITS = st.integers(2, 5000)
+# milliseconds come from a table: see tests/profiling/test_latency_table.py
+COUNTED = tuple(kind for kind in get_args(BudgetKind) if kind != "latency_ms")
 
 
 @st.composite
@@ -128,7 +130,7 @@ def cases(draw: st.DrawFn, per: str | None = None) -> Case:
         per=per or draw(st.sampled_from(["block", "layer"])),  # type: ignore[arg-type]
     )
     grid = make_grid(space, shape)
-    case = Case(shape, grid, draw(st.sampled_from(get_args(BudgetKind))), draw(st.integers(1, 512)))
+    case = Case(shape, grid, draw(st.sampled_from(COUNTED)), draw(st.integers(1, 512)))
     if draw(st.booleans()) or case.smallest == case.dense:
         rng = np.random.default_rng(draw(st.integers(0, 2**32)))
         case = replace(case, prices=tuple(random_prices(case.widths(block), rng) for block in range(len(grid.full))))
@@ -214,7 +216,7 @@ def tiny_shape() -> ModelShape:
 
 
 @pytest.mark.parametrize("prices", [None, 0, 1, 2])
-@pytest.mark.parametrize("kind", get_args(BudgetKind))
+@pytest.mark.parametrize("kind", COUNTED)
 def test_agrees_with_all_architectures_of_a_tiny_grid(kind: BudgetKind, prices: int | None) -> None:
     shape = tiny_shape()
     grid = make_grid(SearchSpace(source="", heads=Range(), ffn=Range(min=1, step=2)), shape)
@@ -385,8 +387,8 @@ def test_the_smallest_architecture_is_reachable_and_no_more() -> None:
         (
             "size_mb",
             1.5,
-            "budget must be reachable: size_mb 1.5 is below the 4.035 that the search space can; "
-            "raise search.budget or lower the space's min",
+            "budget must be reachable: size_mb 1.5 is below the 4.035 that the search space can (4.026 MB are "
+            "embeddings and the rest outside the blocks); raise search.budget or lower the space's min",
         ),
         (
             "macs",

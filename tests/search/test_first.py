@@ -11,10 +11,10 @@ from aebert.config import BudgetKind
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance
-from aebert.search.budget import Budget, make_budget
+from aebert.search.budget import Budget, Prices, make_budget
 from aebert.search.first import BINS, greedy, knapsack, uniform
 from aebert.search.space import Grid, Range, SearchSpace, load_space, make_grid
-from aebert.search.table import measured_table
+from aebert.search.table import linear_table, measured_table
 
 # every head costs 30 parameters, every neuron 7
 TINY = ModelShape("bert", 8, 4, 1, (3, 2), (4, 3), (30, 30), (7, 7), (28, 28), (6, 6), 11, 5, 90)
@@ -23,7 +23,7 @@ MINILM = ModelShape(
     "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
 )
 # a target of each kind that about half of MiniLM-L6 meets
-HALF: dict[BudgetKind, float] = {"sparsity": 0.5, "macs": 0.5, "params": 17.4e6, "size_mb": 18.0}
+HALF: dict[BudgetKind, float] = {"sparsity": 0.5, "macs": 0.5, "params": 17.4e6, "size_mb": 18.0, "latency_ms": 6.0}
 
 
 def _grid(heads: Range, ffn: Range) -> Grid:
@@ -143,7 +143,10 @@ def test_all_first_trials_meet_every_kind_of_budget(kind: BudgetKind, per: str) 
     importance = _random(rng, MINILM)
     errors = [np.sort(rng.exponential(1, last + 1))[::-1] for last in grid.last]
     target = HALF[kind]
-    budget = make_budget(kind, target, 128, MINILM, grid)
+    prices = (
+        Prices(linear_table("ns", 10**6, np.array([40_000] * 6 + [400] * 6), grid)) if kind == "latency_ms" else None
+    )
+    budget = make_budget(kind, target, 128, MINILM, grid, prices=prices)
     for found in (uniform(grid, budget), greedy(importance, grid, budget), knapsack(errors, grid, budget)):
         found.check(MINILM)
         levels = grid.levels(found)
