@@ -12,6 +12,7 @@ from aebert import __version__
 from aebert.config import digest as values_digest
 from aebert.config import load_config, plain
 from aebert.errors import AebertError, NoStudyError, StudyError
+from aebert.packing import bundles
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
@@ -27,9 +28,10 @@ SUMMARY = "summary.json"
 
 
 def report(run: Run) -> Report:
-    """Stage 8, and all before it: the report of a finished run, with its files written beside it."""
+    """Stage 9, and all before it: the report of a finished run, with its files written beside it."""
     finished = build_report(run)
     write_files(finished, run.folder, summary=True)
+    bundles(run, Shipment(run))
     return finished
 
 
