@@ -102,5 +102,5 @@ def made(tmp_path_factory: pytest.TempPathFactory, toy_source: Source) -> dict[s
     """One bundle of each kind, and the classifier's as `zip`; not to be changed."""
     folder = tmp_path_factory.mktemp("bundles")
     kinds: tuple[Kind, ...] = ("classification", "regression", "ner")
-    bundles = {kind: write_bundle(toy_source(kind), folder / kind) for kind in kinds}
+    bundles: dict[str, Path] = {kind: write_bundle(toy_source(kind), folder / kind) for kind in kinds}
     return {**bundles, "zip": write_bundle(toy_source("classification"), folder / "toy.zip")}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,12 @@ def _failure(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def scratch(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def scratch(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a copy of a bundle as folder and as zip file, to be damaged and mended."""
     folder = tmp_path_factory.mktemp("scratch")
     shutil.copytree(made["ner"], folder / "b")
     shutil.copyfile(made["zip"], folder / "b.zip")
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize("name", ["b.zip", *(f"b/{part}" for part in (*PARTS, SUMS))])
@@ -203,7 +204,5 @@ def test_opsets_are_those_that_onnx_reads(domains: dict[str, int]) -> None:
 
 @given(content=st.binary(max_size=40))
 def test_bytes_that_are_no_graph_are_refused_or_state_nothing(content: bytes) -> None:
-    try:
-        assert isinstance(read_opsets(content), dict)
-    except ValueError as error:
-        assert str(error)
+    with suppress(ValueError):
+        assert all(isinstance(version, int) for version in read_opsets(content).values())

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
-from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
+from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer
 from transformers import BertTokenizerFast, PreTrainedTokenizerFast, RobertaTokenizerFast
 
 from aebert.config import DataConfig, TaskConfig
@@ -42,8 +41,8 @@ def trained(sentences: list[Row]) -> dict[str, PreTrainedTokenizerFast]:
     """A tokenizer of each kind, with the sub-words of the sentences."""
     texts = [" ".join(map(str, row.text)) for row in sentences]
     pieces, merges = BertWordPieceTokenizer(), ByteLevelBPETokenizer(add_prefix_space=True)
-    pieces.train_from_iterator(texts, vocab_size=400, show_progress=False)
-    merges.train_from_iterator(texts, vocab_size=500, special_tokens=SPECIAL, show_progress=False)
+    pieces.train_from_iterator(iter(texts), vocab_size=400, show_progress=False)
+    merges.train_from_iterator(iter(texts), vocab_size=500, special_tokens=[*SPECIAL], show_progress=False)
     return {
         "bert": BertTokenizerFast(vocab=pieces.get_vocab()),
         "roberta": RobertaTokenizerFast(
@@ -54,7 +53,7 @@ def trained(sentences: list[Row]) -> dict[str, PreTrainedTokenizerFast]:
     }
 
 
-def _merges(tokenizer: Any) -> list[tuple[str, str]]:
+def _merges(tokenizer: Any) -> list[Any]:
     found = json.loads(tokenizer.to_str())["model"]["merges"]
     return [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in found]
 

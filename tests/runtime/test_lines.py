@@ -65,7 +65,7 @@ def test_what_was_cut_is_warned_of_in_one_line(predict: Predict) -> None:
 def test_pairs_and_entities(predict: Predict) -> None:
     out, _ = predict("regression", b"good\tthe film\nthe\tbad\n", format="tsv")
     assert out == ["1.75", "-0.25"]
-    out, _ = predict("ner", "it is good.\nno\n\nnice film, good\n".encode(), format="tsv")
+    out, _ = predict("ner", b"it is good.\nno\n\nnice film, good\n", format="tsv")
     assert out == ["1\t6\t10\tPRAISE\tgood", "4\t0\t4\tPRAISE\tnice", "4\t11\t15\tPRAISE\tgood"]
     out, _ = predict("ner", "naïve good".encode())
     (entity,) = json.loads(out[0])["entities"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ def test_words_are_the_text_without_blanks(text: str, rule: str) -> None:
     words = split_words(text, rule)
     assert "".join(word.text for word in words) == "".join(text.split())
     assert all(text[word.start : word.end] == word.text for word in words)
-    assert all(one.end <= two.start for one, two in zip(words, words[1:], strict=False))
+    assert all(one.end <= two.start for one, two in pairwise(words))
 
 
 def test_marks_keep_letters_with_their_accents_together() -> None:
