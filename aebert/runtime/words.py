@@ -90,7 +90,7 @@ def find_entities(
     """Entities of BIO tags, one tag per word; as conlleval reads them, an I- that continues nothing starts one."""
     spans: list[list[int]] = []
     for index, tag in enumerate(tags):
-        follows = tag[0] == "I" and index > 0 and tags[index - 1][1:] == tag[1:] and tags[index - 1] != "O"
+        follows = tag[0] == "I" and index > 0 and tags[index - 1][1:] == tag[1:]
         if follows:
             spans[-1][1] = index + 1
         elif tag != "O":
