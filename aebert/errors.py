@@ -35,5 +35,9 @@ class ExportError(AebertError, RuntimeError):
     """An exported graph cannot be made or differs from the model it was made from."""
 
 
+class BundleError(AebertError, ValueError):
+    """A bundle is missing, damaged, of a newer format, or can't run here."""
+
+
 class OutputError(AebertError, OSError):
     """A file can't be written: the disk is full or read-only."""

@@ -17,6 +17,7 @@ from aebert.config import digest as values_digest
 from aebert.errors import AebertError, ConfigError, NoStudyError, StudyError
 from aebert.models.checkpoint import one_line_errors
 from aebert.models.shape import ModelShape, shape_of
+from aebert.packing import bundles
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
 from aebert.pricing import TABLE
 from aebert.profiling.latency_table import LatencyTable, Setting, read_table
@@ -35,9 +36,10 @@ SUMMARY = "summary.json"
 
 
 def report(run: Run) -> Report:
-    """Stage 8, and all before it: the report of a finished run, with its files written beside it."""
+    """Stage 9, and all before it: the report of a finished run, with its files written beside it."""
     finished = build_report(run)
     write_files(finished, run.folder, summary=True)
+    bundles(run, Shipment(run))
     return finished
 
 

@@ -27,6 +27,7 @@ PACKAGE = REPOSITORY / "aebert"
 LAYERS = (
     "cli",
     "summary",
+    "packing",
     "shipment",
     "pipeline",
     "stages terminal pricing",
@@ -38,6 +39,7 @@ LAYERS = (
     "pruning",
     "models",
     "tasks",
+    "runtime",
     "__init__ config errors registry progress files digests",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -63,7 +63,7 @@ def test_every_command_and_python_block_works(aebert: Aebert, workspace: Workspa
         assert result.code == 0, (command, result.err)
     names: dict[str, object] = {}
     blocks = _blocks("python")
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(block, names)
     assert (workspace / "results" / "entities" / "front.html").is_file()

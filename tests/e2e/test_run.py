@@ -51,6 +51,7 @@ def test_a_run_leaves_everything_and_a_second_one_does_nothing_again(aebert: Aeb
     with (folder / "front.csv").open(encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) >= 1
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in (folder / "bundles").iterdir()} == set(names)
     assert "<html" in (folder / "front.html").read_text(encoding="utf-8")[:200]
     resolved = yaml.safe_load((folder / "config.yaml").read_text())
     assert resolved["search"]["sampler"] == "tpe"

@@ -1,0 +1,115 @@
+"""Commands about bundles: make, look at, check, predict with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aebert.cli.base import Results, Study, app, started
+from aebert.errors import ConfigError, StudyError
+
+bundle_app = typer.Typer(help="Make, look at and check bundles: what a run ships.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
+
+Bundle = Annotated[Path, typer.Argument(help="A bundle: folder or zip file.")]
+Threads = Annotated[int, typer.Option(help="Threads that the graph is computed with.")]
+
+
+@bundle_app.command()
+def make(
+    study: Study,
+    results: Results = Path("results"),
+    model: Annotated[str | None, typer.Option(help="Only this one: dense or trial-N.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Copy it there; a zip file if it ends in .zip.")] = None,
+) -> None:
+    """Bundle the dense model and the finalists of a study, in its folder; what is missing before is done first."""
+    folder = Path(study) if (Path(study) / "config.yaml").is_file() else results / study
+    if not (folder / "config.yaml").is_file():
+        raise StudyError(f"study {study!r} must be a folder in {results} or a path, got neither")
+    if out is not None and model is None:
+        raise ConfigError("--out takes one bundle: name it with --model (dense or trial-N)")
+    with started(folder, None) as work:
+        from aebert.deployment.bundle import pack
+        from aebert.packing import bundles
+        from aebert.shipment import Shipment
+
+        made = bundles(work, Shipment(work))
+        if model is not None and model not in made:
+            raise ConfigError(f"--model must be one of {', '.join(made)}, got {model!r}")
+        wanted = {name: path for name, path in made.items() if model in (None, name)}
+        for path in wanted.values():
+            typer.echo(str(pack(path, out) if out else path))
+
+
+@bundle_app.command()
+def verify(bundle: Bundle, threads: Threads = 1) -> None:
+    """Check a bundle: digests, format, tokenizer, graph, labels, and the parity vectors on this machine."""
+    from aebert.runtime.checks import verify as checks
+
+    for check in checks(bundle, threads):
+        typer.echo(f"{check.name:10} ok   {check.detail}")
+
+
+@bundle_app.command()
+def show(bundle: Bundle) -> None:
+    """Show what a bundle is: task, architecture, scores, profile, provenance."""
+    from aebert.runtime.container import MANIFEST, open_container
+    from aebert.runtime.manifest import parse_manifest
+
+    container = open_container(bundle)
+    for key, value in _facts(parse_manifest(container.read(MANIFEST), bundle).values):
+        typer.echo(f"{key:14} {value}")
+
+
+@app.command()
+def predict(
+    bundle: Bundle,
+    input: Annotated[Path | None, typer.Option(help="File of lines; standard input if not given.")] = None,
+    format: Annotated[str, typer.Option(help="json (an object per line) or tsv.")] = "json",
+    batch: Annotated[int, typer.Option(help="Most lines at a time; 1 answers each line at once.")] = 32,
+    threads: Threads = 1,
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of a line; by default as in training.")] = None,
+    words: Annotated[
+        str | None, typer.Option(help="Cut NER text at: blanks, edges, marks; by default as in training.")
+    ] = None,
+) -> None:
+    """Predict each line of text with a bundle; of sentence pairs, with a tab between the two."""
+    from aebert.runtime.lines import PredictOptions, predict_lines
+
+    predict_lines(PredictOptions(bundle, input, format, batch, threads, max_length, words))
+
+
+def _facts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    task, text, graph, parity = (values[key] for key in ("task", "text", "graph", "parity"))
+    yield "name", f"{values['name']} (bundle format {values['format']})"
+    yield "task", f"{task['name']}, {task['kind']}: {', '.join(task['labels']) or 'a number'}"
+    yield "text", f"{' and '.join(task['columns'])}, at most {text['max_length']} tokens"
+    yield "graph", f"{graph['quantization']}, opset {graph['opset']}, {values['parts']['model.onnx']['bytes']} bytes"
+    yield "parity", f"{len(parity['cases'])} rows, tolerance {parity['tolerance']:.2g}"
+    yield from _measured(values, task["headline"])
+    for key, value in values.get("provenance", {}).items():
+        shown = " ".join(f"{name}={one}" for name, one in value.items()) if isinstance(value, dict) else value
+        yield key, str(shown)
+
+
+def _measured(values: Mapping[str, Any], headline: str) -> Iterator[tuple[str, str]]:
+    if kept := values.get("architecture"):
+        yield "model", f"{kept['model']} ({kept['family']})"
+        for units in ("heads", "ffn"):
+            counts = (f"{mine}/{full}" for mine, full in zip(kept[units], kept["dense"][units], strict=True))
+            yield units, " ".join(counts)
+    if scores := values.get("scores"):
+        interval = "–".join(f"{100 * end:.1f}" for end in scores["interval"] or ()) or "none"
+        shown = f"{headline} {100 * scores['metrics'][headline]:.1f} (95 %: {interval})"
+        yield "scores", f"{shown} on {scores['rows']} {scores['rows_of']} rows"
+    if profile := values.get("profile"):
+        yield (
+            "profile",
+            (
+                f"p50 {profile['p50_ms']:.3g} ms, p90 {profile['p90_ms']:.3g} ms, {profile['threads']} thread(s), "
+                f"batch {profile['batch_size']}, on {values['machine']['cpu']}"
+            ),
+        )

@@ -1,0 +1,198 @@
+"""Writing a bundle: one folder or zip file with all that `aebert.runtime` needs, and what is known of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from aebert.deployment.samples import make_cases, make_probes, measure_tolerance, word_rule
+from aebert.errors import BundleError, ExportError, OutputError
+from aebert.files import replacing
+from aebert.models.families import family_of
+from aebert.runtime.checks import verify
+from aebert.runtime.container import (
+    GRAPH,
+    MANIFEST,
+    PARTS,
+    SUMS,
+    TOKENIZER,
+    Digest,
+    check_digests,
+    open_container,
+    sums,
+    write_zip,
+)
+from aebert.runtime.encoding import Encoder
+from aebert.runtime.graph import Graph, read_opsets
+from aebert.runtime.manifest import FORMAT, parse_manifest
+from aebert.tasks.encoding import encode
+from aebert.tasks.task import Row, TaskSpec
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """What a bundle is made of.
+
+    graph: ONNX file to ship; reference: the float32 file that it was quantized from, None if it is one. quantization:
+    what was done to it, `float32` if nothing. config: of the model. max_length: tokens that rows are cut to. samples:
+    rows, of which a few become parity vectors. facts: further keys of `bundle.json`, plain values.
+    """
+
+    name: str
+    graph: Path
+    reference: Path | None
+    quantization: str
+    tokenizer: PreTrainedTokenizerBase
+    config: PretrainedConfig
+    spec: TaskSpec
+    max_length: int
+    samples: Sequence[Row]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_bundle(source: BundleSource, target: Path) -> Path:
+    """Write a bundle to `target`, a zip file if it ends in `.zip`, else a folder; whole and verified, or not at all.
+
+    A bundle that is there is replaced. Of the rows, it holds the token ids of the parity vectors.
+
+    Raises: ExportError when the runtime would not see rows as training did, the graph does not fit, or the bundle
+    fails its own checks; OutputError when the disk refuses or `target` is something else.
+    """
+    contents = _contents(source)
+
+    def check(written: Path) -> None:
+        _check_rows(source, contents)
+        for _ in verify(written):
+            pass
+
+    try:
+        return _write(contents, target, check)
+    except BundleError as error:
+        reason = str(error).partition("fails the check of its ")[2] or str(error)
+        raise ExportError(f"bundle {source.name} can't be made: {reason}") from None
+
+
+def pack(bundle: Path, target: Path) -> Path:
+    """Write a bundle as a zip file if `target` ends in `.zip`, else as a folder. The digests stay the same.
+
+    Raises: BundleError when the bundle is damaged; OutputError as `write_bundle` does.
+    """
+    container = open_container(bundle)
+    check_digests(container)
+    return _write({name: container.read(name) for name in (*PARTS, SUMS)}, target, lambda written: None)
+
+
+def _write(contents: Mapping[str, bytes], target: Path, check: Callable[[Path], None]) -> Path:
+    _check_replaceable(target)
+    with replacing(target) as written:
+        if target.suffix == ".zip":
+            with written.open("wb") as file:
+                write_zip(contents, file)
+        else:
+            written.mkdir()
+            for name, content in contents.items():
+                (written / name).write_bytes(content)
+        check(written)
+        if target.is_dir():  # a folder that is not empty can't be replaced in one step
+            target.rename(written.parent / "before")
+    return target
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise OutputError(f"{target} must be a new folder or a bundle to replace; it holds other files")
+    if target.exists() and target.is_dir() == (target.suffix == ".zip"):
+        raise OutputError(f"{target} must be a zip file if it ends in .zip, else a folder; choose another name")
+
+
+def _contents(source: BundleSource) -> dict[str, bytes]:
+    """The files of a bundle by name."""
+    if not source.tokenizer.is_fast:
+        name = type(source.tokenizer).__name__
+        raise ExportError(f"a bundle needs a fast tokenizer (one with a tokenizer.json), got {name}")
+    parts = {GRAPH: source.graph.read_bytes(), TOKENIZER: _tokenizer_json(source.tokenizer)}
+    digests = {name: Digest.of(content) for name, content in parts.items()}
+    values = _values(source, parts[GRAPH]) | {"parts": {name: digest.to_dict() for name, digest in digests.items()}}
+    manifest = (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+    return {MANIFEST: manifest, **parts, SUMS: sums({MANIFEST: Digest.of(manifest), **digests})}
+
+
+def _tokenizer_json(tokenizer: PreTrainedTokenizerBase) -> bytes:
+    """The tokenizer without padding and truncation, which whoever used it last has set."""
+    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    return bytes(copy.to_str().encode())
+
+
+def _values(source: BundleSource, content: bytes) -> dict[str, Any]:
+    spec, graph = source.spec, Graph(str(source.graph), source.graph, 1)
+    text = _text_values(source)
+    encoded = encode(source.samples, spec, source.tokenizer, text["max_length"])
+    cases = make_cases(graph, encoded)
+    tolerance = measure_tolerance(cases, source.graph, source.reference, text["pad_id"])
+    return {
+        "format": FORMAT,
+        "name": source.name,
+        "task": {
+            "name": spec.name,
+            "kind": spec.kind,
+            "labels": list(spec.labels),
+            "outputs": list(spec.output_names),
+            "columns": list(spec.columns),
+            "metric": spec.metric,
+            "headline": spec.headline,
+        },
+        "text": text,
+        "graph": {
+            "inputs": list(graph.inputs),
+            "opset": read_opsets(content)["ai.onnx"],
+            "quantization": source.quantization,
+        },
+        "parity": {
+            **tolerance,
+            "cases": [{"inputs": dict(case.inputs), "logits": case.logits.tolist()} for case in cases],
+        },
+        **source.facts,
+    }
+
+
+def _text_values(source: BundleSource) -> dict[str, Any]:
+    spec, tokenizer = source.spec, source.tokenizer
+    positions = _positions(source.config)
+    max_length = min(source.max_length, positions)
+    return {
+        "max_length": max_length,
+        "max_positions": positions,
+        "vocabulary": len(tokenizer),
+        "pad_id": tokenizer.pad_token_id,
+        "pad_type_id": tokenizer.pad_token_type_id,
+        "unknown": tokenizer.unk_token,
+        "words": word_rule(source.samples) if spec.kind == "ner" else "blanks",
+        "probes": [
+            {"text": list(probe.text), "ids": list(probe.ids)} for probe in make_probes(spec, tokenizer, max_length)
+        ],
+    }
+
+
+def _positions(config: PretrainedConfig) -> int:
+    """Most tokens that the model has positions for; RoBERTa numbers them from behind the padding id."""
+    offset = config.pad_token_id + 1 if family_of(config).model_type == "roberta" else 0
+    return int(config.max_position_embeddings - offset)
+
+
+def _check_rows(source: BundleSource, contents: Mapping[str, bytes]) -> None:
+    """Raise unless the runtime makes the same ids of all sample rows as training did."""
+    manifest = parse_manifest(contents[MANIFEST], source.graph)
+    encoder = Encoder(Tokenizer.from_buffer(contents[TOKENIZER]), manifest, manifest.max_length, "blanks")
+    texts = [row.text if manifest.pair or manifest.kind == "ner" else row.text[0] for row in source.samples]
+    there = encode(source.samples, source.spec, source.tokenizer, manifest.max_length)
+    for row, mine, expected in zip(source.samples, encoder.encode(texts), there, strict=True):
+        if list(mine.ids) != list(expected["input_ids"]):
+            raise ExportError(f"bundle {source.name} can't be made: the runtime reads {row.source} not as training did")

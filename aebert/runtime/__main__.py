@@ -1,0 +1,49 @@
+"""`python -m aebert.runtime BUNDLE < lines`: predictions where nothing but the runtime is installed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aebert.errors import AebertError
+from aebert.runtime.checks import verify
+from aebert.runtime.lines import FORMATS, PredictOptions, predict_lines
+from aebert.runtime.model import BATCH
+from aebert.runtime.words import WORD_RULES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Predict lines, or verify; a user's error is one line and exit code 2."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.verify:
+            for check in verify(given.bundle, given.threads):
+                print(f"{check.name}: {check.detail}")
+        else:
+            options = {key: value for key, value in vars(given).items() if key != "verify"}
+            predict_lines(PredictOptions(**options))
+    except AebertError as error:
+        print(f"aebert.runtime: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m aebert.runtime", description="Predict lines with a bundle.")
+    parser.add_argument("bundle", type=Path, help="folder or zip file")
+    parser.add_argument("--input", type=Path, help="file of lines; standard input if not given")
+    parser.add_argument("--format", choices=FORMATS, default="json")
+    parser.add_argument("--batch", type=int, default=BATCH, help="most lines at a time; 1 answers each at once")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--max-length", type=int, help="most tokens of a line; that of the training if not given")
+    parser.add_argument("--words", choices=WORD_RULES, help="how NER text is cut into words")
+    parser.add_argument("--verify", action="store_true", help="check the bundle instead")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Texts as token ids, exactly as in training, by `tokenizers` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from aebert.errors import BundleError, DataError
+from aebert.runtime.container import TOKENIZER
+from aebert.runtime.manifest import Manifest
+from aebert.runtime.words import Word, join_words, split_words
+
+Text = str | Sequence[str]
+"""A text; two texts for a bundle of sentence pairs; or, for NER, words."""
+
+_CHARACTERS = 64  # per token: a text much longer than that is cut before it is read to its end
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """ids, type_ids [seq]. truncated: something was cut off. NER: the text, its words, each word's first token."""
+
+    ids: tuple[int, ...]
+    type_ids: tuple[int, ...]
+    truncated: bool
+    text: str = ""
+    words: tuple[Word, ...] = ()
+    first_tokens: tuple[int, ...] = ()
+
+
+def parse_tokenizer(content: bytes, path: Path) -> Tokenizer:
+    """Raises: BundleError naming the bundle `path`."""
+    try:
+        return Tokenizer.from_buffer(content)
+    except Exception as error:  # tokenizers raises bare ones, and panics of its Rust code as well
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"bundle {path}: {TOKENIZER} can't be read: {reason} (newer tokenizers needed?)") from None
+
+
+class Encoder:
+    """Encodes texts for one bundle. max_length: most tokens of a row, special ones included."""
+
+    def __init__(self, tokenizer: Tokenizer, manifest: Manifest, max_length: int, words: str) -> None:
+        self._tokenizer, self._manifest = tokenizer, manifest
+        self._max_length, self._words = max_length, words
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length, strategy="longest_first")
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """Rows of token ids, not padded. Raises: DataError naming the index of a text that can't be encoded."""
+        if self._manifest.kind == "ner":
+            return [self._encode_words(index, text) for index, text in enumerate(texts)]
+        rows = [self._sides(index, text) for index, text in enumerate(texts)]
+        found = self._tokenizer.encode_batch([row if len(row) == 2 else row[0] for row in rows])
+        return [Encoded(tuple(one.ids), tuple(one.type_ids), bool(one.overflowing)) for one in found]
+
+    def _sides(self, index: int, text: Text) -> tuple[str, ...]:
+        sides = (text,) if isinstance(text, str) else tuple(text)
+        if len(sides) != (2 if self._manifest.pair else 1):
+            wanted = "two texts" if self._manifest.pair else "one text"
+            raise DataError(f"text {index} must be {wanted} for bundle {self._manifest.name}, got {len(sides)}")
+        return tuple(self._head(_valid(index, side)) for side in sides)
+
+    def _head(self, text: str) -> str:
+        """The text, or a beginning of it (whole words) that alone is too long: the rest can't change the ids."""
+        if len(text) <= _CHARACTERS * self._max_length:
+            return text
+        head = text[: _CHARACTERS * self._max_length].rpartition(" ")[0]
+        enough = self._tokenizer.encode(head, add_special_tokens=False).overflowing
+        return head if enough else text
+
+    def _encode_words(self, index: int, text: Text) -> Encoded:
+        whole, places = (text, split_words(text, self._words)) if isinstance(text, str) else join_words(text)
+        words = [_valid(index, word.text) for word in places[: self._max_length]]  # each has at least one token
+        found = self._pre_split(words)
+        seen = {word for word in found.word_ids if word is not None}
+        end = len(words) if len(found.ids) < self._max_length else max(seen, default=0)
+        lost = [word for word in range(end) if word not in seen]
+        if lost and self._manifest.unknown is not None:  # as in training, so that no word loses its place
+            words = [self._manifest.unknown if place in lost else word for place, word in enumerate(words)]
+            found = self._pre_split(words)
+        firsts = {word: place for place, word in reversed(list(enumerate(found.word_ids))) if word is not None}
+        first_tokens = tuple(firsts[word] for word in sorted(firsts))
+        truncated = len(first_tokens) < len(places) or bool(found.overflowing)
+        return Encoded(tuple(found.ids), tuple(found.type_ids), truncated, whole, tuple(places), first_tokens)
+
+    def _pre_split(self, words: list[str]) -> Any:
+        return self._tokenizer.encode(words, is_pretokenized=True)
+
+    def pad(self, rows: Sequence[Encoded]) -> dict[str, NDArray[np.int64]]:
+        """Inputs of the graph [batch, seq], padded on the right to the longest row."""
+        longest = max(len(row.ids) for row in rows)
+        ids = np.full((len(rows), longest), self._manifest.pad_id, dtype=np.int64)
+        types, mask = np.full_like(ids, self._manifest.pad_type_id), np.zeros_like(ids)
+        for index, row in enumerate(rows):
+            ids[index, : len(row.ids)], types[index, : len(row.ids)] = row.ids, row.type_ids
+            mask[index, : len(row.ids)] = 1
+        return {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+
+
+def _valid(index: int, text: str) -> str:
+    """The text, if it is one: half of a surrogate pair, which JSON can state, is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"text {index} must be Unicode, character {error.start} is half of a pair") from None
+    return text

@@ -1,0 +1,132 @@
+"""`bundle.json`: what a bundle says of itself, checked before it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aebert.errors import BundleError
+from aebert.runtime.container import MANIFEST, Digest
+
+FORMAT = 1
+KINDS = ("classification", "regression", "ner")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A parity vector. inputs: one row of each graph input [seq]; logits: [outputs], NER [seq, outputs]."""
+
+    inputs: Mapping[str, tuple[int, ...]]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A text (or a pair, or for NER words), and the ids that the tokenizer of the training makes of it."""
+
+    text: tuple[str, ...]
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What running a bundle needs to know; `values` is all of `bundle.json`.
+
+    outputs: name of each logit: classes, BIO tags, or `score`. pair: rows are two texts. inputs: of the graph.
+    max_length: tokens that texts were cut to in training; max_positions: most that the graph can take.
+    vocabulary: number of ids of the tokenizer. unknown: its token for what it can't read. words: how NER text is cut.
+    tolerance: most that a logit may differ from the parity vectors.
+    """
+
+    name: str
+    kind: str
+    outputs: tuple[str, ...]
+    pair: bool
+    inputs: tuple[str, ...]
+    max_length: int
+    max_positions: int
+    pad_id: int
+    pad_type_id: int
+    unknown: str | None
+    words: str
+    opset: int
+    vocabulary: int
+    tolerance: float
+    cases: tuple[Case, ...] = field(repr=False)
+    probes: tuple[Probe, ...] = field(repr=False)
+    parts: Mapping[str, Digest] = field(repr=False)
+    values: Mapping[str, Any] = field(repr=False)
+
+
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """Raises: BundleError naming the bundle `path` and what is wrong: no JSON, a newer format, a missing value."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        raise BundleError(f"bundle {path}: {MANIFEST} must be JSON; it is damaged (copy it again)") from None
+    stated = values.get("format") if isinstance(values, dict) else None
+    if isinstance(stated, int) and stated > FORMAT:
+        raise BundleError(
+            f"bundle {path} has format {stated}, this aebert reads up to {FORMAT}: install a newer aebert"
+        )
+    if stated != FORMAT:
+        raise BundleError(f"bundle {path}: {MANIFEST} must state the format of a bundle, 1 to {FORMAT}, got {stated!r}")
+    try:
+        return _checked(_read(values), path)
+    except KeyError as error:
+        raise BundleError(f"bundle {path}: {MANIFEST} must state {error.args[0]!r}; make the bundle again") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, BundleError):
+            raise
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"bundle {path}: {MANIFEST} has a value of the wrong type ({reason})") from None
+
+
+def _read(values: Mapping[str, Any]) -> Manifest:
+    task, text, graph, parity = (values[key] for key in ("task", "text", "graph", "parity"))
+    return Manifest(
+        name=str(values["name"]),
+        kind=task["kind"],
+        outputs=tuple(map(str, task["outputs"])),
+        pair=len(task["columns"]) == 2,
+        inputs=tuple(map(str, graph["inputs"])),
+        max_length=int(text["max_length"]),
+        max_positions=int(text["max_positions"]),
+        pad_id=int(text["pad_id"]),
+        pad_type_id=int(text["pad_type_id"]),
+        unknown=text["unknown"],
+        words=text["words"],
+        opset=int(graph["opset"]),
+        vocabulary=int(text["vocabulary"]),
+        tolerance=float(parity["tolerance"]),
+        cases=tuple(_case(case) for case in parity["cases"]),
+        probes=tuple(Probe(tuple(probe["text"]), tuple(probe["ids"])) for probe in text["probes"]),
+        parts={name: Digest(int(part["bytes"]), str(part["sha256"])) for name, part in values["parts"].items()},
+        values=values,
+    )
+
+
+def _case(case: Mapping[str, Any]) -> Case:
+    inputs = {name: tuple(map(int, ids)) for name, ids in case["inputs"].items()}
+    return Case(inputs, np.asarray(case["logits"], dtype=np.float32))
+
+
+def _checked(manifest: Manifest, path: Path) -> Manifest:
+    rules = {
+        f"task.kind must be one of {', '.join(KINDS)}, got {manifest.kind!r}": manifest.kind in KINDS,
+        "task.outputs must name different logits": 0 < len(set(manifest.outputs)) == len(manifest.outputs),
+        "graph.inputs must have input_ids": "input_ids" in manifest.inputs,
+        "text.max_length must be in 8..text.max_positions": 8 <= manifest.max_length <= manifest.max_positions,
+        "parity.tolerance must be above 0": 0 < manifest.tolerance < float("inf"),
+        "parity.cases must not be empty": bool(manifest.cases),
+    }
+    for rule, met in rules.items():
+        if not met:
+            raise BundleError(f"bundle {path}: {MANIFEST}: {rule}")
+    return manifest

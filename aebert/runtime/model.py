@@ -1,0 +1,93 @@
+"""A bundle, loaded and ready to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from aebert.errors import BundleError, ConfigError
+from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
+from aebert.runtime.encoding import Encoder, Text, parse_tokenizer
+from aebert.runtime.graph import Graph
+from aebert.runtime.manifest import Manifest, parse_manifest
+from aebert.runtime.predictions import Prediction, decode
+from aebert.runtime.words import WORD_RULES
+
+BATCH = 32
+
+
+class Model:
+    """A bundle that predicts. Make it with `load`; threads of one process may share it."""
+
+    def __init__(self, manifest: Manifest, encoder: Encoder, graph: Graph) -> None:
+        self.manifest = manifest
+        self._encoder, self._graph = encoder, graph
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        threads: int = 1,
+        *,
+        max_length: int | None = None,
+        words: str | None = None,
+        check: bool = True,
+    ) -> Model:
+        """Load a bundle, a folder or a zip file.
+
+        threads: that ONNX Runtime computes with. max_length: most tokens of a row, special ones included; that of the
+        training when None. words: how NER text is cut into words (`blanks`, `edges`, `marks`), as the training rows
+        were when None. check: compare the parts' SHA-256, which reads them once more.
+
+        Raises: BundleError for a bundle that is missing, damaged or can't run here; ConfigError for other arguments.
+        """
+        if threads < 1:
+            raise ConfigError(f"threads must be at least 1, got {threads}")
+        container = open_container(Path(path))
+        manifest = parse_manifest(container.read(MANIFEST), container.path)
+        limit = _length(manifest, max_length)
+        if words is not None and words not in WORD_RULES:
+            raise ConfigError(f"words must be one of {', '.join(WORD_RULES)}, got {words!r}")
+        if check:
+            check_digests(container)
+        tokenizer = parse_tokenizer(container.read(TOKENIZER), container.path)
+        graph = Graph(container.graph(), container.path, threads)
+        if set(graph.inputs) != set(manifest.inputs):
+            raise BundleError(f"bundle {path}: {GRAPH} must take {', '.join(manifest.inputs)}, got {graph.inputs}")
+        return cls(manifest, Encoder(tokenizer, manifest, limit, words or manifest.words), graph)
+
+    def predict(self, texts: Sequence[Text], batch: int = BATCH) -> list[Prediction]:
+        """Predictions in the order of the texts, computed in batches of rows of similar length.
+
+        texts: strings; tuples of two for sentence pairs; for NER strings, or lists of words, whose offsets then count
+        in the words joined by blanks. batch: most rows at a time; dynamic int8 shares one range over a batch, so with
+        it a row's numbers depend a little on its neighbours, and `batch=1` avoids that.
+
+        Raises: DataError naming the index of a text that can't be encoded; ConfigError for a batch below 1.
+        """
+        if batch < 1:
+            raise ConfigError(f"batch must be at least 1, got {batch}")
+        rows = self._encoder.encode(texts)
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
+        found: dict[int, Prediction] = {}
+        for start in range(0, len(order), batch):
+            places = order[start : start + batch]
+            logits = self._graph.logits(self._encoder.pad([rows[place] for place in places]))
+            self._check_width(logits.shape[-1])
+            found |= {place: decode(self.manifest, rows[place], one) for place, one in zip(places, logits, strict=True)}
+        return [found[place] for place in range(len(rows))]
+
+    def _check_width(self, width: int) -> None:
+        if width != len(self.manifest.outputs):
+            raise BundleError(
+                f"bundle {self._graph.path}: {GRAPH} must give {len(self.manifest.outputs)} logits, one for each of "
+                f"{', '.join(self.manifest.outputs)}, got {width}"
+            )
+
+
+def _length(manifest: Manifest, given: int | None) -> int:
+    least = 8  # room for special tokens and some of either text
+    if given is not None and not least <= given <= manifest.max_positions:
+        raise ConfigError(f"max-length must be in {least}..{manifest.max_positions} for this bundle, got {given}")
+    return given or manifest.max_length

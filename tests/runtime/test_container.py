@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aebert.errors import BundleError
+from aebert.runtime.container import PARTS, SUMS, check_digests, open_container, write_zip
+
+
+def test_folder_and_zip_hold_the_same(made: dict[str, Path]) -> None:
+    folder, packed = open_container(made["classification"]), open_container(made["zip"])
+    for name in (*PARTS, SUMS):
+        assert folder.read(name) == packed.read(name)
+        assert folder.digest(name) == packed.digest(name)
+
+
+def test_sums_are_what_sha256sum_reads(made: dict[str, Path]) -> None:
+    lines = (made["ner"] / SUMS).read_text().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["bundle.json", "model.onnx", "tokenizer.json"]
+    for line in lines:
+        sha, name = line.split("  ")
+        assert hashlib.sha256((made["ner"] / name).read_bytes()).hexdigest() == sha
+
+
+def test_the_same_contents_make_the_same_zip_on_every_python() -> None:
+    file = io.BytesIO()
+    write_zip({"bundle.json": b"{}\n", "model.onnx": bytes(9)}, file)
+    assert hashlib.sha256(file.getvalue()).hexdigest()[:16] == "fba53a2340a0ee1b"
+    assert zipfile.ZipFile(file).testzip() is None
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("name", PARTS)
+def test_a_truncated_part(name: str, keep: float, made: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(made["classification"], folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(BundleError, match=rf"b: {name} must have the SHA-256 that SHA256SUMS states, got ") as caught:
+        check_digests(open_container(folder))
+    assert f"of {int(keep * len(content))} bytes" in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_a_truncated_zip(keep: float, made: dict[str, Path], tmp_path: Path) -> None:
+    content = made["zip"].read_bytes()
+    (tmp_path / "x.zip").write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(BundleError, match=r"x.zip must be a folder or a zip file; it is neither, or it was cut short"):
+        open_container(tmp_path / "x.zip")
+
+
+def test_a_missing_part(made: dict[str, Path], tmp_path: Path) -> None:
+    for name in (*PARTS, SUMS):
+        folder = tmp_path / name
+        shutil.copytree(made["ner"], folder)
+        (folder / name).unlink()
+        with pytest.raises(BundleError, match=rf"must hold {name}; it does not \(copy it again\)$"):
+            check_digests(open_container(folder))
+
+
+def test_a_zip_that_lacks_a_part(made: dict[str, Path], tmp_path: Path) -> None:
+    with (tmp_path / "x.zip").open("wb") as file:
+        write_zip({"deep/bundle.json": b"{}"}, file)
+    with pytest.raises(BundleError, match=r"x.zip must hold bundle.json at its top; it does not"):
+        open_container(tmp_path / "x.zip").read("bundle.json")
+
+
+def test_a_zip_with_a_damaged_part(made: dict[str, Path], tmp_path: Path) -> None:
+    content = bytearray(made["zip"].read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(BundleError, match=r"x.zip must be a whole zip file: Bad CRC-32 for file"):
+        check_digests(open_container(tmp_path / "x.zip"))
+
+
+def test_a_zip_packed_by_another_program_is_read_but_not_taken_for_ours(made: dict[str, Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in (*PARTS, SUMS):
+            archive.write(made["ner"] / name, name)
+    container = open_container(tmp_path / "x.zip")
+    check_digests(container)
+    with pytest.raises(BundleError, match=r"damaged outside of them or packed by another program"):
+        container.check_whole()
+    open_container(made["zip"]).check_whole()
+
+
+def test_what_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(BundleError, match=r"text must be a folder or a zip file; it is neither"):
+        open_container(tmp_path / "text")
+    with pytest.raises(BundleError, match=r"nothing does not exist; give the folder or zip file"):
+        open_container(tmp_path / "nothing")
+    with pytest.raises(BundleError, match=r"must hold bundle.json; it does not"):
+        open_container(tmp_path).read("bundle.json")
+
+
+def test_a_part_that_is_a_folder(made: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").mkdir()
+    with pytest.raises(BundleError, match=r"model.onnx can't be read: Is a directory"):
+        open_container(tmp_path).digest("model.onnx")
+
+
+def test_a_sum_of_another_file_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(made["ner"], folder)
+    (folder / SUMS).write_bytes((folder / SUMS).read_bytes() + b"0  more\n")
+    with pytest.raises(BundleError, match=r"SHA256SUMS must name the parts and nothing else"):
+        check_digests(open_container(folder))
