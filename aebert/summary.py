@@ -12,6 +12,7 @@ from aebert import __version__
 from aebert.config import digest as values_digest
 from aebert.config import load_config, plain
 from aebert.errors import AebertError, NoStudyError, StudyError
+from aebert.flatbuffers import FlatBuffers
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
@@ -41,7 +42,7 @@ def build_report(run: Run) -> Report:
         info=info,
         trials=tuple(trials),
         finalists=tuple(_finalist_rows(run, trials, shipment)),
-        profiles=tuple(_profile_rows(shipment, run.task.spec.headline)),
+        profiles=(*_profile_rows(shipment, run.task.spec.headline), *FlatBuffers(shipment).rows()),
         machine=_machine(shipment.profiles),
         provenance=_provenance(run),
         rows={role: len(run.task.rows[role]) for role in ROLES},

@@ -27,6 +27,7 @@ PACKAGE = REPOSITORY / "aebert"
 LAYERS = (
     "cli",
     "summary",
+    "flatbuffers",
     "shipment",
     "pipeline",
     "stages terminal",
