@@ -35,8 +35,8 @@ def export_litert(model: PreTrainedModel, input_names: Sequence[str], path: Path
     input_names: what the tokenizer returns (`tokenizer.model_input_names`); those the model doesn't take are left out.
     One row of one length, because the converter has no other form for these models: a dynamic length stops it at the
     position ids (litert-torch 0.10). Shorter rows are padded and masked by who runs the file (`LiteRTModel` does it).
-    Token ids are int32, as phones' runtimes and delegates take them. Blocks without units vanish from the graph. Weights, mode and attention
-    of the model are left as found; `path` is written whole or not at all.
+    Token ids are int32, as phones' runtimes and delegates take them. Blocks without units vanish from the graph.
+    Weights, mode and attention of the model are left as found; `path` is written whole or not at all.
 
     Raises: ExportError when a package of the extra is missing, the converter fails, the model has fewer positions than
     `length`, the file would pass 2 GB, or the disk refuses.
