@@ -245,12 +245,39 @@ class FinalistsConfig(TrainConfig):
     distill: DistillConfig | None = DistillConfig()
 
 
+class LiteRTConfig(Section):
+    """FlatBuffers for phones and boards; each has one fixed length, and longer rows are cut to it.
+
+    lengths: in tokens, padding included. int8, int4: files with such weights beside the float32 one.
+    """
+
+    lengths: tuple[Positive, ...] = (32,)
+    int8: bool = True
+    int4: bool = False
+
+    @field_validator("lengths", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("lengths")
+    @classmethod
+    def _lengths_differ(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(lengths)) != len(lengths) or not lengths:
+            raise ValueError(f"lengths must be one or several different ones, got {list(lengths)}")
+        return lengths
+
+
 class DeployConfig(Section):
-    """Export and quantization. int8: ONNX Runtime dynamic quantization of the exported graph."""
+    """Export and quantization. int8: ONNX Runtime dynamic quantization of the exported graph.
+
+    litert: FlatBuffers as well; needs the extra `litert`, and minutes for each model and length.
+    """
 
     int8: bool = True
     per_channel: bool = True
     opset: Annotated[int, Field(ge=18, le=22)] = 20
+    litert: LiteRTConfig | None = None
 
 
 class ProfileConfig(Section):

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import ModelConfig, RunConfig, TrainConfig, flat, plain
+from aebert.deployment.litert_packages import require_litert
 from aebert.digests import arrays_digest, weights_digest
 from aebert.errors import StudyError
 from aebert.files import replacing
@@ -96,6 +97,8 @@ class Run:
         self._space: SearchSpace = load_space(config.search.space)
         check_method(config.pruning.method)
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
+        if config.deploy.litert is not None:
+            require_litert()
 
     def lock(self) -> FileLock:
         """A lock that one process at a time holds on the run's folder; released when the process ends, however.

@@ -52,7 +52,7 @@ class Shipment:
     def _export(self, name: str, folder: Path, weights: str) -> None:
         config, models = self.run.config.deploy, self.run.folder / "models"
         outputs = [f"models/{name}.onnx", *([f"models/{name}{INT8}.onnx"] if config.int8 else [])]
-        inputs = {"weights": weights, "deploy": plain(config)}
+        inputs = {"weights": weights, "deploy": {k: v for k, v in plain(config).items() if k != "litert"}}
 
         def make() -> dict[str, Any]:
             with self.run.progress.bar(f"export {name}", len(outputs)) as bar:

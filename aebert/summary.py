@@ -15,6 +15,7 @@ from aebert import __version__
 from aebert.config import BudgetKind, load_config, plain
 from aebert.config import digest as values_digest
 from aebert.errors import AebertError, ConfigError, NoStudyError, StudyError
+from aebert.flatbuffers import FlatBuffers
 from aebert.models.checkpoint import one_line_errors
 from aebert.models.shape import ModelShape, shape_of
 from aebert.packing import bundles
@@ -51,7 +52,7 @@ def build_report(run: Run) -> Report:
         info=info,
         trials=tuple(trials),
         finalists=tuple(_finalist_rows(run, trials, shipment)),
-        profiles=tuple(_profile_rows(shipment, run.task.spec.headline)),
+        profiles=(*_profile_rows(shipment, run.task.spec.headline), *FlatBuffers(shipment).rows()),
         machine=_machine(shipment.profiles),
         provenance=_provenance(run),
         rows={role: len(run.task.rows[role]) for role in ROLES},

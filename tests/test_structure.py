@@ -28,6 +28,7 @@ LAYERS = (
     "cli",
     "summary",
     "packing",
+    "flatbuffers",
     "shipment",
     "pipeline",
     "stages terminal pricing",

@@ -62,11 +62,13 @@ def finalists(config: Config, sets: Set = None) -> None:
 
 @app.command()
 def export(config: Config, sets: Set = None) -> None:
-    """Write the dense model and the finalists as ONNX files, float32 and int8, and check their parity."""
+    """Write the dense model and the finalists as ONNX files (and FlatBuffers, if asked for), and check their parity."""
     with started(config, sets) as work:
+        from aebert.flatbuffers import FlatBuffers
         from aebert.shipment import Shipment
 
-        for path in Shipment(work).files.values():
+        shipment = Shipment(work)
+        for path in (*shipment.files.values(), *FlatBuffers(shipment).files.values()):
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -37,7 +37,7 @@ def export_onnx(model: PreTrainedModel, input_names: Sequence[str], path: Path, 
 
     Raises: ExportError when the exporter fails, the file would pass 2 GB, or the disk refuses.
     """
-    names = _accepted(model, input_names)
+    names = accepted_inputs(model, input_names)
     _check_size(model)
     with eval_mode(model), eager_attention(model), _quiet_exporter():
         program = _trace(model, names, opset)
@@ -47,7 +47,8 @@ def export_onnx(model: PreTrainedModel, input_names: Sequence[str], path: Path, 
     return path
 
 
-def _accepted(model: PreTrainedModel, input_names: Sequence[str]) -> list[str]:
+def accepted_inputs(model: PreTrainedModel, input_names: Sequence[str]) -> list[str]:
+    """Those of `input_names` that the model's forward takes. Raises: ExportError when `input_ids` is not of them."""
     parameters = inspect.signature(model.forward).parameters
     names = [name for name in input_names if name in parameters and name != "labels"]
     if "input_ids" not in names:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from aebert.deployment.modes import eval_mode
+from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ExportError
 
@@ -49,10 +50,16 @@ def check_parity(
 
     Raises: ExportError naming difference, shape and tolerance at the first batch outside; or when there is no batch.
     """
-    exported = OnnxModel(path, threads)
-    results = [_compare(model, exported, batch, tolerance) for batch in batches]
+    return check_logits(model, OnnxModel(path, threads), batches, tolerance=tolerance, fix="try another deploy.opset")
+
+
+def check_logits(
+    model: PreTrainedModel, exported: ExportedModel, batches: Iterable[Tensors], *, tolerance: float = 1e-3, fix: str
+) -> Parity:
+    """The same for an exported file of any format; `fix` is what the error advises."""
+    results = [_compare(model, exported, batch, tolerance, fix) for batch in batches]
     if not results:
-        raise ExportError(f"parity of {path.name} needs at least one batch, got none")
+        raise ExportError(f"parity of {exported.path.name} needs at least one batch, got none")
     return Parity(
         max_abs_difference=max(result.difference for result in results),
         tolerance=tolerance,
@@ -70,7 +77,9 @@ class _Comparison:
     compared: int
 
 
-def _compare(model: PreTrainedModel, exported: OnnxModel, batch: Tensors, tolerance: float) -> _Comparison:
+def _compare(
+    model: PreTrainedModel, exported: ExportedModel, batch: Tensors, tolerance: float, fix: str
+) -> _Comparison:
     inputs = {name: batch[name] for name in exported.inputs if name in batch}
     expected = _reference(model, inputs)
     actual = exported.logits({name: tensor.cpu().numpy() for name, tensor in inputs.items()})
@@ -86,7 +95,7 @@ def _compare(model: PreTrainedModel, exported: OnnxModel, batch: Tensors, tolera
     if not difference <= allowed:  # also when it is not a number
         raise ExportError(
             f"{exported.path.name} must give the model's logits within {allowed:.1e}, "
-            f"differs by {difference:.1e} on a batch {[rows, length]} (don't ship it; try another deploy.opset)"
+            f"differs by {difference:.1e} on a batch {[rows, length]} (don't ship it; {fix})"
         )
     return _Comparison(difference, largest, (rows, length), expected.size)
 

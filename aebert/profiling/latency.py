@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aebert.deployment.session import OnnxModel
+from aebert.deployment.opening import open_model
 from aebert.errors import ConfigError
 from aebert.profiling.memory import Footprint, measure_memory
 from aebert.profiling.sampling import Meter, Samples, interleave, spread
@@ -113,7 +113,7 @@ def profile_files(
     schedule = spread(len(requests), runs)
     # The largest request first, so that memory grows before the clock runs.
     warm = [largest, *(schedule[run % runs] for run in range(warmup - 1))][:warmup]
-    models = {name: OnnxModel(path, threads).logits for name, path in files.items()}
+    models = {name: open_model(path, threads).logits for name, path in files.items()}
     samples = interleave(models, requests, schedule, warmup=warm, meter=meter, progress=progress)
     sizes = [shapes[index] for index in samples.schedule]
     return [_profile(name, path, threads, warmup, footprints[name], sizes, samples) for name, path in files.items()]

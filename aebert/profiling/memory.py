@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aebert.deployment.session import OnnxModel
+from aebert.deployment.opening import open_model
 from aebert.errors import ExportError
 
 
@@ -68,7 +68,7 @@ def _footprint(path: Path, threads: int, batch: int, length: int) -> Footprint:
     _fill_page_cache(path)
     baseline = peak_memory_bytes()
     start = time.perf_counter()
-    model = OnnxModel(path, threads)
+    model = open_model(path, threads)
     load_ms = (time.perf_counter() - start) * 1000
     ones = np.ones((batch, length), dtype=np.int64)
     zeros = np.zeros_like(ones)  # the one token type that every model has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
@@ -69,6 +69,7 @@ class FinalistRow:
 class ProfileRow:
     """One exported file, measured; name is that of its `FinalistRow`.
 
+    kind: `float32` or `int8` for ONNX files; `LiteRT int8, 32 tokens` and the like for FlatBuffers.
     p50_ms, p90_ms, p99_ms: percentiles of the time of one call. throughput_per_s: rows (not calls) per second.
     peak_memory_bytes: resident memory of a process that runs only this file; None where it can't be measured.
     speedup: how many times faster than the dense float32 file in the same run, above 1 is faster: median of
@@ -77,7 +78,7 @@ class ProfileRow:
     """
 
     name: str
-    kind: Literal["float32", "int8"]
+    kind: str
     size_bytes: int
     p50_ms: float
     p90_ms: float

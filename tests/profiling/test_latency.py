@@ -55,7 +55,7 @@ def requests(*shapes: tuple[int, int]) -> list[dict[str, Any]]:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
     machine = FakeMachine({"dense": 2.0, "small": 0.5})
-    monkeypatch.setattr(latency, "OnnxModel", machine.session)
+    monkeypatch.setattr(latency, "open_model", machine.session)
     monkeypatch.setattr(latency, "measure_memory", machine.footprint)
     return machine
 

@@ -1,0 +1,213 @@
+"""The FlatBuffers (LiteRT) of a run's models: made, scored on the report rows, measured. Off unless asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aebert.config import LiteRTConfig, plain
+from aebert.deployment.litert import Bits, export_litert, quantize_litert
+from aebert.deployment.litert_session import LiteRTModel
+from aebert.deployment.opening import FLATBUFFER
+from aebert.deployment.parity import check_logits, other_shapes
+from aebert.digests import file_digest
+from aebert.models.evaluation import Prepared, evaluate_forward, prepare
+from aebert.pipeline import DENSE
+from aebert.profiling.latency import profile_files
+from aebert.profiling.machine import machine_facts
+from aebert.profiling.memory import peak_memory_bytes
+from aebert.pruning.subnetwork import load_subnetwork
+from aebert.reporting.intervals import bootstrap
+from aebert.reporting.rows import ProfileRow
+from aebert.shipment import RESAMPLES, Shipment
+from aebert.stages import Stage
+from aebert.tasks.resampling import resampler
+from aebert.tasks.task import Row
+
+_BITS: Mapping[str, Bits] = {"int8": 8, "int4": 4}
+
+
+@dataclass(frozen=True)
+class Form:
+    """One FlatBuffer of a model. kind: weights as float32, int8 or int4. length: tokens of a row, padding included."""
+
+    model: str
+    length: int
+    kind: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """What the file and its stages are called: `dense.32`, `trial-19.32.int8`."""
+        return f"{self.model}.{self.length}" + ("" if self.kind == "float32" else f".{self.kind}")
+
+    @property
+    def title(self) -> str:
+        """What a table says."""
+        return f"LiteRT {self.kind}, {self.length} tokens"
+
+
+def forms(config: LiteRTConfig, model: str) -> list[Form]:
+    """The FlatBuffers of one model, the float32 one of each length first."""
+    kinds = ["float32", *(kind for kind in _BITS if getattr(config, kind))]
+    return [Form(model, length, kind) for length in config.lengths for kind in kinds]
+
+
+class FlatBuffers:
+    """The FlatBuffers that a run ships, and what is known of them; none without `deploy.litert`."""
+
+    def __init__(self, shipment: Shipment) -> None:
+        self.shipment, self.run = shipment, shipment.run
+        self.config = self.run.config.deploy.litert
+
+    @cached_property
+    def files(self) -> dict[Form, Path]:
+        """The files of the dense model and every finalist, made where they are missing."""
+        if self.config is None:
+            return {}
+        self._export(DENSE, self.run.folder / DENSE, self.run.dense.digest)
+        for finalist in self.run.finalists:
+            self._export(finalist.name, finalist.folder, finalist.digest)
+        names = [DENSE, *(finalist.name for finalist in self.run.finalists)]
+        return {form: self._path(form) for name in names for form in forms(self.config, name)}
+
+    def _path(self, form: Form) -> Path:
+        return self.run.folder / "models" / f"{form.name}{FLATBUFFER}"
+
+    def _export(self, name: str, folder: Path, weights: str) -> None:
+        assert self.config is not None
+        wanted = forms(self.config, name)
+        outputs = [str(self._path(form).relative_to(self.run.folder)) for form in wanted]
+
+        def make() -> dict[str, Any]:
+            model = self.run.dense.model if name == DENSE else load_subnetwork(folder)
+            parity = {}
+            with self.run.progress.bar(f"LiteRT {name}", len(wanted)) as bar:
+                for form in wanted:
+                    if form.kind == "float32":
+                        parity[form.length] = self._convert(model, form)
+                    else:
+                        source = self._path(Form(name, form.length))
+                        quantize_litert(source, self._path(form), bits=_BITS[form.kind])
+                    bar.advance(1, form.name)
+            # of this process so far: the conversion is what takes most of it
+            return {"parity": parity, "peak_memory_bytes": peak_memory_bytes()}
+
+        inputs = {"weights": weights, "litert": plain(self.config)}
+        Stage(self.run.folder, f"litert-{name}", inputs, outputs).run(make)
+
+    def _convert(self, model: Any, form: Form) -> dict[str, Any]:
+        """Make the float32 file and compare its logits with the model's, on real rows of several lengths."""
+        tokenizer = self.run.dense.tokenizer
+        path = export_litert(model, tokenizer.model_input_names, self._path(form), length=form.length)
+        batch = self._prepare(self.run.task.rows["train"][:8], form.length).batches[0].tensors
+        shapes = other_shapes(batch, pad_token_id=tokenizer.pad_token_id, max_length=form.length)
+        return check_logits(model, self._open(path), shapes, fix="report it with the model's config").to_dict()
+
+    def _open(self, path: Path) -> LiteRTModel:
+        return LiteRTModel(path, torch.get_num_threads(), pad_token_id=self.run.dense.tokenizer.pad_token_id)
+
+    def _prepare(self, rows: Sequence[Row], length: int, tokens: int = 10**9) -> Prepared:
+        """Rows encoded as the file takes them: cut to its length."""
+        spec, most = self.run.task.spec, min(length, self.run.config.data.max_length)
+        return prepare(rows, spec, self.run.dense.tokenizer, most, tokens)
+
+    @cached_property
+    def reported(self) -> dict[Form, dict[str, Any]]:
+        """Metrics of every file on the report rows, cut to its length, with the interval of the headline one."""
+        files = self.files
+        return {form: self._reported(form, path) for form, path in files.items()}
+
+    def _reported(self, form: Form, path: Path) -> dict[str, Any]:
+        spec, config, rows = self.run.task.spec, self.run.config, self.run.task.rows["report"]
+        inputs = {
+            "file": file_digest(path),
+            "rows": [self.run.task.digests["report"], config.data.max_length],
+            "metric": spec.metric,
+        }
+
+        def make() -> dict[str, Any]:
+            model, prepared = self._open(path), self._prepare(rows, form.length, config.search.max_batch_tokens)
+            with self.run.progress.bar(f"report rows, {form.name}", 1) as bar:
+                result = evaluate_forward(lambda batch: _run(model, batch), prepared)
+                bar.advance()
+            compute = resampler(spec, prepared.rows, prepared.encoded, result.logits)
+            interval = bootstrap(compute, len(rows), config.seed, RESAMPLES)
+            return {"metrics": dict(result.metrics), "interval": interval, "rows": len(rows), "cut": self._cut(form)}
+
+        return Stage(self.run.folder, f"report-{form.name}{FLATBUFFER}", inputs).run(make)
+
+    def _cut(self, form: Form) -> int:
+        """Report rows that are longer than the file."""
+        whole = self._prepare(self.run.task.rows["report"], self.run.config.data.max_length)
+        return sum(len(row["input_ids"]) > form.length for row in whole.encoded)
+
+    @cached_property
+    def profiles(self) -> list[dict[str, Any]]:
+        """Each length in one interleaved run: its files, after the dense float32 ONNX file as the base of speed-ups."""
+        assert self.config is not None
+        return [profile for length in self.config.lengths for profile in self._profiled(length)]
+
+    def _profiled(self, length: int) -> list[dict[str, Any]]:
+        config = self.run.config.profile
+        base = {DENSE: self.shipment.files[DENSE]}
+        files = base | {form.name: path for form, path in self.files.items() if form.length == length}
+        inputs = {
+            "files": {name: file_digest(path) for name, path in files.items()},
+            "profile": plain(config),
+            "rows": self.run.task.digests["report"],
+            "machine": machine_facts(),
+        }
+
+        def make() -> dict[str, Any]:
+            measured = profile_files(
+                files,
+                self._requests(length, config.batch_size),
+                threads=config.threads,
+                warmup=config.warmup,
+                runs=config.runs,
+                progress=self.run.progress,
+            )
+            return {"profiles": [profile.to_dict() for profile in measured]}
+
+        result: list[dict[str, Any]] = Stage(self.run.folder, f"profile-litert-{length}", inputs).run(make)["profiles"]
+        return result
+
+    def _requests(self, length: int, size: int) -> list[dict[str, np.ndarray]]:
+        """The report rows in file order, cut to the files' length: ONNX answers them unpadded, as it ships."""
+        rows = self.run.task.rows["report"]
+        prepared = [self._prepare(rows[start : start + size], length) for start in range(0, len(rows), size)]
+        return [
+            {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
+            for one in prepared
+        ]
+
+    def rows(self) -> list[ProfileRow]:
+        """One row per file for the report's table of profiles."""
+        if self.config is None:
+            return []
+        measured = {profile["name"]: profile for profile in self.profiles}
+        metric = self.run.task.spec.headline
+        return [_row(form, measured[form.name], found["metrics"][metric]) for form, found in self.reported.items()]
+
+
+def _row(form: Form, measured: Mapping[str, Any], score: float) -> ProfileRow:
+    names = ("size_bytes", "p50_ms", "p90_ms", "p99_ms", "throughput_per_s", "peak_memory_bytes")
+    return ProfileRow(
+        name=form.model,
+        kind=form.title,
+        **{name: measured[name] for name in names},
+        speedup=measured["speedup"]["median"],
+        speedup_low=measured["speedup"]["p10"],
+        speedup_high=measured["speedup"]["p90"],
+        report_score=score,
+    )
+
+
+def _run(model: LiteRTModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return torch.from_numpy(model.logits({name: tensor.numpy() for name, tensor in batch.items()}))
