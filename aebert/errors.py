@@ -35,5 +35,9 @@ class ExportError(AebertError, RuntimeError):
     """An exported graph cannot be made or differs from the model it was made from."""
 
 
+class HostError(AebertError, RuntimeError):
+    """A host can't be reached, isn't trusted, lacks something, or was lost; what was copied there is removed."""
+
+
 class OutputError(AebertError, OSError):
     """A file can't be written: the disk is full or read-only."""
