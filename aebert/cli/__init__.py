@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from aebert.cli import stages, studies  # noqa: F401  they add their commands, in the order that --help lists them
+from aebert.cli import measure, stages, studies  # noqa: F401  they add their commands, in the order that --help lists them
 from aebert.cli.base import app
 from aebert.errors import AebertError
 

@@ -1,4 +1,4 @@
-"""What a measurement ran on, without names of hosts, users or folders. Runs on boards too: Python 3.9, psutil or not."""
+"""What a measurement ran on, without names of hosts, users or folders. For boards too: Python 3.9, psutil or not."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ from aebert.progress import Bar
 Request = Mapping[str, NDArray[np.integer]]
 Answer = Callable[[Request], object]
 Opener = Callable[[Path, int], Answer]
+Say = Callable[[Mapping[str, Any]], None]
 
 _REQUESTS = 16  # with different token ids; more would only take memory
 _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -80,27 +81,21 @@ def make_request(vocabulary: int, batch: int, length: int, seed: int) -> dict[st
     }
 
 
-def measure(job: Mapping[str, Any], openers: Mapping[str, Opener], say: Callable[[Mapping[str, Any]], None]) -> None:
+def measure(job: Mapping[str, Any], openers: Mapping[str, Opener], say: Say) -> None:
     """Measure all targets of a job over threads × batches × lengths; `say` gets what `main` prints.
 
     job: targets (name, kind, path, files), lengths, batches, threads, runs, warmup, vocabulary, module (what measures
     memory, run by `python -m`), job (the path of this very job).
     """
+    watch, (gauge, energy), meter = Watch(), open_rapl(), machine_meter()
     footprints = []
     for index, target in enumerate(job["targets"]):
         say({"stage": f"load {target['name']}"})
         footprints.append(_footprint_apart(job, index))
-    watch, (gauge, energy), meter = Watch(), open_rapl(), machine_meter()
     cells = []
     for threads in job["threads"]:
-        say({"stage": f"open the models with {threads} thread(s)"})
-        models = {target["name"]: openers[target["kind"]](Path(target["path"]), threads) for target in job["targets"]}
-        shapes = list(product(job["batches"], job["lengths"]))
-        largest = max(shapes, key=lambda shape: shape[0] * shape[1])
-        say({"stage": f"warm up on {largest[0]} × {largest[1]} tokens"})
-        for model in models.values():  # so that memory grows, and a length that is too long is told, before the clock runs
-            model(make_request(job["vocabulary"], *largest, 0))
-        for batch, length in shapes:
+        models = _open_all(job, threads, openers, say)
+        for batch, length in _shapes(job):
             requests = [make_request(job["vocabulary"], batch, length, seed) for seed in range(_REQUESTS)]
             samples = interleave(
                 models,
@@ -113,18 +108,32 @@ def measure(job: Mapping[str, Any], openers: Mapping[str, Opener], say: Callable
                 progress=_Lines(say),
             )
             cells.append(_cell(threads, batch, length, samples))
-    load = "not watched" if isinstance(meter, BlindMeter) else "watched"
-    say(
-        {
-            "result": {
-                "machine": machine_facts(),
-                "conditions": {**watch.facts(), "energy": energy, "load of others": load},
-                "warnings": watch.warnings(),
-                "footprints": footprints,
-                "cells": cells,
-            }
-        }
-    )
+    others = "not watched" if isinstance(meter, BlindMeter) else "watched"
+    result = {
+        "machine": machine_facts(),
+        "conditions": {**watch.facts(), "energy": energy, "load of others": others},
+        "warnings": watch.warnings(),
+        "footprints": footprints,
+        "cells": cells,
+    }
+    say({"result": result})
+
+
+def _open_all(job: Mapping[str, Any], threads: int, openers: Mapping[str, Opener], say: Say) -> dict[str, Answer]:
+    """All models, each after the largest request, so that what can't run is told before the clock runs."""
+    models = {}
+    batch, length = max(_shapes(job), key=lambda shape: shape[0] * shape[1])
+    request = make_request(job["vocabulary"], batch, length, 0)
+    for target in job["targets"]:
+        say({"stage": f"run {target['name']} on {batch} × {length} tokens with {threads} thread(s)"})
+        model = openers[target["kind"]](Path(target["path"]), threads)
+        model(request)
+        models[target["name"]] = model
+    return models
+
+
+def _shapes(job: Mapping[str, Any]) -> list[tuple[int, int]]:
+    return list(product(job["batches"], job["lengths"]))
 
 
 def _cell(threads: int, batch: int, length: int, samples: Samples) -> dict[str, Any]:
@@ -142,7 +151,7 @@ def _cell(threads: int, batch: int, length: int, samples: Samples) -> dict[str, 
 class _Lines:
     """Progress as lines."""
 
-    def __init__(self, say: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, say: Say) -> None:
         self._say = say
 
     @contextmanager

@@ -147,7 +147,7 @@ def interleave(
     Which model goes first rotates from run to run. Runs come in windows of half a second; when other processes used
     more than a tenth of the machine in a window, its runs are taken again, at most as many as the schedule has.
     warmup: indices of requests that every model answers before, untimed.
-    gauge: read before and after each run. look: called after each window, while the machine is still as the load made it.
+    gauge: read before and after each run. look: called after each window, while the machine is as the load made it.
     """
     for index in warmup:
         for model in models.values():

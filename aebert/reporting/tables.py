@@ -66,6 +66,11 @@ def profiles_table(report: Report) -> RenderableType:
     return _table(profiles_grid(report))
 
 
+def grid_table(grid: Grid) -> RenderableType:
+    """Any grid with its title and note."""
+    return _table(grid)
+
+
 def studies_table(reports: Sequence[Report]) -> RenderableType:
     """One line per study: what it searches, how far it is, its best score at each budget."""
     columns = ("study", "task", "model", "sampler", "trials", "metric", "dense", "best at each budget")
