@@ -210,7 +210,7 @@ def _run_here(job: Mapping[str, Any], settings: Settings, progress: Progress) ->
             outcome.code = child.wait()
         finally:
             child.kill()
-            child.wait()
+            child.communicate()  # closes what was read
         errors.seek(0)
         outcome.last = last_line(errors.read().decode("utf-8", "replace"))
     if outcome.result is None:

@@ -88,7 +88,8 @@ def _receive(stream: BinaryIO, path: Path, size: int) -> None:
 
 def _run(stream: BinaryIO, command: list[str], folder: Path) -> None:
     paths = [str(folder / "runner.zip"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # ONNX Runtime leaves a file in TMPDIR: there it vanishes with the folder
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(folder)}
     with (folder / "stderr").open("w+b") as errors:
         child = subprocess.Popen(
             [sys.executable, *command],

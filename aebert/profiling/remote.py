@@ -117,7 +117,8 @@ class _Connection:
         )
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._sender: threading.Thread | None = None
-        threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener.start()
 
     def _command(self) -> list[str]:
         alive = max(1, int(self.host.timeout / 3))
@@ -198,13 +199,14 @@ class _Connection:
 
     def _expect(self, key: str) -> None:
         # ssh has its own clock for connecting, and words for what went wrong
-        line = self._next(extra=5.0)
+        line = self._next(extra=2.0)
         assert key in line, line
 
     def _next(self, extra: float = 0.0) -> dict[str, Any]:
         try:
             text = self._lines.get(timeout=self.host.timeout + extra)
         except queue.Empty:
+            self._process.terminate()  # it won't say goodbye either
             raise self._error(
                 f"no sign of life for {self.host.timeout:g} s while {self.stage}: it is too slow, or gone; --timeout "
                 "gives it longer"
@@ -247,6 +249,9 @@ class _Connection:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._listener.join()  # ends with ssh's output
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         self._said.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 # pattern of a line of OpenSSH → what the user is told; the first that matches counts
@@ -52,12 +53,18 @@ def ssh_failure(said: str, *, timeout: float, accept: Sequence[str]) -> str:
 def _changed(said: str, key: str, command: str) -> str:
     offending = re.search(r"Offending (\S+) key in (\S+):(\d+)", said)
     kind, file, line = offending.groups() if offending else ("", "known_hosts", "?")
-    remove = re.search(r"remove with:\s+(ssh-keygen .*?)\s*$", said, re.MULTILINE)
-    how = remove[1] if remove else f"delete line {line} of {file}"
+    remove = f"ssh-keygen -f {shlex.quote(file)} -R {shlex.quote(_known_as(said))}"
     return (
         f"its host key changed: it now sends {key}, {file} holds another {kind} key in line {line}. Somebody may be in "
-        f"between. If the host was set up anew: {how}; then accept the new key by connecting: {command}"
+        f"between. If the host was set up anew: {remove}; then accept the new key by connecting: {command}"
     )
+
+
+def _known_as(said: str) -> str:
+    """The name that known_hosts has the host under."""
+    found = re.search(r"debug1: Connecting to (\S+) (?:\[\S+\] )?port (\d+)", said)
+    name, port = found.groups() if found else ("HOST", "22")
+    return name if port == "22" else f"[{name}]:{port}"
 
 
 def _sent_key(said: str) -> str:
