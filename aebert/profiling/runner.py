@@ -34,6 +34,7 @@ Opener = Callable[[Path, int], Answer]
 Say = Callable[[Mapping[str, Any]], None]
 
 _REQUESTS = 16  # with different token ids; more would only take memory
+_ALIVE: Mapping[str, Any] = {}  # a line that only tells that work goes on: who waits gives up on silence
 _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
@@ -97,14 +98,14 @@ def measure(job: Mapping[str, Any], openers: Mapping[str, Opener], say: Say) -> 
         models = _open_all(job, threads, openers, say)
         for batch, length in _shapes(job):
             requests = [make_request(job["vocabulary"], batch, length, seed) for seed in range(_REQUESTS)]
+            _warm_up(models, requests, job["warmup"], say)
             samples = interleave(
                 models,
                 requests,
                 [run % _REQUESTS for run in range(job["runs"])],
-                warmup=[run % _REQUESTS for run in range(job["warmup"])],
                 meter=meter,
                 gauge=gauge,
-                look=watch.look,
+                look=lambda: _look(watch, say),
                 progress=_Lines(say),
             )
             cells.append(_cell(threads, batch, length, samples))
@@ -130,6 +131,18 @@ def _open_all(job: Mapping[str, Any], threads: int, openers: Mapping[str, Opener
         model(request)
         models[target["name"]] = model
     return models
+
+
+def _warm_up(models: Mapping[str, Answer], requests: Sequence[Request], runs: int, say: Say) -> None:
+    for run in range(runs):
+        for model in models.values():
+            model(requests[run % _REQUESTS])
+            say(_ALIVE)
+
+
+def _look(watch: Watch, say: Say) -> None:
+    watch.look()
+    say(_ALIVE)  # also when the window's runs are taken again
 
 
 def _shapes(job: Mapping[str, Any]) -> list[tuple[int, int]]:
