@@ -24,6 +24,7 @@ from aebert.profiling.targets import Target
 from aebert.progress import SILENT, Progress
 
 _TORCH_RUNNER = "aebert.profiling.torch_runner"
+_MODULES = {"onnx": RUNNER, "checkpoint": _TORCH_RUNNER}
 _DRIFT = 0.1  # of the time; more between the two halves of a cell is told
 
 
@@ -185,6 +186,8 @@ def _job(targets: Sequence[Target], settings: Settings, places: Mapping[Path, st
         {
             "name": target.name,
             "kind": target.kind,
+            # an ONNX file's memory is that of a process without torch, also beside a checkpoint
+            "module": _MODULES[target.kind],
             "path": places.get(target.path, str(target.path.resolve())),
             "files": [places[file] for file in target.files],
         }
@@ -195,11 +198,11 @@ def _job(targets: Sequence[Target], settings: Settings, places: Mapping[Path, st
 
 def _run_here(job: Mapping[str, Any], settings: Settings, progress: Progress) -> dict[str, Any]:
     """In a process of its own, as on a host: nothing that this one has loaded weighs on the figures."""
-    torch = any(target["kind"] == "checkpoint" for target in job["targets"])
-    module = _TORCH_RUNNER if torch else RUNNER
+    modules = {target["module"] for target in job["targets"]}
+    module = _TORCH_RUNNER if _TORCH_RUNNER in modules else RUNNER
     with TemporaryDirectory(prefix="aebert-") as folder, TemporaryFile() as errors:
         path = Path(folder) / "job.json"
-        path.write_text(json.dumps({**job, "module": module}), encoding="utf-8")
+        path.write_text(json.dumps(job), encoding="utf-8")
         child = subprocess.Popen(
             [sys.executable, "-m", module, str(path)], stdout=subprocess.PIPE, stderr=errors, text=True
         )

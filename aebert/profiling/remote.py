@@ -81,7 +81,7 @@ def run_there(
         ModelError become a HostError too, as they arise there.
     """
     with tempfile.TemporaryDirectory(prefix="aebert-") as folder:
-        own = {"runner.zip": runner_archive(), "job.json": json.dumps({**job, "module": RUNNER}).encode()}
+        own = {"runner.zip": runner_archive(), "job.json": json.dumps(job).encode()}
         for name, content in own.items():
             (Path(folder) / name).write_bytes(content)
         sent = {**{name: Path(folder) / name for name in own}, **files}

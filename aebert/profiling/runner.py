@@ -85,8 +85,8 @@ def make_request(vocabulary: int, batch: int, length: int, seed: int) -> dict[st
 def measure(job: Mapping[str, Any], openers: Mapping[str, Opener], say: Say) -> None:
     """Measure all targets of a job over threads × batches × lengths; `say` gets what `main` prints.
 
-    job: targets (name, kind, path, files), lengths, batches, threads, runs, warmup, vocabulary, module (what measures
-    memory, run by `python -m`), job (the path of this very job).
+    job: targets (name, kind, path, files, and the module that measures its memory, run by `python -m`), lengths,
+    batches, threads, runs, warmup, vocabulary, job (the path of this very job).
     """
     watch, (gauge, energy), meter = Watch(), open_rapl(), machine_meter()
     footprints = []
@@ -180,7 +180,7 @@ class _Lines:
 
 def _footprint_apart(job: Mapping[str, Any], index: int) -> dict[str, Any]:
     """Memory and load time of one target, in a process that does nothing else."""
-    command = [sys.executable, "-m", job["module"], job["job"], str(index)]
+    command = [sys.executable, "-m", job["targets"][index]["module"], job["job"], str(index)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]

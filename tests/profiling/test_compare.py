@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ def target(name: str, vocabulary: int | None = 50, path: Path = Path("x.onnx")) 
     return Target(name, "ONNX", "onnx", path, (), vocabulary)
 
 
-def found(times: dict[str, Sequence[float]], **changes: Any) -> dict[str, Any]:
+def found(times: Mapping[str, Sequence[float]], **changes: Any) -> dict[str, Any]:
     """What a runner returns, of one shape."""
     cell = {"threads": 1, "batch_size": 2, "length": 8, "rejected": 0, "noisy": 0, "milliseconds": times, "joules": {}}
     footprint = {"load_ms": 5.0, "peak_memory_bytes": 300, "baseline_memory_bytes": 100}
