@@ -315,7 +315,11 @@ with opened([Path(path)]) as targets:
 def start_endless(board: Board, classifier: Path) -> subprocess.Popen[bytes]:
     host = board.host
     arguments = [host.address, str(host.port), str(host.identity), host.python, str(host.config), str(classifier)]
-    child = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.DEVNULL)
+    here = {
+        **os.environ,
+        "TMPDIR": str(classifier.parent),
+    }  # what a SIGKILL leaves here vanishes with the test's folder
+    child = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.DEVNULL, env=here)
     deadline = time.monotonic() + 60
     while not list(board.temporary.glob("aebert-*/stderr")):  # the runner has started there
         assert child.poll() is None
