@@ -39,5 +39,9 @@ class BundleError(AebertError, ValueError):
     """A bundle is missing, damaged, of a newer format, or can't run here."""
 
 
+class HostError(AebertError, RuntimeError):
+    """A host can't be reached, isn't trusted, lacks something, or was lost; what was copied there is removed."""
+
+
 class OutputError(AebertError, OSError):
     """A file can't be written: the disk is full or read-only."""

@@ -8,7 +8,7 @@ import sys
 import typer
 
 # they add their commands
-from aebert.cli import bundles, devices, explain, latency, stages, studies  # noqa: F401
+from aebert.cli import bundles, devices, explain, latency, measure, stages, studies  # noqa: F401
 from aebert.cli.base import app
 from aebert.errors import AebertError
 

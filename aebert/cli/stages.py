@@ -70,13 +70,3 @@ def export(config: Config, sets: Set = None) -> None:
         shipment = Shipment(work)
         for path in (*shipment.files.values(), *FlatBuffers(shipment).files.values()):
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-
-
-@app.command()
-def profile(config: Config, sets: Set = None) -> None:
-    """Measure latency, throughput, size and memory of all exported files in one interleaved run."""
-    with started(config, sets) as work:
-        from aebert.reporting.tables import print_table, profiles_table
-        from aebert.summary import build_report
-
-        print_table(profiles_table(build_report(work)))

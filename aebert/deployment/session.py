@@ -20,7 +20,7 @@ class OnnxModel:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self.path = path
-        self._session = _session(path, threads)
+        self._session = open_session(path, threads)
         self.inputs = tuple(node.name for node in self._session.get_inputs())
 
     def logits(self, batch: Mapping[str, NDArray[np.integer]]) -> NDArray[np.float32]:
@@ -40,7 +40,11 @@ class OnnxModel:
         return np.asarray(logits, dtype=np.float32)
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A session on the CPU whose idle threads don't disturb other sessions.
+
+    Raises: ExportError when the file is missing or damaged.
+    """
     if not path.is_file():
         raise ExportError(f"{path} must be an ONNX file; there is none (export it first)")
     try:

@@ -1,4 +1,4 @@
-"""What a measurement ran on, without names of hosts, users or folders."""
+"""What a measurement ran on, without names of hosts, users or folders. For boards too: Python 3.9, psutil or not."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 import aebert
+
+try:
+    import psutil
+except ImportError:  # a board that only runs the exported file
+    psutil = None  # type: ignore[assignment]
 
 # Instruction sets that decide how fast int8 and half precision run: our name → its names on Linux and macOS.
 _FLAGS = {
@@ -29,22 +33,23 @@ _FLAGS = {
 }
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "numpy", "optuna")
 
-Fact = str | int | list[str] | dict[str, str] | None
+if TYPE_CHECKING:
+    Fact = str | int | list[str] | dict[str, str] | None
 
 
 def machine_facts() -> dict[str, Fact]:
     """Processor, instruction sets, memory, system and versions, for reports.
 
-    cores: logical ones this process may use; cores_physical: None where the system doesn't say. isa: None where the
+    cores: logical ones this process may use; cores_physical: None where nobody says. isa: None where the
     system doesn't list instruction sets (Windows).
     """
     return {
         "cpu": _cpu_name(),
         "architecture": platform.machine(),
         "cores": _usable_cores(),
-        "cores_physical": psutil.cpu_count(logical=False),
+        "cores_physical": psutil.cpu_count(logical=False) if psutil else None,
         "isa": _instruction_sets(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": _memory_bytes(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": {"aebert": aebert.__version__, **_versions()},
@@ -89,7 +94,13 @@ def _sysctl(*arguments: str) -> str:
 def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
-    return psutil.cpu_count() or 1
+    return os.cpu_count() or 1
+
+
+def _memory_bytes() -> int:
+    if psutil:
+        return int(psutil.virtual_memory().total)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,20 +65,32 @@ def peak_memory_bytes() -> int:
     return largest if sys.platform == "darwin" else largest * 1024  # macOS counts bytes, others KiB
 
 
-def _footprint(path: Path, threads: int, batch: int, length: int) -> Footprint:
-    _fill_page_cache(path)
+def footprint(files: Sequence[Path], load: Callable[[], Callable[[], object]]) -> Footprint:
+    """What `load`, and then what it returns, take in this process; to be called once in a process.
+
+    files: what is read while loading; they are read before, so that the disk is not part of the load time.
+    """
+    for path in files:
+        _fill_page_cache(path)
     baseline = peak_memory_bytes()
     start = time.perf_counter()
-    model = open_model(path, threads)
+    answer = load()
     load_ms = (time.perf_counter() - start) * 1000
-    ones = np.ones((batch, length), dtype=np.int64)
-    zeros = np.zeros_like(ones)  # the one token type that every model has
-    model.logits({name: zeros if name == "token_type_ids" else ones for name in model.inputs})
+    answer()
     return Footprint(peak_memory_bytes(), baseline, load_ms)
 
 
+def _footprint(path: Path, threads: int, batch: int, length: int) -> Footprint:
+    def load() -> Callable[[], object]:
+        model = open_model(path, threads)
+        ones = np.ones((batch, length), dtype=np.int64)
+        zeros = np.zeros_like(ones)  # the one token type that every model has
+        return lambda: model.logits({name: zeros if name == "token_type_ids" else ones for name in model.inputs})
+
+    return footprint([path], load)
+
+
 def _fill_page_cache(path: Path) -> None:
-    """Read the file once, so that the disk is not part of the load time."""
     if path.is_file():
         with path.open("rb") as file:
             while file.read(1 << 20):

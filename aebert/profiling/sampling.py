@@ -1,14 +1,18 @@
-"""Taking turns: time several things on the same requests, interleaved, while the machine is quiet."""
+"""Taking turns: time several things on the same requests, interleaved, while the machine is quiet.
+
+Runs on boards too: Python 3.9, psutil or not.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import psutil
 
 from aebert.progress import SILENT, Bar, Progress
 
@@ -54,13 +58,50 @@ class MachineMeter:
 
     def others_busy(self) -> float:
         """Busy seconds of all cores, stolen time included, less those of this process, all threads."""
+        import psutil  # boards may lack it
+
         times = psutil.cpu_times()
         kinds = ("user", "nice", "system", "irq", "softirq", "steal")
         return sum(getattr(times, kind, 0.0) for kind in kinds) - time.process_time()
 
     def cores(self) -> int:
         """Logical cores."""
-        return psutil.cpu_count() or 1
+        return os.cpu_count() or 1
+
+
+class ProcMeter(MachineMeter):
+    """A Linux machine without psutil."""
+
+    stat = Path("/proc/stat")
+
+    def others_busy(self) -> float:
+        """Busy seconds of all cores, stolen time included, less those of this process, all threads."""
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, self.stat.read_text().split()[1:9])
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
+class BlindMeter(MachineMeter):
+    """A machine that tells nothing about other processes; they look idle."""
+
+    def others_busy(self) -> float:
+        """Nothing."""
+        return 0.0
+
+
+def machine_meter() -> MachineMeter:
+    """The best meter that this machine has."""
+    try:
+        import psutil  # noqa: F401
+    except ImportError:
+        return ProcMeter() if ProcMeter.stat.exists() else BlindMeter()
+    return MachineMeter()
+
+
+class Gauge(Protocol):
+    """An energy meter."""
+
+    def joules(self) -> float:
+        """Energy used so far; differences count."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +112,14 @@ class Samples:
     milliseconds: name → [runs], aligned with `schedule`, so that runs of two names can be compared in pairs.
     rejected: runs thrown away and taken again because other processes were busy; noisy: runs kept though they were,
     since taking again had not helped.
+    joules: name → [runs], aligned with `schedule`; empty without a gauge.
     """
 
     schedule: tuple[int, ...]
     milliseconds: Mapping[str, tuple[float, ...]]
     rejected: int
     noisy: int
+    joules: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def spread(num_requests: int, runs: int, *, seed: int = 0) -> list[int]:
@@ -95,6 +138,8 @@ def interleave(
     *,
     warmup: Sequence[int] = (),
     meter: Meter | None = None,
+    gauge: Gauge | None = None,
+    look: Callable[[], None] = lambda: None,
     progress: Progress = SILENT,
 ) -> Samples:
     """Time every model on every scheduled request, one run after the other: each run is all models on one request.
@@ -102,17 +147,23 @@ def interleave(
     Which model goes first rotates from run to run. Runs come in windows of half a second; when other processes used
     more than a tenth of the machine in a window, its runs are taken again, at most as many as the schedule has.
     warmup: indices of requests that every model answers before, untimed.
+    gauge: read before and after each run. look: called after each window, while the machine is as the load made it.
     """
     for index in warmup:
         for model in models.values():
             model(requests[index])
-    turns = _Turns(models, requests, meter or MachineMeter(), retakes_left=len(schedule))
+    turns = _Turns(models, requests, meter or machine_meter(), gauge, retakes_left=len(schedule))
     with progress.bar("measure", len(schedule)) as bar:
         while len(turns.schedule) < len(schedule):
             turns.take_window(schedule[len(turns.schedule) :], bar)
-    return Samples(
-        tuple(turns.schedule), {name: tuple(ms) for name, ms in turns.samples.items()}, turns.rejected, turns.noisy
-    )
+            look()
+    return turns.result()
+
+
+@dataclass(frozen=True)
+class _Timed:
+    milliseconds: float
+    joules: float
 
 
 @dataclass
@@ -122,16 +173,23 @@ class _Turns(Generic[RequestT]):
     models: Mapping[str, Run[RequestT]]
     requests: Sequence[RequestT]
     meter: Meter
+    gauge: Gauge | None
     retakes_left: int
     rejected: int = 0
     noisy: int = 0
     schedule: list[int] = field(default_factory=list)
-    samples: dict[str, list[float]] = field(default_factory=dict)
+    samples: dict[str, list[_Timed]] = field(default_factory=dict)
+
+    def result(self) -> Samples:
+        """What was kept."""
+        milliseconds = {name: tuple(one.milliseconds for one in timed) for name, timed in self.samples.items()}
+        joules = {name: tuple(one.joules for one in timed) for name, timed in self.samples.items() if self.gauge}
+        return Samples(tuple(self.schedule), milliseconds, self.rejected, self.noisy, joules)
 
     def take_window(self, pending: Sequence[int], bar: Bar) -> None:
         """Measure pending requests for the length of a window; keep the runs, or count them as rejected."""
         start, busy_before = self.meter.now(), self.meter.others_busy()
-        taken: list[dict[str, float]] = []
+        taken: list[dict[str, _Timed]] = []
         for index in pending:
             taken.append(self._run(self.requests[index], rotation=len(self.schedule) + len(taken)))
             if self.meter.now() - start >= WINDOW_S:
@@ -147,17 +205,19 @@ class _Turns(Generic[RequestT]):
         self._keep(pending[: len(taken)], taken)
         bar.advance(len(taken))
 
-    def _run(self, request: RequestT, rotation: int) -> dict[str, float]:
+    def _run(self, request: RequestT, rotation: int) -> dict[str, _Timed]:
         names = list(self.models)
         first = rotation % len(names)
         return {name: self._time(self.models[name], request) for name in names[first:] + names[:first]}
 
-    def _time(self, model: Callable[[RequestT], object], request: RequestT) -> float:
+    def _time(self, model: Callable[[RequestT], object], request: RequestT) -> _Timed:
+        joules = self.gauge.joules() if self.gauge else 0.0
         start = self.meter.now()
         model(request)
-        return (self.meter.now() - start) * 1000
+        milliseconds = (self.meter.now() - start) * 1000
+        return _Timed(milliseconds, self.gauge.joules() - joules if self.gauge else 0.0)
 
-    def _keep(self, indices: Sequence[int], taken: Sequence[Mapping[str, float]]) -> None:
+    def _keep(self, indices: Sequence[int], taken: Sequence[Mapping[str, _Timed]]) -> None:
         self.schedule.extend(indices)
         for name in self.models:
             self.samples.setdefault(name, []).extend(run[name] for run in taken)

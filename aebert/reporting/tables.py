@@ -66,9 +66,14 @@ def profiles_table(report: Report) -> RenderableType:
     return _table(profiles_grid(report))
 
 
+def grid_table(grid: Grid) -> RenderableType:
+    """Any grid with its title and note."""
+    return _table(grid)
+
+
 def print_grid(grid: Grid) -> None:
     """Print one table of a report."""
-    print_table(_table(grid))
+    print_table(grid_table(grid))
 
 
 def studies_table(reports: Sequence[Report]) -> RenderableType:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aebert.profiling.sampling import MachineMeter, interleave, spread
+from aebert.profiling.sampling import BlindMeter, MachineMeter, ProcMeter, interleave, machine_meter, spread
 from aebert.progress import Bar
 
 
@@ -138,3 +140,41 @@ def test_load_of_others_is_what_is_neither_idle_nor_own(monkeypatch: pytest.Monk
     windows = SimpleNamespace(user=50.0, system=20.0, idle=900.0, interrupt=1.0, dpc=1.0)  # parts of system
     monkeypatch.setattr("psutil.cpu_times", lambda: windows)
     assert MachineMeter().others_busy() == 55.0
+
+
+def test_energy_is_counted_between_the_ends_of_each_run() -> None:
+    machine = FakeMachine()
+
+    class Watts:
+        def joules(self) -> float:
+            return 10 * machine.time  # 10 W
+
+    models = {"a": machine.model("a", {"x": 0.25, "y": 0.5}), "b": machine.model("b", {"x": 1.0, "y": 2.0})}
+    samples = interleave(models, ["x", "y"], [1, 0], meter=machine, gauge=Watts())
+    assert samples.joules == {"a": (5.0, 2.5), "b": (20.0, 10.0)}
+    assert interleave(models, ["x", "y"], [1, 0], meter=machine).joules == {}
+
+
+def test_sensors_are_looked_at_after_each_window_also_of_rejected_runs() -> None:
+    machine, looks = FakeMachine(load=lambda time: 1.0 if time < 1.0 else 0.0), []
+    model = machine.model("a", {"x": 0.25})
+    interleave({"a": model}, ["x"], [0] * 6, meter=machine, look=lambda: looks.append(machine.time))
+    assert looks == [0.5, 1.0, 1.5, 2.0, 2.5]
+
+
+def test_load_of_others_without_psutil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  5000 400 2000 90000 3000 100 200 300 1000 50\ncpu0 1 2 3\n")
+    monkeypatch.setattr(ProcMeter, "stat", stat)
+    monkeypatch.setattr("time.process_time", lambda: 15.0)
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_CLK_TCK": 100}[name])
+    assert ProcMeter().others_busy() == 65.0
+
+
+def test_the_best_meter_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(machine_meter()) is MachineMeter
+    monkeypatch.setitem(sys.modules, "psutil", None)  # as if it were not installed
+    monkeypatch.setattr(ProcMeter, "stat", tmp_path)
+    assert type(machine_meter()) is ProcMeter
+    monkeypatch.setattr(ProcMeter, "stat", tmp_path / "none")
+    assert type(machine_meter()) is BlindMeter

@@ -1,0 +1,130 @@
+"""The command that measures: a run's exported files, or any models, here or on another host."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from aebert.cli.base import Set, app, started
+from aebert.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aebert.profiling.compare import Settings
+    from aebert.profiling.remote import Host
+
+_LISTS = ("--lengths", "--batches", "--threads")
+
+
+class _Lists(TyperCommand):
+    """Lets options take several numbers: `--lengths 16 32` as well as `--lengths 16 --lengths 32`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spelled_out(args))
+
+
+def spelled_out(args: list[str]) -> list[str]:
+    """The option again before each further number behind it."""
+    found: list[str] = []
+    option = ""
+    for word in args:
+        if word in _LISTS:
+            option, first = word, True
+        elif not (option and word.isdecimal()):
+            option = ""
+        elif first:
+            first = False
+        else:
+            found.append(option)
+        found.append(word)
+    return found
+
+
+Targets = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="TARGET...",
+        help="A run (YAML config or its folder), ONNX file, bundle (folder or ZIP) or checkpoint folder. Several are "
+        "compared with the first.",
+    ),
+]
+Numbers = list[int] | None
+
+
+@app.command(cls=_Lists)
+def profile(
+    targets: Targets,
+    lengths: Annotated[Numbers, typer.Option(help="Tokens of a request: --lengths 16 32 128.")] = None,
+    batches: Annotated[Numbers, typer.Option(help="Sequences of a request.")] = None,
+    threads: Annotated[Numbers, typer.Option(help="Threads of a model.")] = None,
+    runs: Annotated[int | None, typer.Option(help="Timed requests of each length, batch and thread count.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Requests before, untimed.")] = None,
+    vocabulary: Annotated[int | None, typer.Option(help="Token ids are drawn below it; as a rule seen itself.")] = None,
+    host: Annotated[str | None, typer.Option(help="Measure there, by ssh: board or user@board.")] = None,
+    port: Annotated[int | None, typer.Option(help="Of its sshd.")] = None,
+    identity: Annotated[Path | None, typer.Option(help="Private key for it.")] = None,
+    ssh_config: Annotated[Path | None, typer.Option(help="ssh's configuration, instead of ~/.ssh/config.")] = None,
+    python: Annotated[str, typer.Option(help="Python there, 3.9 or newer, with onnxruntime.")] = "python3",
+    timeout: Annotated[float, typer.Option(help="Seconds without a sign of life until the host is given up.")] = 30.0,
+    out: Annotated[Path | None, typer.Option(help="Write FILE.json (all) or FILE.csv (the times) too.")] = None,
+    sets: Set = None,
+) -> None:
+    """Measure latency, throughput, load time, size, memory and energy of models, all interleaved.
+
+    A run alone is measured on its task's own rows; everything else on random token ids.
+    """
+    given = {"lengths": lengths, "batches": batches, "threads": threads}
+    values: dict[str, Any] = {name: tuple(numbers) for name, numbers in given.items() if numbers}
+    values |= {name: n for name, n in (("runs", runs), ("warmup", warmup), ("vocabulary", vocabulary)) if n is not None}
+    if len(targets) == 1 and _is_run(targets[0]) and not values and host is None and out is None:
+        _profile_run(targets[0], sets)
+        return
+    from aebert.profiling.compare import Settings
+    from aebert.profiling.remote import Host
+
+    place = None if host is None else Host(host, port, identity, python, timeout, ssh_config)
+    _compare(targets, sets, Settings(**values), place, out)
+
+
+def _is_run(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml") or (path / "config.yaml").is_file()
+
+
+def _profile_run(config: Path, sets: list[str] | None) -> None:
+    with started(config, sets) as work:
+        from aebert.reporting.tables import print_table, profiles_table
+        from aebert.summary import build_report
+
+        print_table(profiles_table(build_report(work)))
+
+
+def _compare(
+    paths: list[Path], sets: list[str] | None, settings: Settings, host: Host | None, out: Path | None
+) -> None:
+    from aebert.profiling.compare import compare
+    from aebert.profiling.targets import opened
+    from aebert.reporting.comparisons import check_format, comparison_table, write_comparison
+    from aebert.reporting.tables import print_table
+    from aebert.terminal import Terminal
+
+    if out is not None:
+        check_format(out)
+    if sets and not any(map(_is_run, paths)):
+        raise ConfigError("--set needs a run's config among the targets, got none")
+    with ExitStack() as stack:
+        files = [file for path in paths for file in (_exported(path, sets, stack) if _is_run(path) else [path])]
+        found = compare(stack.enter_context(opened(files)), settings, host=host, progress=Terminal())
+    print_table(comparison_table(found))
+    if out is not None:
+        write_comparison(found, out)
+
+
+def _exported(config: Path, sets: list[str] | None, stack: ExitStack) -> list[Path]:
+    """All files that a run ships; it stays locked until they are measured."""
+    work = stack.enter_context(started(config, sets))
+    from aebert.shipment import Shipment
+
+    return list(Shipment(work).files.values())

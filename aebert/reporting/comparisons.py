@@ -1,0 +1,125 @@
+"""A measurement of several models as tables, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aebert.errors import ConfigError
+from aebert.files import replacing, write_json
+from aebert.profiling.compare import Cell, Comparison, Measured
+from aebert.reporting import units
+from aebert.reporting.grids import Cell as Shown
+from aebert.reporting.grids import Column, Grid, measured_on
+from aebert.reporting.tables import grid_table
+
+FORMATS = (".json", ".csv")
+
+
+def comparison_table(found: Comparison) -> RenderableType:
+    """What was measured, of the files and of their answers, and what to think of it."""
+    warnings = [Text(f"warning: {line}") for line in found.warnings]
+    return Group(grid_table(files_grid(found)), Text(), grid_table(times_grid(found)), *warnings)
+
+
+def files_grid(found: Comparison) -> Grid:
+    """Size, load time and memory of each target."""
+    columns = (
+        Column("model", "text"),
+        Column("form", "text"),
+        *_numbers("size (MB)", "load (ms)", "memory (MB)", "libraries (MB)"),
+    )
+    largest = f"{max(found.settings.batches)} × {max(found.settings.lengths)}"
+    return Grid(
+        "Files",
+        columns,
+        tuple(_file_row(one) for one in found.targets),
+        f"memory: peak of a process that only loads it and answers {largest} tokens; libraries: what it takes before. "
+        "load: from the page cache. MB: 10^6 bytes.",
+    )
+
+
+def _file_row(one: Measured) -> tuple[Shown, ...]:
+    return (
+        Shown(one.name, one.name),
+        Shown(one.form, one.form),
+        Shown(units.megabytes(one.size_bytes), one.size_bytes),
+        Shown(units.significant(one.load_ms), one.load_ms),
+        Shown(units.megabytes(one.peak_memory_bytes), one.peak_memory_bytes),
+        Shown(units.megabytes(one.baseline_memory_bytes), one.baseline_memory_bytes),
+    )
+
+
+def times_grid(found: Comparison) -> Grid:
+    """One row per target and shape of request, targets of one shape together."""
+    first, energy = found.targets[0].name, any(cell.joules is not None for cell in found.cells)
+    titles = ["threads", "batch", "length", "p50 (ms)", "p90 (ms)", "p99 (ms)", "mean ± std", "rows/s"]
+    titles += [*(["mJ/row"] if energy else []), "times as fast", "95 %"]
+    shapes, model = _numbers(*titles[:3]), Column("model", "text")
+    return Grid(
+        "Times of one request",
+        (*shapes, model, *_numbers(*titles[3:])),
+        tuple(_times_row(cell, energy=energy) for cell in found.cells),
+        f"times as fast: as {first}, median over {found.settings.runs} requests that all models answered in turn. "
+        f"95 %: interval of that median.\nrandom token ids, no padding. Measured on: {measured_on(found.machine)}.\n"
+        + _conditions(found),
+    )
+
+
+def _times_row(cell: Cell, *, energy: bool) -> tuple[Shown, ...]:
+    millijoules = None if cell.joules is None else 1000 * cell.joules / cell.batch_size
+    ratio = cell.ratio
+    known = ratio.low is not None and ratio.high is not None
+    return (
+        *(Shown(str(value), value) for value in (cell.threads, cell.batch_size, cell.length)),
+        Shown(cell.target, cell.target),
+        *(Shown(units.significant(value), value) for value in (cell.p50_ms, cell.p90_ms, cell.p99_ms)),
+        Shown(f"{units.significant(cell.mean_ms)} ± {units.significant(cell.std_ms, 2)}", cell.mean_ms),
+        Shown(units.significant(cell.throughput_per_s), cell.throughput_per_s),
+        *([Shown(units.significant(millijoules), millijoules)] if energy else []),
+        Shown(f"{ratio.median:.2f}×", ratio.median),
+        Shown(f"{ratio.low:.2f}–{ratio.high:.2f}" if known else units.MISSING, ratio.low),
+    )
+
+
+def _conditions(found: Comparison) -> str:
+    """`clock 2400–2400 MHz, temperature not exposed, energy not exposed`."""
+    names = {"frequency_mhz": ("clock", " MHz"), "temperature_c": ("temperature", " °C"), "energy": ("energy:", "")}
+    told = []
+    for key, (name, unit) in names.items():
+        value = found.conditions[key]
+        told.append(f"{name} {value}" if isinstance(value, str) else f"{name} {value[0]:.0f}–{value[1]:.0f}{unit}")
+    return f"{', '.join(told)}."
+
+
+def check_format(path: Path) -> None:
+    """Raises: ConfigError unless `write_comparison` knows the ending."""
+    if path.suffix not in FORMATS:
+        raise ConfigError(f"--out must end in {' or '.join(FORMATS)}, got {path}")
+
+
+def write_comparison(found: Comparison, path: Path) -> None:
+    """Write it whole as JSON, or its times as CSV, one line per target and shape."""
+    check_format(path)
+    if path.suffix == ".json":
+        write_json(path, found.to_dict())
+        return
+    rows = [_flat(cell) for cell in found.cells]
+    with replacing(path) as written, written.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _flat(cell: Cell) -> dict[str, object]:
+    values = asdict(cell)
+    ratio = values.pop("ratio")
+    return {**values, "times_as_fast": ratio["median"], "low": ratio["low"], "high": ratio["high"]}
+
+
+def _numbers(*titles: str) -> tuple[Column, ...]:
+    return tuple(Column(title) for title in titles)
