@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -52,8 +52,8 @@ def weight_names(model: onnx.ModelProto) -> set[str]:
     return {tensor.name for tensor in model.graph.initializer}
 
 
-def layer_names(model: onnx.ModelProto) -> dict[str, str]:
-    """Node name → name of the layer, for matrix products with weights and for table look-ups.
+def layer_names(model: onnx.ModelProto, op_types: Sequence[str]) -> dict[str, str]:
+    """Node name → name of the layer, for nodes of these types with weights, in the order of the graph.
 
     The exporter gives weights of products a number, but keeps the names of biases and tables; a product without a
     bias of its own goes by its node's name.
@@ -61,7 +61,7 @@ def layer_names(model: onnx.ModelProto) -> dict[str, str]:
     weights, found = weight_names(model), {}
     readers = {name: node for node in reversed(model.graph.node) for name in node.input}
     for node in model.graph.node:
-        if node.op_type not in ("MatMul", "Gemm", "Gather") or not weights & set(node.input):
+        if node.op_type not in op_types or not weights & set(node.input):
             continue
         named = [name for name in node.input if name in weights and "." in name]
         if not named and (reader := readers.get(node.output[0])) is not None:
