@@ -28,6 +28,7 @@ LAYERS = (
     "cli",
     "summary",
     "shipment",
+    "forms",
     "pipeline",
     "stages terminal",
     "reporting",

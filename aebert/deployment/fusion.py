@@ -8,7 +8,7 @@ instead writes the dense model's head count into every layer, which is silently 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from aebert.files import replacing
 from aebert.models.families import family_of
 
 ATTENTION = "aebert_multi_head_attention"  # in transformers' registries
+_NO_EMBEDDINGS = "embeddings are not fused: "  # begins the note that says why
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ class Fusion:
         """One line: `12 of 12 attentions, …`."""
         names = ("attentions", "gelus", "norms", "embeddings")
         return ", ".join(f"{getattr(self, name)} {name}" for name in names)
+
+    def with_embeddings(self, reason: str | None) -> Fusion:
+        """After `add_embeddings`, whose answer `reason` is."""
+        notes = [note for note in self.notes if not note.startswith(_NO_EMBEDDINGS)]
+        fused = Fused(int(reason is None), self.embeddings.of)
+        return replace(self, embeddings=fused, notes=(*notes, *([f"{_NO_EMBEDDINGS}{reason}"] if reason else [])))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -168,7 +175,7 @@ def _notes(
         if node.op_type == "LayerNormalization" and not _is_embedding_norm(node):
             yield f"{_module(node)} is not fused with the sum before it: {_why_no_skip(node, after)}"
     if embedding_reason:
-        yield f"embeddings are not fused: {embedding_reason}"
+        yield f"{_NO_EMBEDDINGS}{embedding_reason}"
 
 
 def _activation(model: PreTrainedModel) -> str:

@@ -28,7 +28,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from aebert.deployment.cpu import Cpu, this_cpu
-from aebert.deployment.graph import layer_names, load_onnx, save_onnx
+from aebert.deployment.graph import layer_names, load_onnx, save_onnx, weight_names
 from aebert.errors import ExportError
 from aebert.files import replacing
 from aebert.registry import Registry
@@ -290,8 +290,22 @@ def _embedded(source: Source, setting: Setting) -> Iterator[Path]:
         _dynamic(source.model, path, DynamicInt8(), setting, setting.chosen(source.tables))
         marked = onnx.load(path)
         add_pre_process_metadata(marked)
+        _type_activations(marked, source.products)
         onnx.save(marked, path)
         yield path
+
+
+def _type_activations(model: onnx.ModelProto, products: Iterable[str]) -> None:
+    """Note that what products read is float32: of what fused nodes give, the static quantizer knows no type, and it
+    would leave it as it is without an error.
+    """
+    del model.graph.value_info[:]
+    chosen, weights = set(products), weight_names(model)
+    read = {
+        name: None for node in model.graph.node if node.name in chosen for name in node.input if name not in weights
+    }
+    float32 = onnx.TensorProto.FLOAT
+    model.graph.value_info.extend(onnx.helper.make_tensor_value_info(name, float32, None) for name in read)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped base
