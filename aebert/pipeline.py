@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import ModelConfig, RunConfig, TrainConfig, flat, plain
+from aebert.deployment.quantize import VARIANTS
 from aebert.digests import arrays_digest, weights_digest
 from aebert.errors import StudyError
 from aebert.files import replacing
@@ -94,6 +95,7 @@ class Run:
         self._space: SearchSpace = load_space(config.search.space)
         check_method(config.pruning.method)
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
+        _ = [VARIANTS[name] for name in config.deploy.tried]
 
     def lock(self) -> FileLock:
         """A lock that one process at a time holds on the run's folder; released when the process ends, however.

@@ -64,10 +64,13 @@ def finalists(config: Config, sets: Set = None) -> None:
 def export(config: Config, sets: Set = None) -> None:
     """Write the dense model and the finalists as ONNX files, float32 and int8, and check their parity."""
     with started(config, sets) as work:
+        from aebert.reporting.tables import forms_table, print_table
         from aebert.shipment import Shipment
 
-        for path in Shipment(work).files.values():
+        shipment = Shipment(work)
+        for path in shipment.files.values():
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        print_table(forms_table(shipment.forms, work.task.spec.headline))
 
 
 @app.command()

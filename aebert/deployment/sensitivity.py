@@ -63,7 +63,7 @@ def worst(error: Callable[[Sequence[str]], float], nodes: Sequence[str]) -> list
             continue
         halves = part[: len(part) // 2], part[len(part) // 2 :]
         pending += [(half, error(half)) for half in halves]
-    return sorted(found.items(), key=lambda item: -item[1])
+    return sorted(found.items(), key=lambda item: (-item[1], nodes.index(item[0])))
 
 
 def fewest(is_enough: Callable[[int], bool], most: int) -> int | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from aebert.errors import StudyError
 from aebert.reporting import units
+from aebert.reporting.forms import forms_grid
 from aebert.reporting.grids import (
     Column,
     Grid,
@@ -64,6 +65,11 @@ def finalists_table(report: Report) -> RenderableType:
 def profiles_table(report: Report) -> RenderableType:
     """The exported files as measured."""
     return _table(profiles_grid(report))
+
+
+def forms_table(forms: Mapping[str, Mapping[str, Any]], metric: str) -> RenderableType:
+    """The quantized forms of each model, as tried."""
+    return _table(forms_grid(forms, metric))
 
 
 def studies_table(reports: Sequence[Report]) -> RenderableType:

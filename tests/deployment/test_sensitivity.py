@@ -58,17 +58,25 @@ def test_the_fewest_are_found(needed: int, most: int) -> None:
 
 @pytest.fixture
 def spoilt(exported: Any, tmp_path: Path) -> Path:
-    """The file with one weight so large that its matrix has no resolution left for the others."""
+    """The file with a huge weight in the first value projection, for an input that is always 0.
+
+    In float32 it does nothing; but a scale for the whole matrix leaves no resolution for the other weights.
+    """
     model = onnx.load(exported.path)
-    node = next(node for node in model.graph.node if node.op_type == "MatMul" and _reads_bias(model, node, "key"))
-    weight = next(tensor for tensor in model.graph.initializer if tensor.name == node.input[1])
-    values = onnx.numpy_helper.to_array(weight).copy()
-    values[:, 3] = 0.0
-    values[5, 3] = 1000.0
-    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    node = next(node for node in model.graph.node if node.op_type == "MatMul" and _reads_bias(model, node, "value"))
+    _set(model, "model.bert.embeddings.LayerNorm.weight", 5, 0.0)
+    _set(model, "model.bert.embeddings.LayerNorm.bias", 5, 0.0)
+    _set(model, node.input[1], 5, 1000.0)
     path = tmp_path / "spoilt.onnx"
     onnx.save(model, path)
     return path
+
+
+def _set(model: onnx.ModelProto, name: str, row: int, value: float) -> None:
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values[row] = value
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, name))
 
 
 def _reads_bias(model: onnx.ModelProto, product: onnx.NodeProto, name: str) -> bool:
@@ -81,8 +89,8 @@ def test_the_layer_that_suffers_is_named(spoilt: Path, batch: dict[str, torch.Te
     form = DynamicInt8(per_channel=False)
     source = Source.load(spoilt)
     found = suspects(form, source, Setting(feeds), spoilt)
-    assert found[0].layer == "bert.encoder.layer.0.attention.self.key"
-    assert found[0].error > 2 * found[1].error if len(found) > 1 else True
+    assert found[0].layer == "bert.encoder.layer.0.attention.self.value"
+    assert found[0].error > 2 * sum(one.error for one in found[1:])
     excluded = Setting(feeds, exclude=frozenset({found[0].node}))
     assert all(one.layer != found[0].layer for one in suspects(form, source, excluded, spoilt))
 
