@@ -141,8 +141,7 @@ class StaticInt8:
     """Weights to int8 and activations to uint8 with ranges fixed on calibration rows (QDQ).
 
     Inputs of products are quantized; softmax, norms, sums and GELU stay float32, as their ranges are wide and their
-    time is short. method: how a range is found; percentile leaves out the outermost 0.001 % of the values. All but
-    minmax hold the inputs of every product for all calibration rows in memory.
+    time is short. method: how a range is found; percentile leaves out the outermost 0.001 % of the values.
     """
 
     method: Literal["minmax", "entropy", "percentile"] = "minmax"
@@ -175,6 +174,8 @@ class StaticInt8:
                     # outputs are summed or normed next: rounding them would cost accuracy and a pass over them
                     "OpTypesToExcludeOutputQuantization": ["MatMul"],
                     "CalibPercentile": 99.999,
+                    # batch by batch: histograms of several lengths at once fail, and would all be held in memory
+                    "CalibStridedMinMax": 1,
                 },
             )
 
@@ -309,7 +310,7 @@ def _type_activations(model: onnx.ModelProto, products: Iterable[str]) -> None:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped base
-    """Hands batches to the calibrator one by one, and from the start again when it asks anew."""
+    """Hands batches to the calibrator, those of one range at a time."""
 
     def __init__(self, batches: Sequence[Feed], path: Path) -> None:
         names = [value.name for value in onnx.load(path).graph.input]
@@ -320,6 +321,9 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped base
         """The next batch, None after the last."""
         return next(self._left, None)
 
-    def rewind(self) -> None:
-        """Start again."""
-        self._left = iter(self._feeds)
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Hand out these batches next."""
+        self._left = iter(self._feeds[start_index:end_index])

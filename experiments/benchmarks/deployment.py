@@ -38,6 +38,7 @@ from aebert.terminal import quiet_libraries
 
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
 LENGTH = 30
+TRIED = [name for name in VARIANTS if not name.endswith(("-entropy", "-percentile"))]  # which differ in score only
 CALIBRATION = 16  # batches for ranges of activations; with random weights no more are needed
 Run_ = Callable[[Feed], object]
 
@@ -51,6 +52,7 @@ class Built:
     folder: Path
 
     def path(self, form: str) -> Path:
+        """Of a file by its form and ending."""
         return self.folder / f"{self.name}.{form}"
 
 
@@ -75,7 +77,7 @@ def lengths(count: int) -> list[int]:
     run = Run(load_config(TASKS / "sst2.yaml"))
     tokenizer = load_checkpoint(run.config.model, run.task.spec, 0).tokenizer
     rows = run.task.rows["select"]
-    return [len(tokenizer(*rows[place].texts)["input_ids"]) for place in spread(len(rows), count)]
+    return [len(tokenizer(*rows[place].text)["input_ids"]) for place in spread(len(rows), count)]
 
 
 def make_requests(vocabulary: int, tokens: Sequence[int]) -> list[Feed]:
@@ -97,9 +99,8 @@ def files(built: Built, variants: Sequence[str], calibration: Sequence[Feed], op
     if not plain.exists():
         export_onnx(built.model, NAMES, plain, opset=opset)
     if not apart.exists():
-        print(
-            f"{built.name}: {fuse_onnx(built.model, NAMES, apart, plain=plain, opset=opset, embeddings=False).describe()}"
-        )
+        fusion = fuse_onnx(built.model, NAMES, apart, plain=plain, opset=opset, embeddings=False)
+        print(f"{built.name}: {fusion.describe()}")
     if not fused.exists():
         add_embeddings(apart, fused)
     found = {"ONNX Runtime float32, plain": plain, "ONNX Runtime float32, fused": fused}
@@ -214,9 +215,8 @@ def measure(
     for built in models:
         ways |= ways_of(built, onnx[built.name], threads, requests[0], absent)
     schedule = spread(len(requests), runs)
-    samples = interleave(
-        {key(*way): run for way, run in ways.items()}, requests, schedule, warmup=schedule[:3], meter=meter
-    )
+    named = {key(*way): run for way, run in ways.items()}
+    samples = interleave(named, requests, schedule, warmup=schedule[:3], meter=meter)
     torch_dense, fused_dense = key("dense", "torch eager"), key("dense", "ONNX Runtime float32, fused")
     by_name = {built.name: built for built in models}
     rows = [
@@ -284,18 +284,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--removed", type=float, nargs="*", default=[0.25, 0.5], help="shares of the encoder's MACs")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=60)
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=DEFAULT_VARIANTS, metavar="VARIANT")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=TRIED, metavar="VARIANT")
     parser.add_argument("--work", type=Path, default=Path("results/benchmarks/work"), help="folder of the files made")
-
-
-DEFAULT_VARIANTS = [
-    "dynamic-int8",
-    "dynamic-int8-per-matrix",
-    "dynamic-uint8",
-    "static-int8",
-    "weight-int8",
-    "weight-int4",
-]
 
 
 if __name__ == "__main__":
