@@ -269,15 +269,43 @@ class LiteRTConfig(Section):
 
 
 class DeployConfig(Section):
-    """Export and quantization. int8: ONNX Runtime dynamic quantization of the exported graph.
+    """Export and quantization.
 
+    fuse: `auto` keeps the faster of the plain and the fused graph; `always` and `never` do not time them.
+    int8: also ship a quantized file. variants: ways to quantize that are tried, by name; of those that lose at most
+      max_loss points (of the headline metric × 100, on the select rows) the fastest is shipped. `dynamic-int8` alone
+      when not given, with one scale per matrix if per_channel is off.
+    exclude: keep the layers that suffer most in float32 where a variant loses too much.
+    calibration_rows: train rows for ranges of activations and for finding the layers that suffer.
     litert: FlatBuffers as well; needs the extra `litert`, and minutes for each model and length.
     """
 
+    fuse: Literal["auto", "always", "never"] = "auto"
     int8: bool = True
+    variants: tuple[str, ...] | None = None
+    max_loss: Annotated[float, Field(ge=0, le=100)] = 1.0
+    exclude: bool = True
+    calibration_rows: Positive = 128
     per_channel: bool = True
     opset: Annotated[int, Field(ge=18, le=22)] = 20
     litert: LiteRTConfig | None = None
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _one_variant_is_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("variants")
+    @classmethod
+    def _variants_differ(cls, variants: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if variants is not None and (not variants or len(set(variants)) != len(variants)):
+            raise ValueError(f"give one or several different variants (int8: false ships none), got {list(variants)}")
+        return variants
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """Names of the variants to try."""
+        return self.variants or ("dynamic-int8" if self.per_channel else "dynamic-int8-per-matrix",)
 
 
 class ProfileConfig(Section):

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import ModelConfig, RunConfig, TrainConfig, flat, plain
 from aebert.deployment.litert_packages import require_litert
+from aebert.deployment.quantize import VARIANTS
 from aebert.digests import arrays_digest, weights_digest
 from aebert.errors import StudyError
 from aebert.files import replacing
@@ -97,6 +98,7 @@ class Run:
         self._space: SearchSpace = load_space(config.search.space)
         check_method(config.pruning.method)
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
+        _ = [VARIANTS[name] for name in config.deploy.tried]
         if config.deploy.litert is not None:
             require_litert()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +11,9 @@ import numpy as np
 import torch
 
 from aebert.config import plain
-from aebert.deployment.onnx_export import export_onnx
-from aebert.deployment.parity import check_parity, other_shapes
-from aebert.deployment.quantize import quantize_int8
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
+from aebert.forms import Forms, instruction_sets_here, onnx_forward
 from aebert.models.evaluation import evaluate_forward, prepare
 from aebert.pipeline import DENSE, Run
 from aebert.pricing import measured_here, setting_of
@@ -42,41 +39,46 @@ class Shipment:
     @cached_property
     def files(self) -> dict[str, Path]:
         """Stage 5. ONNX files, float32 and int8, of the dense model and every finalist, by name (`dense.int8`, …)."""
-        self._export(DENSE, self.run.folder / DENSE, self.run.dense.digest)
-        for finalist in self.run.finalists:
-            self._export(finalist.name, finalist.folder, finalist.digest)
-        names = [DENSE, *(finalist.name for finalist in self.run.finalists)]
+        names = list(self.forms)
         kinds = ("", INT8) if self.run.config.deploy.int8 else ("",)
         return {name + kind: self.run.folder / "models" / f"{name}{kind}.onnx" for name in names for kind in kinds}
 
-    def _export(self, name: str, folder: Path, weights: str) -> None:
+    @cached_property
+    def forms(self) -> dict[str, dict[str, Any]]:
+        """Stage 5. How each model was exported: parity, fused nodes, quantized forms as scored and timed, by name."""
+        dense = {DENSE: self._export(DENSE, self.run.folder / DENSE, self.run.dense.digest, None)}
+        return dense | {
+            finalist.name: self._export(finalist.name, finalist.folder, finalist.digest, finalist.trial.budget)
+            for finalist in self.run.finalists
+        }
+
+    def _export(self, name: str, folder: Path, weights: str, budget: float | None) -> dict[str, Any]:
         config, models = self.run.config.deploy, self.run.folder / "models"
         outputs = [f"models/{name}.onnx", *([f"models/{name}{INT8}.onnx"] if config.int8 else [])]
-        inputs = {"weights": weights, "deploy": {k: v for k, v in plain(config).items() if k != "litert"}}
+        inputs = {
+            "weights": weights,
+            "deploy": {key: value for key, value in plain(config).items() if key != "litert"},
+            "profile": plain(self.run.config.profile),
+            "rows": [self.run.task.digests[role] for role in ("train", "select")],
+            "max_bytes": self._max_bytes(budget),
+            "cpu": instruction_sets_here(),
+        }
 
         def make() -> dict[str, Any]:
-            with self.run.progress.bar(f"export {name}", len(outputs)) as bar:
-                model = self.run.dense.model if name == DENSE else load_subnetwork(folder)
-                tokenizer = self.run.dense.tokenizer
-                path = export_onnx(model, tokenizer.model_input_names, models / f"{name}.onnx", opset=config.opset)
-                parity = check_parity(model, path, self._parity_batches())
-                bar.advance(1, f"logits differ by {parity.max_abs_difference:.1e}")
-                if config.int8:
-                    quantize_int8(path, models / f"{name}{INT8}.onnx", per_channel=config.per_channel)
-                    bar.advance()
-            return {"parity": parity.to_dict()}
+            forms = Forms(self.run, name, weights, self._max_bytes(budget))
+            int8 = models / f"{name}{INT8}.onnx" if config.int8 else None
+            return forms.make(
+                lambda: self.run.dense.model if name == DENSE else load_subnetwork(folder),
+                models / f"{name}.onnx",
+                int8,
+            )
 
-        Stage(self.run.folder, f"export-{name}", inputs, outputs).run(make)
+        return Stage(self.run.folder, f"export-{name}", inputs, outputs).run(make)
 
-    def _parity_batches(self) -> list[dict[str, torch.Tensor]]:
-        """Real rows, in shapes that the exporter did not see."""
-        config, rows = self.run.config, self.run.task.rows["train"][:8]
-        prepared = prepare(rows, self.run.task.spec, self.run.dense.tokenizer, config.data.max_length, 10**6)
-        batch = prepared.batches[0].tensors
-        positions = self.run.dense.model.config.max_position_embeddings
-        pad = self.run.dense.tokenizer.pad_token_id
-        # RoBERTa numbers positions from behind the padding id, so it has that many fewer
-        return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, positions - pad - 1))
+    def _max_bytes(self, budget: float | None) -> float | None:
+        """Size that a budget in MB allows the file."""
+        is_size = self.run.config.search.budget.kind == "size_mb"
+        return budget * 1e6 if is_size and budget is not None else None
 
     @cached_property
     def reported(self) -> dict[str, dict[str, Any]]:
@@ -92,7 +94,7 @@ class Shipment:
         def make() -> dict[str, Any]:
             session, prepared = OnnxModel(path, threads=torch.get_num_threads()), self.run.rows("report")
             with self.run.progress.bar(f"report rows, {name}", 1) as bar:
-                result = evaluate_forward(lambda batch: _run(session, batch), prepared)
+                result = evaluate_forward(onnx_forward(session), prepared)
                 bar.advance()
             compute = resampler(spec, prepared.rows, prepared.encoded, result.logits)
             interval = bootstrap(compute, len(prepared.rows), config.seed, RESAMPLES)
@@ -160,7 +162,3 @@ class Shipment:
             {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
             for one in prepared
         ]
-
-
-def _run(session: OnnxModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    return torch.from_numpy(session.logits({name: tensor.numpy() for name, tensor in batch.items()}))

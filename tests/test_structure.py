@@ -30,6 +30,7 @@ LAYERS = (
     "packing",
     "flatbuffers",
     "shipment",
+    "forms",
     "pipeline",
     "stages terminal pricing",
     "reporting",

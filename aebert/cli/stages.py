@@ -65,8 +65,10 @@ def export(config: Config, sets: Set = None) -> None:
     """Write the dense model and the finalists as ONNX files (and FlatBuffers, if asked for), and check their parity."""
     with started(config, sets) as work:
         from aebert.flatbuffers import FlatBuffers
+        from aebert.reporting.tables import forms_table, print_table
         from aebert.shipment import Shipment
 
         shipment = Shipment(work)
         for path in (*shipment.files.values(), *FlatBuffers(shipment).files.values()):
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        print_table(forms_table(shipment.forms, work.task.spec.headline))

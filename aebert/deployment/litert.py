@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from aebert.deployment.litert_packages import first_line, litert_package, require_litert
-from aebert.deployment.modes import eager_attention, eval_mode
+from aebert.deployment.modes import attention, eval_mode
 from aebert.deployment.onnx_export import accepted_inputs
 from aebert.errors import ExportError
 from aebert.files import replacing
@@ -44,7 +44,7 @@ def export_litert(model: PreTrainedModel, input_names: Sequence[str], path: Path
     require_litert()
     names = accepted_inputs(model, input_names)
     _check_fits(model, length)
-    with eval_mode(model), eager_attention(model), quiet_converter():
+    with eval_mode(model), attention(model, "eager"), quiet_converter():
         graph = _convert(model, names, length)
         with replacing(path) as written:
             graph.export(str(written))

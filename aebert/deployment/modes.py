@@ -21,8 +21,8 @@ def eval_mode(model: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def eager_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Plain matrix products instead of a fused attention kernel inside the block, in every part of the model.
+def attention(model: PreTrainedModel, implementation: str) -> Iterator[None]:
+    """An attention function by its name in transformers' registry inside the block, in every part of the model.
 
     Set on the configs, not by `set_attn_implementation`, which refuses classes it can't find the source of.
     """
@@ -32,8 +32,8 @@ def eager_attention(model: PreTrainedModel) -> Iterator[None]:
     before = {id(config): (config, config._attn_implementation) for config in owned}
     try:
         for config in owned:
-            config._attn_implementation = "eager"
+            config._attn_implementation = implementation
         yield
     finally:
-        for config, implementation in before.values():
-            config._attn_implementation = implementation
+        for config, earlier in before.values():
+            config._attn_implementation = earlier

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from aebert.deployment.modes import eager_attention, eval_mode
+from aebert.deployment.modes import attention, eval_mode
 from aebert.errors import ExportError
 from aebert.files import replacing
 
@@ -27,19 +27,26 @@ _EXAMPLE_BATCH, _EXAMPLE_LENGTH = 3, 11
 _AXES = ("batch", "seq")
 
 
-def export_onnx(model: PreTrainedModel, input_names: Sequence[str], path: Path, *, opset: int = 18) -> Path:
+def export_onnx(
+    model: PreTrainedModel,
+    input_names: Sequence[str],
+    path: Path,
+    *,
+    opset: int = 18,
+    attention_function: str = "eager",
+) -> Path:
     """Write `model` as one ONNX file: int64 inputs `[batch, seq]`, float32 output `logits`, both axes dynamic.
 
     input_names: what the tokenizer returns (`tokenizer.model_input_names`); those the model doesn't take are left out.
-    Blocks without units vanish from the graph. The model is exported in eval mode with eager attention, whose graph is
-    smaller than that of the fused kernel and runs up to 6 % faster in ONNX Runtime; weights, mode and attention are
-    left as found. `path` is written whole or not at all.
+    Blocks without units vanish from the graph. The model is exported in eval mode; weights, mode and attention are left
+    as found. attention_function: name in transformers' registry; the graph of eager attention is smaller than that of
+    torch's kernel and runs up to 6 % faster in ONNX Runtime. `path` is written whole or not at all.
 
     Raises: ExportError when the exporter fails, the file would pass 2 GB, or the disk refuses.
     """
     names = accepted_inputs(model, input_names)
     _check_size(model)
-    with eval_mode(model), eager_attention(model), _quiet_exporter():
+    with eval_mode(model), attention(model, attention_function), _quiet_exporter():
         program = _trace(model, names, opset)
     _strip_origin(program)
     with replacing(path) as written:

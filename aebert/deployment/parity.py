@@ -69,6 +69,20 @@ def check_logits(
     )
 
 
+def largest_difference(path: Path, other: Path, batches: Iterable[Tensors]) -> float:
+    """Largest absolute difference between the logits of two files, over all tokens that are not padding."""
+    first, second = OnnxModel(path), OnnxModel(other)
+    return max(_difference(first, second, batch) for batch in batches)
+
+
+def _difference(first: OnnxModel, second: OnnxModel, batch: Tensors) -> float:
+    arrays = {name: tensor.cpu().numpy() for name, tensor in batch.items()}
+    difference = np.abs(first.logits(arrays) - second.logits(arrays))
+    if difference.ndim == 3 and "attention_mask" in arrays:
+        difference = difference[arrays["attention_mask"].astype(bool)]
+    return float(difference.max())
+
+
 @dataclass(frozen=True)
 class _Comparison:
     difference: float

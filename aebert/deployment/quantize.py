@@ -1,44 +1,329 @@
-"""ONNX Runtime dynamic quantization of an exported file."""
+"""The ways to quantize an exported file: ONNX Runtime's quantizers, one frozen value per way, by name."""
 
 from __future__ import annotations
 
+import copy
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
+from aebert.deployment.cpu import Cpu, this_cpu
+from aebert.deployment.graph import layer_names, load_onnx, save_onnx, weight_names
 from aebert.errors import ExportError
 from aebert.files import replacing
+from aebert.registry import Registry
+
+Feed = Mapping[str, NDArray[np.integer]]
+
+# What the nodes of fused files give can't be inferred by the quantizer; all that it meets are activations.
+_OPTIONS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A float32 graph made ready to be quantized; variants leave it as it is.
+
+    model: every layer with weights is a `MatMul`, as quantizers want it.
+    """
+
+    model: onnx.ModelProto = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Source:
+        """Of a file, whose embeddings must not be fused.
+
+        Raises: ExportError when the file is missing, damaged, or has fused embeddings.
+        """
+        model = load_onnx(path)
+        if any(node.op_type == "EmbedLayerNormalization" for node in model.graph.node):
+            raise ExportError(
+                f"{path.name} can't be quantized: its embeddings are fused, and the quantized node would ignore "
+                "positions (quantize the file without fused embeddings)"
+            )
+        # Shapes noted by the exporter contradict the ones inferred after quantization; they are inferred anew.
+        del model.graph.value_info[:]
+        whole = ONNXModel(model)
+        whole.replace_gemm_with_matmul()
+        # Without the mark, the quantizer logs the advice to do what the exporter has done: infer shapes, fold.
+        add_pre_process_metadata(whole.model)
+        return cls(whole.model)
+
+    @cached_property
+    def products(self) -> dict[str, str]:
+        """Node name of each product with weights → name of the layer in the model, in the order of the forward pass."""
+        return layer_names(self.model, ("MatMul",))
+
+    @cached_property
+    def tables(self) -> dict[str, str]:
+        """Node name of each look-up in a table → name of the embedding in the model."""
+        return layer_names(self.model, ("Gather",))
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """All that can be quantized: tables and products."""
+        return {**self.tables, **self.products}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a variant needs besides the graph.
+
+    calibration: batches of the task's own rows, as the graph takes them. nodes: the only products and tables to
+    quantize, all when None. exclude: those that stay float32.
+    """
+
+    calibration: Sequence[Feed] = ()
+    cpu: Cpu = field(default_factory=this_cpu)
+    nodes: frozenset[str] | None = None
+    exclude: frozenset[str] = frozenset()
+
+    def chosen(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` to quantize."""
+        return [name for name in names if (self.nodes is None or name in self.nodes) and name not in self.exclude]
+
+
+class Variant(Protocol):
+    """One way to quantize.
+
+    Writes a whole file at the path, which is in a folder of its own, and changes neither source nor setting.
+    """
+
+    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+        """Write the quantized graph."""
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+
+
+@dataclass(frozen=True)
+class DynamicInt8:
+    """Weights to int8 once; activations to uint8 while running, with the ranges of each batch.
+
+    per_channel: one scale per output of a matrix, not one per matrix; same speed, clearly closer logits. signed: on
+    x86 faster than unsigned weights. Weights have 7 bits where products of 8 overflow.
+    """
+
+    per_channel: bool = True
+    signed: bool = True
+
+    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+        """Write the quantized graph."""
+        _dynamic(source.model, path, self, setting, setting.chosen(source.layers))
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+        weights = "int8" if self.signed else "uint8"
+        return f"{weights} weights per {'channel' if self.per_channel else 'matrix'}, activations by batch"
+
+
+@dataclass(frozen=True)
+class StaticInt8:
+    """Weights to int8 and activations to uint8 with ranges fixed on calibration rows (QDQ).
+
+    Inputs of products are quantized; softmax, norms, sums and GELU stay float32, as their ranges are wide and their
+    time is short. method: how a range is found; percentile leaves out the outermost 0.001 % of the values.
+    """
+
+    method: Literal["minmax", "entropy", "percentile"] = "minmax"
+    per_channel: bool = True
+
+    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+        """Write the quantized graph."""
+        if not setting.calibration:
+            raise ExportError("static quantization needs calibration rows, got none; raise deploy.calibration_rows")
+        with _embedded(source, setting) as embedded:
+            chosen = setting.chosen(source.products)
+            if not chosen:  # the quantizer takes an empty list for all nodes
+                shutil.copyfile(embedded, path)
+                return
+            quantize_static(
+                embedded,
+                path,
+                _Reader(setting.calibration, embedded),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["MatMul"],
+                per_channel=self.per_channel,
+                reduce_range=setting.cpu.needs_reduced_range,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_quantize=chosen,
+                calibrate_method=_METHODS[self.method],
+                extra_options={
+                    **_OPTIONS,
+                    "MatMulConstBOnly": True,
+                    # outputs are summed or normed next: rounding them would cost accuracy and a pass over them
+                    "OpTypesToExcludeOutputQuantization": ["MatMul"],
+                    "CalibPercentile": 99.999,
+                    # batch by batch: histograms of several lengths at once fail, and would all be held in memory
+                    "CalibStridedMinMax": 1,
+                },
+            )
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+        per = "channel" if self.per_channel else "matrix"
+        return f"int8 weights per {per}, activations by {self.method} of calibration rows"
+
+
+_METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "entropy": CalibrationMethod.Entropy,
+    "percentile": CalibrationMethod.Percentile,
+}
+
+
+@dataclass(frozen=True)
+class WeightOnly:
+    """Weights in blocks with a scale each; what is multiplied with them is int8 in blocks (accuracy level 4).
+
+    bits: 8 or 4. block_size: weights of one output that share a scale.
+    """
+
+    bits: Literal[4, 8]
+    block_size: Literal[16, 32, 64, 128] = 32
+
+    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+        """Write the quantized graph."""
+        with _embedded(source, setting) as embedded:
+            chosen = set(setting.chosen(source.products))
+            quantizer = _nbits_quantizer()(
+                onnx.load(embedded),
+                bits=self.bits,
+                block_size=self.block_size,
+                is_symmetric=True,
+                accuracy_level=4,
+                nodes_to_exclude=[name for name in source.products if name not in chosen],
+                op_types_to_quantize=("MatMul",),
+            )
+            quantizer.process()
+            onnx.save(quantizer.model.model, path)
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+        return f"{self.bits}-bit weights in blocks of {self.block_size}, activations in int8 blocks"
+
+
+VARIANTS: Registry[Variant] = Registry("quantization variant")
+VARIANTS.add("dynamic-int8", DynamicInt8())
+VARIANTS.add("dynamic-int8-per-matrix", DynamicInt8(per_channel=False))
+VARIANTS.add("dynamic-uint8", DynamicInt8(signed=False))
+VARIANTS.add("static-int8", StaticInt8())
+VARIANTS.add("static-int8-entropy", StaticInt8("entropy"))
+VARIANTS.add("static-int8-percentile", StaticInt8("percentile"))
+VARIANTS.add("weight-int8", WeightOnly(8))
+VARIANTS.add("weight-int4", WeightOnly(4))
+
+
+def quantize(source: Source, target: Path, variant: Variant, setting: Setting) -> Path:
+    """Write a quantized file, whole or not at all.
+
+    Raises: ExportError when the variant can't quantize this graph, or the disk refuses.
+    """
+    with replacing(target) as written:
+        variant(source, written, setting)
+    return target
 
 
 def quantize_int8(source: Path, target: Path, *, per_channel: bool = True) -> Path:
     """Write `source` with int8 weights; activations are quantized to uint8 while running, with ranges of each batch.
 
-    Matrix products with weights and embedding tables are quantized; attention scores, norms and biases are not. Weights
-    of products are symmetric and signed: on x86 faster than unsigned ones. per_channel: one scale per output of a
-    matrix, not one per matrix; same speed, clearly closer logits. `target` is written whole or not at all, `source` is
-    only read.
+    Matrix products with weights and embedding tables are quantized; attention scores, norms and biases are not. The
+    graph is right on every processor: weights have 7 bits where this one's products of 8 overflow. `target` is written
+    whole or not at all, `source` is only read.
 
     Raises: ExportError when `source` is missing or damaged, or the disk refuses.
     """
-    model = _load(source)
-    # Shapes noted by the exporter contradict the ones inferred after quantization; they are inferred anew.
-    del model.graph.value_info[:]
-    # Without the mark, the quantizer logs the advice to do what the exporter has done: infer shapes, fold constants.
-    add_pre_process_metadata(model)
-    with replacing(target) as written:
-        quantize_dynamic(model, written, per_channel=per_channel, weight_type=QuantType.QInt8)
-    return target
+    return quantize(Source.load(source), target, DynamicInt8(per_channel), Setting())
 
 
-def _load(source: Path) -> onnx.ModelProto:
-    if not source.is_file():
-        raise ExportError(f"{source} must be an ONNX file; there is none (export it first)")
+def _dynamic(model: onnx.ModelProto, path: Path, form: DynamicInt8, setting: Setting, nodes: list[str]) -> None:
+    if not nodes:  # the quantizer takes an empty list for all nodes
+        save_onnx(model, path)
+        return
+    quantize_dynamic(
+        copy.deepcopy(model),
+        path,
+        op_types_to_quantize=["MatMul", "Gather"],
+        per_channel=form.per_channel,
+        reduce_range=setting.cpu.needs_reduced_range,
+        weight_type=QuantType.QInt8 if form.signed else QuantType.QUInt8,
+        nodes_to_quantize=nodes,
+        extra_options=_OPTIONS,
+    )
+
+
+def _nbits_quantizer() -> Any:
+    """ONNX Runtime's class, imported without the root logger that its module sets up for the whole process."""
+    root, silent = logging.getLogger(), logging.NullHandler()
+    root.addHandler(silent)  # where there is a handler, `basicConfig` does nothing
     try:
-        model = onnx.load(source)
-        onnx.checker.check_model(model)
-    except Exception as error:  # protobuf and onnx share no base class of errors
-        reason = str(error).strip().splitlines()[0]
-        raise ExportError(f"{source} must be a whole ONNX file: {reason} (export it again)") from None
-    return model
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    finally:
+        root.removeHandler(silent)
+    return MatMulNBitsQuantizer
+
+
+@contextmanager
+def _embedded(source: Source, setting: Setting) -> Iterator[Path]:
+    """A file of the source whose embedding tables are int8, for quantizers that know products only."""
+    with tempfile.TemporaryDirectory(prefix="aebert-quantize-") as folder:
+        path = Path(folder) / "embedded.onnx"
+        _dynamic(source.model, path, DynamicInt8(), setting, setting.chosen(source.tables))
+        marked = onnx.load(path)
+        add_pre_process_metadata(marked)
+        _type_activations(marked, source.products)
+        onnx.save(marked, path)
+        yield path
+
+
+def _type_activations(model: onnx.ModelProto, products: Iterable[str]) -> None:
+    """Note that what products read is float32: of what fused nodes give, the static quantizer knows no type, and it
+    would leave it as it is without an error.
+    """
+    del model.graph.value_info[:]
+    chosen, weights = set(products), weight_names(model)
+    read = {
+        name: None for node in model.graph.node if node.name in chosen for name in node.input if name not in weights
+    }
+    float32 = onnx.TensorProto.FLOAT
+    model.graph.value_info.extend(onnx.helper.make_tensor_value_info(name, float32, None) for name in read)
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped base
+    """Hands batches to the calibrator, those of one range at a time."""
+
+    def __init__(self, batches: Sequence[Feed], path: Path) -> None:
+        names = [value.name for value in onnx.load(path).graph.input]
+        self._feeds = [{name: np.asarray(batch[name], dtype=np.int64) for name in names} for batch in batches]
+        self._left = iter(self._feeds)
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next batch, None after the last."""
+        return next(self._left, None)
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Hand out these batches next."""
+        self._left = iter(self._feeds[start_index:end_index])

@@ -11,26 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aebert
+from aebert.deployment.cpu import this_cpu
 
 try:
     import psutil
 except ImportError:  # a board that only runs the exported file
     psutil = None  # type: ignore[assignment]
 
-# Instruction sets that decide how fast int8 and half precision run: our name → its names on Linux and macOS.
-_FLAGS = {
-    "avx2": ("avx2",),
-    "avx512f": ("avx512f",),
-    "avx512_vnni": ("avx512_vnni",),
-    "avx_vnni": ("avx_vnni",),
-    "avx512_bf16": ("avx512_bf16",),
-    "amx_int8": ("amx_int8",),
-    "neon": ("asimd", "feat_advsimd", "neon"),
-    "neon_dotprod": ("asimddp", "feat_dotprod"),
-    "neon_i8mm": ("i8mm", "feat_i8mm"),
-    "neon_bf16": ("bf16", "feat_bf16"),
-    "sve": ("sve", "feat_sve"),
-}
 _LIBRARIES = ("torch", "transformers", "onnx", "onnxruntime", "numpy", "optuna")
 
 if TYPE_CHECKING:
@@ -56,20 +43,9 @@ def machine_facts() -> dict[str, Fact]:
     }
 
 
-def instruction_sets(listed: str) -> list[str]:
-    """Our names of the instruction sets in a list of flags (`/proc/cpuinfo` of x86 or ARM, sysctl of macOS)."""
-    words = set(listed.lower().split())
-    return [name for name, aliases in _FLAGS.items() if words & set(aliases)]
-
-
 def _instruction_sets() -> list[str] | None:
-    if platform.system() == "Linux":
-        return instruction_sets(_cpuinfo("flags") or _cpuinfo("Features") or "")
-    if platform.system() == "Darwin":
-        arm = re.findall(r"hw\.optional\.(?:arm\.)?(\w+): 1", _sysctl("hw.optional"))
-        intel = _sysctl("machdep.cpu.features") + _sysctl("machdep.cpu.leaf7_features")
-        return instruction_sets(f"{' '.join(arm)} {intel}")
-    return None
+    sets = this_cpu().sets
+    return None if sets is None else list(sets)
 
 
 def _cpu_name() -> str:

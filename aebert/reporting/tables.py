@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from aebert.errors import StudyError
 from aebert.reporting import units
+from aebert.reporting.forms import forms_grid
 from aebert.reporting.grids import (
     Column,
     Grid,
@@ -74,6 +75,11 @@ def grid_table(grid: Grid) -> RenderableType:
 def print_grid(grid: Grid) -> None:
     """Print one table of a report."""
     print_table(grid_table(grid))
+
+
+def forms_table(forms: Mapping[str, Mapping[str, Any]], metric: str) -> RenderableType:
+    """The quantized forms of each model, as tried."""
+    return grid_table(forms_grid(forms, metric))
 
 
 def studies_table(reports: Sequence[Report]) -> RenderableType:

@@ -5,7 +5,7 @@ import copy
 import pytest
 from transformers import PreTrainedModel
 
-from aebert.deployment.modes import eager_attention, eval_mode
+from aebert.deployment.modes import attention, eval_mode
 
 
 def test_every_module_gets_its_mode_back(uneven: PreTrainedModel) -> None:
@@ -24,9 +24,9 @@ def test_every_module_gets_its_mode_back(uneven: PreTrainedModel) -> None:
 def test_attention_is_eager_inside_and_as_before_after(uneven: PreTrainedModel) -> None:
     layer = uneven.bert.encoder.layer[0].attention.self
     assert layer.config._attn_implementation == "sdpa"
-    with eager_attention(uneven):
+    with attention(uneven, "eager"):
         assert layer.config._attn_implementation == "eager"
     assert layer.config._attn_implementation == "sdpa"
-    with pytest.raises(ZeroDivisionError), eager_attention(uneven):
+    with pytest.raises(ZeroDivisionError), attention(uneven, "eager"):
         1 // 0  # noqa: B018
     assert layer.config._attn_implementation == "sdpa"

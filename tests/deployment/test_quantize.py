@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from aebert.deployment import quantize
-from aebert.deployment.quantize import quantize_int8
+from aebert.deployment.cpu import Cpu
+from aebert.deployment.quantize import VARIANTS, DynamicInt8, Setting, Source, StaticInt8, quantize_int8
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ExportError, OutputError
 
@@ -81,3 +82,72 @@ def test_a_full_disk_leaves_the_old_file(exported: Any, tmp_path: Path, monkeypa
         quantize_int8(exported.path, target)
     assert target.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["small.onnx"]
+
+
+def feeds(batch: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+    arrays = {name: tensor.numpy() for name, tensor in batch.items() if name != "labels"}
+    return [{name: array[row : row + 1, :3] for name, array in arrays.items()} for row in range(3)] + [arrays]
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_every_variant_answers_alike_in_a_smaller_file(
+    name: str, exported: Any, batch: dict[str, torch.Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, handlers = Source.load(exported.path), list(logging.getLogger().handlers)
+    with caplog.at_level(logging.WARNING):
+        path = quantize.quantize(source, tmp_path / "small.onnx", VARIANTS[name], Setting(feeds(batch)))
+    assert [one.getMessage() for one in caplog.records] == []
+    assert logging.getLogger().handlers == handlers, "no logger set up for the whole process"
+    assert VARIANTS[name].describe()
+    (*_, arrays) = feeds(batch)
+    real = arrays["attention_mask"].astype(bool)
+    full, small = (OnnxModel(file).logits(arrays)[real] for file in (exported.path, path))
+    assert 0 < np.abs(full - small).max() < (0.7 if "int4" in name else 0.1) * np.abs(full).max()
+    if "weight" not in name:  # blocks of 32 are padded, which outweighs matrices as small as these
+        assert path.stat().st_size < exported.path.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["dynamic-int8", "static-int8", "weight-int4"])
+def test_what_is_excluded_stays_float32(
+    name: str, exported: Any, batch: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    source = Source.load(exported.path)
+    assert "bert.encoder.layer.0.intermediate.dense" in source.layers.values()
+    up = next(node for node, layer in source.layers.items() if layer.endswith("intermediate.dense"))
+    words = next(node for node, layer in source.layers.items() if layer.endswith("word_embeddings"))
+    setting = Setting(feeds(batch), exclude=frozenset({up, words}))
+    path = quantize.quantize(source, tmp_path / "small.onnx", VARIANTS[name], setting)
+    kept = {tuple(t.dims) for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    assert {(32, 5), (99, 32)} <= kept
+    everything = Setting(feeds(batch), exclude=frozenset(source.layers))
+    same = quantize.quantize(source, tmp_path / "same.onnx", VARIANTS[name], everything)
+    (*_, arrays) = feeds(batch)
+    assert np.abs(OnnxModel(same).logits(arrays) - OnnxModel(exported.path).logits(arrays)).max() < 1e-5
+
+
+def test_static_quantization_fixes_the_ranges_of_every_product(
+    exported: Any, batch: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    source = Source.load(exported.path)
+    path = quantize.quantize(source, tmp_path / "small.onnx", StaticInt8(), Setting(feeds(batch)))
+    nodes = onnx.load(path).graph.node
+    made = {name: node.op_type for node in nodes for name in node.output}
+    products = [node for node in nodes if node.name in source.products]
+    assert len(products) == len(source.products)
+    assert all([made[name] for name in node.input] == ["DequantizeLinear"] * 2 for node in products)
+
+
+def test_static_quantization_needs_rows(exported: Any, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"needs calibration rows, got none; raise deploy\.calibration_rows"):
+        quantize.quantize(Source.load(exported.path), tmp_path / "small.onnx", StaticInt8(), Setting())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("sets", "largest"), [(("avx2",), 64), (("avx512_vnni",), 127)])
+def test_weights_have_7_bits_where_products_of_8_overflow(
+    sets: tuple[str, ...], largest: int, exported: Any, tmp_path: Path
+) -> None:
+    setting = Setting(cpu=Cpu("x86_64", sets))
+    path = quantize.quantize(Source.load(exported.path), tmp_path / "small.onnx", DynamicInt8(), setting)
+    signed = [t for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2]
+    assert max(int(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max()) for t in signed) == largest

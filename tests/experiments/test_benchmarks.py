@@ -35,7 +35,7 @@ from aebert.tasks.encoding import Batch
 from aebert.tasks.task import TaskSpec
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth", "library_groups")
+SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth", "library_groups", "deployment")
 SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
 SHAPE = ModelShape(
     family="bert",
@@ -501,3 +501,41 @@ def test_a_task_that_has_no_config_is_refused(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         script("samplers").main(["--only", "sst3"])
     assert "sst3" in capsys.readouterr().err
+
+
+# --- deployment -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_every_form_is_made_once_and_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = script("deployment")
+    monkeypatch.delenv("AEBERT_DATA", raising=False)
+    monkeypatch.setattr(module.torch, "compile", lambda *_, **__: 1 // 0)  # a compiler is not part of the test
+    given = ["--shape", "toy", "--removed", "0.5", "--threads", "1", "--runs", "4", "--variants", "dynamic-int8"]
+    module.main([*given, "--work", str(tmp_path / "work"), "--results", str(tmp_path)])
+    result = json.loads((tmp_path / "benchmarks" / "deployment.json").read_text(encoding="utf-8"))
+    (one,) = result["threads"]
+    forms = ["torch eager", *(f"ONNX Runtime {form}" for form in ("float32, plain", "float32, fused", "dynamic-int8"))]
+    assert [(row["model"], row["form"]) for row in one["rows"]] == [
+        (model, form) for model in ("dense", "pruned-50") for form in forms
+    ]
+    assert one["runs"] == 4
+    assert one["absent"]["torch.compile"].startswith("ZeroDivisionError")
+    dense = {row["form"]: row for row in one["rows"] if row["model"] == "dense"}
+    assert dense["torch eager"]["over_torch"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert dense["ONNX Runtime dynamic-int8"]["size_bytes"] < dense["ONNX Runtime float32, plain"]["size_bytes"]
+    shown = capsys.readouterr().out
+    assert "1 of 1 embeddings" not in shown, "left apart for the quantizer"
+    assert "2 of 2 attentions" in shown
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.onnx")}
+    module.main([*given, "--work", str(tmp_path / "work"), "--results", str(tmp_path)])
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.onnx")}
+
+
+def test_ratios_are_of_the_same_request() -> None:
+    samples = importlib.import_module("aebert.profiling.sampling").Samples(
+        (0, 1), {"a": (2.0, 9.0), "b": (1.0, 3.0)}, 0, 0
+    )
+    assert script("deployment").ratios(samples, "a", "b")["median"] == 2.5

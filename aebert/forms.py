@@ -1,0 +1,298 @@
+"""The forms that a model ships in: its graph plain or fused, quantized in several ways; the faster ones are kept.
+
+Files that are tried lie in `models/work/<name>/` of the run's folder until the choice is made; each is a stage of its
+own, so that a killed export goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from aebert.config import plain
+from aebert.deployment.choice import Tried, choose, chosen
+from aebert.deployment.cpu import this_cpu
+from aebert.deployment.fusion import add_embeddings, fuse_onnx
+from aebert.deployment.onnx_export import export_onnx
+from aebert.deployment.parity import check_parity, largest_difference, other_shapes
+from aebert.deployment.quantize import VARIANTS, DynamicInt8, Feed, Setting, Source, quantize
+from aebert.deployment.sensitivity import Suspect, fewest, suspects
+from aebert.deployment.session import OnnxModel
+from aebert.digests import file_digest
+from aebert.models.evaluation import evaluate_forward, prepare
+from aebert.pipeline import Run
+from aebert.profiling.sampling import Samples, interleave, spread
+from aebert.stages import Stage
+from aebert.tasks.task import Row
+
+_SUSPECT_ROWS = 32  # calibration rows that the search for layers to exclude runs on
+_TIMED_RUNS = 60  # requests that a choice between files is timed on
+
+
+def onnx_forward(session: OnnxModel) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+    """A file as something that turns a batch into logits."""
+    return lambda batch: torch.from_numpy(session.logits({name: tensor.numpy() for name, tensor in batch.items()}))
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The files of one model.
+
+    name: what they are called. weights: digest of the model's. max_bytes: largest size that the quantized file may
+    have, None for any.
+    """
+
+    run: Run
+    name: str
+    weights: str
+    max_bytes: float | None = None
+
+    @property
+    def _work(self) -> str:
+        return f"models/work/{self.name}"
+
+    def _path(self, file: str) -> Path:
+        return self.run.folder / self._work / file
+
+    def make(self, load: Callable[[], PreTrainedModel], float32: Path, int8: Path | None) -> dict[str, Any]:
+        """Write the float32 file and, unless None, the quantized one; what was tried, measured and chosen.
+
+        Raises: ExportError when a file can't be made or differs from the model.
+        """
+        result = self._graphs(load)
+        kept = self._kept(result) if self.run.config.deploy.fuse == "auto" else {}
+        shutil.copyfile(self._path(self._float32_file(kept)), float32)
+        if int8 is not None:
+            tried = self._tried(kept.get("int8_source", self._forced), float32)
+            best = chosen(tried)
+            shutil.copyfile(self._path(f"{best.variant}.onnx"), int8)
+            result["quantization"] = {
+                "cpu": this_cpu().describe(),
+                "max_loss": self.run.config.deploy.max_loss,
+                "chosen": best.variant,
+                "tried": [one.to_dict() for one in tried],
+            }
+        shutil.rmtree(self.run.folder / self._work)
+        return {**result, "kept": kept or {"float32": self._forced}}
+
+    @property
+    def _forced(self) -> str:
+        return "plain" if self.run.config.deploy.fuse == "never" else "fused"
+
+    def _float32_file(self, kept: Mapping[str, Any]) -> str:
+        return f"{kept.get('float32', self._forced)}.onnx"
+
+    # --- graphs ---------------------------------------------------------------------------------------------------
+
+    def _graphs(self, load: Callable[[], PreTrainedModel]) -> dict[str, Any]:
+        """plain.onnx, and unless `never` fused.onnx and the same with embeddings apart (apart.onnx)."""
+        config = self.run.config.deploy
+        files = ["plain.onnx"] if config.fuse == "never" else ["plain.onnx", "apart.onnx", "fused.onnx"]
+        inputs = {"weights": self.weights, "opset": config.opset, "fuse": config.fuse != "never"}
+
+        def make() -> dict[str, Any]:
+            model, names = load(), self.run.dense.tokenizer.model_input_names
+            path, batches = self._path("plain.onnx"), self._parity_batches()
+            with self.run.progress.bar(f"export {self.name}", len(files)) as bar:
+                export_onnx(model, names, path, opset=config.opset)
+                parity = check_parity(model, path, batches)
+                bar.advance(1, f"logits differ by {parity.max_abs_difference:.1e}")
+                if len(files) == 1:
+                    return {"parity": parity.to_dict(), "fusion": None}
+                apart, whole = self._path("apart.onnx"), self._path("fused.onnx")
+                fusion = fuse_onnx(model, names, apart, plain=path, opset=config.opset, embeddings=False)
+                fusion = fusion.with_embeddings(add_embeddings(apart, whole))
+                bar.advance(2, fusion.describe())
+            fused = check_parity(model, whole, batches).to_dict()
+            fused["max_abs_difference_from_plain"] = largest_difference(path, whole, batches)
+            return {"parity": parity.to_dict(), "fusion": {**fusion.to_dict(), "parity": fused}}
+
+        return self._stage("graphs", inputs, files, make)
+
+    def _parity_batches(self) -> list[dict[str, torch.Tensor]]:
+        """Real rows, in shapes that the exporter did not see."""
+        config, rows = self.run.config, self.run.task.rows["train"][:8]
+        prepared = prepare(rows, self.run.task.spec, self.run.dense.tokenizer, config.data.max_length, 10**6)
+        batch = prepared.batches[0].tensors
+        positions = self.run.dense.model.config.max_position_embeddings
+        pad = self.run.dense.tokenizer.pad_token_id
+        # RoBERTa numbers positions from behind the padding id, so it has that many fewer
+        return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, positions - pad - 1))
+
+    def _kept(self, graphs: Mapping[str, Any]) -> dict[str, Any]:
+        """Which of the plain and the fused graph is faster in float32, and which one quantized."""
+        files = ["plain-int8.onnx", "apart-int8.onnx"] if self.run.config.deploy.int8 else []
+
+        def make() -> dict[str, Any]:
+            paths = {name: self._path(f"{name}.onnx") for name in ("plain", "fused")}
+            if files:
+                for name in ("plain", "apart"):
+                    path = paths[f"{name}-int8"] = self._path(f"{name}-int8.onnx")
+                    quantize(Source.load(self._path(f"{name}.onnx")), path, DynamicInt8(), Setting())
+            timed = self._timed(paths).milliseconds
+            ratios = {"float32": _ratio(timed["plain"], timed["fused"])}
+            if files:
+                ratios["int8_source"] = _ratio(timed["plain-int8"], timed["apart-int8"])
+            winners = {kind: "fused" if ratio >= 1 else "plain" for kind, ratio in ratios.items()}
+            return {**winners, "fused_times_faster": ratios}
+
+        graph = file_digest(self._path("plain.onnx"))
+        return self._stage("kept", {**self._timing, "graph": graph, "int8": bool(files)}, files, make)
+
+    # --- quantized ------------------------------------------------------------------------------------------------
+
+    def _tried(self, graph: str, float32: Path) -> list[Tried]:
+        """Every variant, scored on the select rows and timed, with its verdict."""
+        source = self._path("plain.onnx" if graph == "plain" else "apart.onnx")
+        names, config = self.run.config.deploy.tried, self.run.config.deploy
+        scored = {name: self._variant(name, source) for name in names}
+        paths = {"float32": float32, **{name: self._path(f"{name}.onnx") for name in names}}
+
+        def make() -> dict[str, Any]:
+            return {"milliseconds": {name: list(ms) for name, ms in self._timed(paths).milliseconds.items()}}
+
+        inputs = {**self._timing, "files": {name: file_digest(path) for name, path in paths.items()}}
+        timed = self._stage("timed", inputs, [], make)["milliseconds"]
+        rows = [
+            Tried(
+                variant=name,
+                describes=VARIANTS[name].describe(),
+                size_bytes=paths[name].stat().st_size,
+                score=one["score"],
+                loss=one["loss"],
+                median_ms=float(np.median(timed[name])),
+                speedup=_ratio(timed["float32"], timed[name]),
+                excluded=tuple(one["excluded"]),
+            )
+            for name, one in scored.items()
+        ]
+        return choose(rows, config.max_loss, self.max_bytes)
+
+    def _variant(self, name: str, source: Path) -> dict[str, Any]:
+        """One variant's file, as good as leaving out layers makes it; its score and loss."""
+        config, digests = self.run.config.deploy, self.run.task.digests
+        inputs = {
+            "source": file_digest(source),
+            "variant": [name, VARIANTS[name].describe()],
+            "rows": [digests["train"], digests["select"], config.calibration_rows, self.run.config.data.max_length],
+            "allowed": [config.max_loss, config.exclude],
+            "cpu": instruction_sets_here(),
+            "seed": self.run.config.seed,
+        }
+
+        def make() -> dict[str, Any]:
+            with self.run.progress.bar(f"quantize {self.name}, {name}", 1) as bar:
+                search = _Search(self, name, source, self._path(f"{name}.onnx"))
+                result = search.run(config.max_loss, config.exclude)
+                bar.advance(1, f"loses {result['loss']:.1f} points")
+            return result
+
+        return self._stage(f"variant-{name}", inputs, [f"{name}.onnx"], make)
+
+    def score(self, path: Path) -> float:
+        """Headline metric of a file on the select rows; the report rows have no say in a choice."""
+        session = OnnxModel(path, threads=torch.get_num_threads())
+        metrics = evaluate_forward(onnx_forward(session), self.run.rows("select")).metrics
+        return metrics[self.run.task.spec.headline]
+
+    @cached_property
+    def calibration(self) -> list[Feed]:
+        """A seeded draw of train rows, one per batch: padding would widen the ranges of activations."""
+        config, rows = self.run.config, self.run.task.rows["train"]
+        count = min(config.deploy.calibration_rows, len(rows))
+        drawn = np.random.default_rng(config.seed).choice(len(rows), size=count, replace=False)
+        return self._feeds([rows[index] for index in sorted(drawn)], 1)
+
+    # --- timing ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _timing(self) -> dict[str, Any]:
+        """What measured times depend on besides the files."""
+        profile = plain(self.run.config.profile)
+        return {"profile": profile, "rows": self.run.task.digests["select"], "cpu": instruction_sets_here()}
+
+    def _timed(self, paths: Mapping[str, Path]) -> Samples:
+        """All files in turns on the same select rows, at their own lengths."""
+        config = self.run.config.profile
+        requests = self._feeds(self.run.task.rows["select"], config.batch_size)
+        schedule = spread(len(requests), min(_TIMED_RUNS, config.runs))
+        models = {name: OnnxModel(path, config.threads).logits for name, path in paths.items()}
+        return interleave(models, requests, schedule, warmup=schedule[: config.warmup], progress=self.run.progress)
+
+    def _feeds(self, rows: Sequence[Row], batch_size: int) -> list[Feed]:
+        """Rows in file order, in batches, at their own lengths, without labels."""
+        spec, tokenizer, length = self.run.task.spec, self.run.dense.tokenizer, self.run.config.data.max_length
+        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        prepared = [prepare(part, spec, tokenizer, length, 10**9) for part in parts]
+        return [
+            {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
+            for one in prepared
+        ]
+
+    def _stage(
+        self, kind: str, inputs: Mapping[str, Any], files: Sequence[str], make: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        self._path("").mkdir(parents=True, exist_ok=True)
+        outputs = [f"{self._work}/{file}" for file in files]
+        return Stage(self.run.folder, f"export-{self.name}-{kind}", inputs, outputs).run(make)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The layers of one variant's file that must stay float32."""
+
+    forms: Forms
+    variant: str
+    source_path: Path
+    path: Path
+
+    def run(self, max_loss: float, may_exclude: bool) -> dict[str, Any]:
+        """Write the file; score, loss, and the layers left out."""
+        exact = self.forms.score(self.source_path)
+        found = self._result((), exact)
+        if found["loss"] <= max_loss or not may_exclude:
+            return found
+        ranked = suspects(VARIANTS[self.variant], self._source, self._setting(_SUSPECT_ROWS), self.source_path)
+        tried: dict[int, dict[str, Any]] = {0: found}
+
+        def is_enough(count: int) -> bool:
+            tried[count] = self._result(ranked[:count], exact)
+            return bool(tried[count]["loss"] <= max_loss)
+
+        most = min(len(ranked), max(1, len(self._source.layers) // 4))
+        count = fewest(is_enough, most) if ranked else None
+        # where leaving out does not help enough, the file of the smallest loss and fewest exceptions counts
+        best = count if count is not None else min(tried, key=lambda one: (tried[one]["loss"], one))
+        return self._result(ranked[:best], exact)
+
+    @cached_property
+    def _source(self) -> Source:
+        return Source.load(self.source_path)
+
+    def _setting(self, rows: int | None = None) -> Setting:
+        return Setting(self.forms.calibration[:rows])
+
+    def _result(self, excluded: Sequence[Suspect], exact: float) -> dict[str, Any]:
+        setting = replace(self._setting(), exclude=frozenset(one.node for one in excluded))
+        score = self.forms.score(quantize(self._source, self.path, VARIANTS[self.variant], setting))
+        told = [f"{one.layer} ({one.error:.2g})" for one in excluded]
+        return {"score": score, "loss": 100 * (exact - score), "excluded": told}
+
+
+def instruction_sets_here() -> list[str] | None:
+    """Instruction sets of this processor, as plain values."""
+    sets = this_cpu().sets
+    return None if sets is None else list(sets)
+
+
+def _ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """How many times faster the second is, median of paired runs."""
+    return float(np.median(np.asarray(slow) / np.asarray(fast)))

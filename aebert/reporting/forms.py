@@ -1,0 +1,65 @@
+"""The table of the forms that models were tried in: what was fused, and each way to quantize with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aebert.reporting import units
+from aebert.reporting.grids import Cell, Column, Grid
+
+_TITLES = ("size (MB)", "select", "loss", "median (ms)", "speed-up")
+
+
+def forms_grid(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Grid:
+    """One row per model and way to quantize.
+
+    forms: by model, what `Shipment.forms` says of it. metric: name of the headline one.
+    """
+    rows = tuple(
+        _row(name, tried) for name, one in forms.items() for tried in (one.get("quantization") or {}).get("tried", ())
+    )
+    columns = (Column("model", "text"), Column("form", "text"), *map(Column, _TITLES))
+    quantized = [one["quantization"] for one in forms.values() if one.get("quantization")]
+    notes = [
+        f"select: {metric} × 100 on the select rows. loss: points below the float32 file. MB: 10^6 bytes.",
+        "speed-up: against the float32 file on the same request, median.",
+        *(line for name, one in forms.items() for line in _notes(name, one)),
+        *dict.fromkeys(f"Processor: {one['cpu']}." for one in quantized),
+    ]
+    return Grid(
+        "Quantized forms",
+        (*columns, Column("left in float32", "text"), Column("verdict", "text")),
+        rows,
+        "\n".join(notes),
+    )
+
+
+def _row(name: str, tried: Mapping[str, Any]) -> tuple[Cell, ...]:
+    excluded = ", ".join(tried["excluded"]) or "none"
+    return (
+        Cell(name, name),
+        Cell(tried["variant"], tried["variant"]),
+        Cell(units.megabytes(tried["size_bytes"]), tried["size_bytes"]),
+        Cell(units.points(tried["score"]), tried["score"]),
+        Cell(f"{tried['loss']:.1f}", tried["loss"]),
+        Cell(units.significant(tried["median_ms"]), tried["median_ms"]),
+        Cell(f"{tried['speedup']:.2f}×", tried["speedup"]),
+        Cell(excluded, len(tried["excluded"])),
+        Cell(tried["verdict"], tried["verdict"]),
+    )
+
+
+def _notes(name: str, one: Mapping[str, Any]) -> Iterator[str]:
+    """What was fused of a model, what was not and why, and which graph was kept."""
+    fusion = one.get("fusion")
+    if fusion is None:
+        yield f"{name}: not fused (deploy.fuse: never)."
+        return
+    parts = ("attentions", "gelus", "norms", "embeddings")
+    counts = ", ".join(f"{fusion[part]['fused']} of {fusion[part]['of']} {part}" for part in parts)
+    kept = one["kept"]
+    ratio = kept.get("fused_times_faster", {}).get("float32")
+    timed = "" if ratio is None else f" (fused {ratio:.2f} times as fast as plain)"
+    yield f"{name}: fused {counts}; {kept['float32']} graph kept{timed}."
+    yield from (f"{name}: {note}." for note in fusion["notes"])
