@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup quickstart test test-all lint format clean
+.PHONY: help setup litert quickstart test test-all lint format clean
 
 help:
 	@echo "make quickstart  the whole job on a generated corpus: search, prune, fine-tune, quantize, measure, report"
 	@echo "make test        lint, types and the tests that take minutes"
 	@echo "make test-all    the same with the slow tests"
+	@echo "make litert      adds what converts to FlatBuffers (0.8 GB); without it its tests are skipped"
 	@echo "make lint        ruff and mypy"
 	@echo "make format      ruff format and fixes"
 
@@ -28,6 +29,10 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(VENV)/.setup
+
+# the converter to FlatBuffers: 0.8 GB, which few need
+litert: setup
+	@$(PIP) --editable '.[litert]'
 
 quickstart: setup
 	$(BIN)/aebert run experiments/quickstart.yaml
