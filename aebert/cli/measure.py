@@ -90,7 +90,6 @@ def profile(
         _profile_run(targets[0], sets)
         return
     from aebert.profiling.compare import Settings
-
     from aebert.profiling.remote import Host
 
     asked = {"address": host, "port": port, "identity": identity, "python": python}
