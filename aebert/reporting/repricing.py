@@ -132,7 +132,7 @@ def estimated_prices(report: Report, source: EstimatedPrices, setting: Setting) 
     dense = source.estimate(Architecture.dense(source.shape), setting)
     about = (
         f"an estimate, not a measurement: {source.told(setting)}, {source.form}, {dense.kind}",
-        f"{dense.checked} (`aebert devices show {source.board.name}` lists them)",
+        f"{dense.checked} (`aebert devices show` lists them)",
         *(f"assumed: {each}" for each in dense.assumptions),
     )
     return Prices("latency_ms", spent, "\n".join(about), estimated=True)
@@ -191,7 +191,7 @@ def repriced_grid(report: Report, prices: Prices) -> Grid:
         f"Front of {report.info.name} by {_cost(prices)}",
         (*map(Column, columns), Column("heads", "bars"), Column("FFN", "bars")),
         tuple(_row(record, report, prices) for record in repriced_front(report.trials, prices)),
-        f"{scored_on(report)}. {prices.title}: {prices.about}.",
+        f"{scored_on(report)}.\n{prices.title}: {prices.about}.",
     )
 
 

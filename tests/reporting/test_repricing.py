@@ -144,7 +144,7 @@ def test_no_estimate_is_printed_or_written_without_the_word(estimated: Estimated
     assert [grid.columns[place].title for grid, place in ((front, 1), (best, 2))] == ["estimated ms", "estimated ms"]
     for part in (
         "an estimate, not a measurement: toy-board (estimate), 16 tokens, batch 1, int8, roofline",
-        "error against the one published time -50 % (`aebert devices show toy-board` lists them)",
+        "error against the one published time -50 % (`aebert devices show` lists them)",
         "assumed: it never throttles",
     ):
         assert part in front.note
