@@ -141,10 +141,14 @@ class BudgetConfig(Section):
     params: parameters of the whole model, embeddings included.
     size_mb: size of the shipped ONNX file in MB of 10^6 bytes, that of the int8 file with `deploy.int8`.
     latency_ms: median milliseconds of one request of `batch` rows of `length` tokens on `threads` threads, in the file
-      that ships (int8 with `deploy.int8`), by the latency table of `device`: `this` measures one on this machine before
-      the search and keeps it in the study's folder; else the path of a table that `aebert latency-table` wrote.
-    margin: candidates may take at most `latency_ms / (1 + margin)` by the table, so that they meet the budget when they
-      are measured; by default what 9 of 10 held-out models of the table don't take longer than predicted by.
+      that ships (int8 with `deploy.int8`), by the prices of `device`.
+    device: `this` measures a latency table on this machine before the search and keeps it in the study's folder; the
+      path of a table (.json) that `aebert latency-table` wrote, on any machine; or the name or YAML path of a device
+      (`aebert devices`). One that is not at hand is estimated by its model, at the precision of the shipped form and
+      the threads of its file: reports call it an estimate, and finalists are not confirmed by measurement.
+    margin: candidates may take at most `latency_ms / (1 + margin)` by these prices, so that they meet the budget when
+      they are measured; by default what 9 of 10 held-out models of the table don't take longer than predicted by, and
+      0 for an estimate.
     """
 
     sparsity: tuple[Share, ...] | None = None

@@ -28,8 +28,9 @@ from aebert.files import replacing
 from aebert.models.checkpoint import load_checkpoint
 from aebert.models.evaluation import Prepared, evaluate, example_losses, model_inputs, prepare
 from aebert.models.shape import ModelShape, shape_of
-from aebert.pricing import device_name, prices_of, settings_of, study_table
+from aebert.pricing import device_name, prices_of, settings_of, study_prices
 from aebert.profiling.latency_table import LatencyTable
+from aebert.profiling.price_sources import EstimatedPrices
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance
@@ -308,32 +309,34 @@ class Run:
         return self._setup(self.dense.model, self.dense.tokenizer, {"model.weights": self.dense.digest})
 
     @property
-    def latency_table(self) -> LatencyTable | None:
+    def latency_prices(self) -> LatencyTable | EstimatedPrices | None:
         """What a latency budget is counted with; None for other kinds."""
-        return self._latency_table(self.dense.model, self.dense.tokenizer)
+        return self._latency_prices(self.dense.model, self.dense.tokenizer)
 
-    def _latency_table(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LatencyTable | None:
+    def _latency_prices(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> LatencyTable | EstimatedPrices | None:
         latency = self.config.search.budget.kind == "latency_ms"
-        return study_table(self.config, model, tokenizer, self.progress) if latency else None
+        return study_prices(self.config, model, tokenizer, self.progress) if latency else None
 
     def _setup(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any]
     ) -> SearchSetup:
         budget, shape = self.config.search.budget, shape_of(model)
-        grid, table = make_grid(self._space, shape), self._latency_table(model, tokenizer)
+        grid, source = make_grid(self._space, shape), self._latency_prices(model, tokenizer)
         return SearchSetup(
-            info=self._info(table),
+            info=self._info(source),
             shape=shape,
             grid=grid,
             judge=Judge(self.task.spec, self.config.search.objective),
             storage=self.storage,
             int8=self.config.deploy.int8,
             race=self.config.search.race,
-            settings={**self._settings(table), **settings},
-            prices=None if table is None else prices_of(table, budget, grid),
+            settings={**self._settings(source), **settings},
+            prices=None if source is None else prices_of(source, budget, grid),
         )
 
-    def _info(self, table: LatencyTable | None) -> StudyInfo:
+    def _info(self, source: LatencyTable | EstimatedPrices | None) -> StudyInfo:
         config, task = self.config, self.task
         return StudyInfo(
             name=config.name,
@@ -348,17 +351,18 @@ class Run:
             trials=config.search.trials,
             search_rows=len(task.rows["search"]),
             notes=task.notes,
-            device="" if table is None else device_name(table, config.search.budget),
+            device="" if source is None else device_name(source, config.search.budget),
+            estimated=isinstance(source, EstimatedPrices),
         )
 
-    def _settings(self, table: LatencyTable | None) -> dict[str, Any]:
+    def _settings(self, source: LatencyTable | EstimatedPrices | None) -> dict[str, Any]:
         """Everything that the trials depend on, by dotted key; where files lie and how many trials is not of it."""
         config = self.config
         values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
         for key in ("storage", "trials", "device"):
             del values["search"][key]
         values["search"] |= {"space": plain(self._space), "first": list(config.first)}
-        values["search"]["budget"] = settings_of(table, values["search"]["budget"], config.search.budget)
+        values["search"]["budget"] = settings_of(source, values["search"]["budget"], config.search.budget)
         settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
         if config.search.budget.kind in ("size_mb", "latency_ms"):
             settings["deploy.int8"] = config.deploy.int8

@@ -1,18 +1,19 @@
-"""What a latency budget is counted with: the table of its device, measured once for a study or read from a file."""
+"""What a latency budget is counted with: a table, measured once for a study or read from a file, or an estimate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from aebert.config import THIS_DEVICE, BudgetConfig, RunConfig, digest
+from aebert.config import BudgetConfig, RunConfig, digest
 from aebert.errors import ConfigError
 from aebert.models.shape import ModelShape, shape_of
+from aebert.profiling.devices import Device
 from aebert.profiling.latency_table import Form, LatencyTable, Setting, TableShape, read_table, to_dict, write_table
 from aebert.profiling.machine import machine_facts
+from aebert.profiling.price_sources import EstimatedPrices, price_source
 from aebert.profiling.table_measurement import TablePlan, measure_table
 from aebert.progress import Progress
 from aebert.search.budget import Prices
@@ -33,25 +34,30 @@ def form_of(config: RunConfig) -> Form:
     return "int8" if config.deploy.int8 else "float32"
 
 
-def study_table(
+def study_prices(
     config: RunConfig, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, progress: Progress
-) -> LatencyTable:
-    """The table of a run's latency budget.
+) -> LatencyTable | EstimatedPrices:
+    """What a run's latency budget is counted with, by its `device`.
 
-    `device: this` measures it on this machine, once: it stays in the run's folder, also when the run goes on elsewhere,
-    since the candidates of one study must be priced alike.
+    `this` is measured on this machine, once: the table stays in the run's folder, also when the run goes on elsewhere,
+    since the candidates of one study must be priced alike. A device that has a model is estimated.
 
-    Raises: ConfigError when a given file is damaged, or of another encoder, form or setting.
+    Raises: ConfigError when the device is unknown or can't price such work; when a given file is damaged, or of another
+        encoder, form or setting.
     """
     budget, form = config.search.budget, form_of(config)
-    if budget.device != THIS_DEVICE:
-        table = read_table(Path(budget.device).expanduser())
-        _check(table, form, budget)
+    source = price_source(budget.device)
+    if isinstance(source, Device):
+        estimated = EstimatedPrices(source, shape_of(model), form)
+        estimated.check(setting_of(budget))
+        return estimated
+    if source is None:
+        source = _own_table(config, model, tokenizer, progress)
     else:
-        table = _own_table(config, model, tokenizer, progress)
-    table.check(TableShape.of(shape_of(model)))
-    table.blocks(setting_of(budget))
-    return table
+        _check(source, form, budget)
+    source.check(TableShape.of(shape_of(model)))
+    source.blocks(setting_of(budget))
+    return source
 
 
 def _check(table: LatencyTable, form: Form, budget: BudgetConfig) -> None:
@@ -90,34 +96,48 @@ def _plain_shape(shape: ModelShape) -> dict[str, Any]:
     return {**vars(of), "heads": list(of.heads), "ffn": list(of.ffn)}
 
 
-def prices_of(table: LatencyTable, budget: BudgetConfig, grid: Grid) -> Prices:
+def prices_of(source: LatencyTable | EstimatedPrices, budget: BudgetConfig, grid: Grid) -> Prices:
     """The costs of a grid's blocks, and the margin between what is predicted and what may be measured."""
-    return Prices(table.cost_table(setting_of(budget), grid), margin_of(table, budget))
+    return Prices(source.cost_table(setting_of(budget), grid), margin_of(source, budget))
 
 
-def margin_of(table: LatencyTable, budget: BudgetConfig) -> float:
-    """`budget.margin`, else what 9 of 10 held-out models don't take longer than predicted by, to 3 decimals."""
+def margin_of(source: LatencyTable | EstimatedPrices, budget: BudgetConfig) -> float:
+    """`budget.margin`, else what 9 of 10 held-out models don't take longer than predicted by, to 3 decimals.
+
+    0 for an estimate: what is known of its error is against other models, at other lengths, and far beyond a margin.
+    """
     if budget.margin is not None:
         return budget.margin
-    accuracy = table.accuracy(setting_of(budget))
+    accuracy = source.accuracy(setting_of(budget)) if isinstance(source, LatencyTable) else None
     return 0.0 if accuracy is None else round(accuracy.under_p90, 3)
 
 
-def device_name(table: LatencyTable, budget: BudgetConfig) -> str:
-    """What a latency budget holds for, in one line."""
-    return f"{table.device}, {setting_of(budget)}, margin {100 * margin_of(table, budget):.1f} %"
+def device_name(source: LatencyTable | EstimatedPrices, budget: BudgetConfig) -> str:
+    """What a latency budget holds for, in one line; an estimate says so."""
+    setting, margin = setting_of(budget), margin_of(source, budget)
+    told = f", margin {100 * margin:.1f} %"
+    if isinstance(source, EstimatedPrices):
+        return source.told(setting) + (told if margin else "")
+    return f"{source.device}, {setting}{told}"
 
 
-def settings_of(table: LatencyTable | None, values: Mapping[str, Any], budget: BudgetConfig) -> dict[str, Any]:
-    """The plain values of a budget that trials depend on; where a table lies is not of them, what it says is."""
+def settings_of(
+    source: LatencyTable | EstimatedPrices | None, values: Mapping[str, Any], budget: BudgetConfig
+) -> dict[str, Any]:
+    """The plain values of a budget that trials depend on.
+
+    Where a table or a device file lies is not of them; what the table says, and the device's model, is.
+    """
     known = {key: value for key, value in values.items() if key not in ("device", "margin", "batch", "threads")}
-    if table is None:
+    if source is None:
         return known
-    own = {"batch": budget.batch, "threads": budget.threads, "margin": margin_of(table, budget)}
-    return {**known, **own, "table": table.digest}
+    own = {"batch": budget.batch, "threads": budget.threads, "margin": margin_of(source, budget)}
+    return {**known, **own, "estimate" if isinstance(source, EstimatedPrices) else "table": source.digest}
 
 
-def measured_here(table: LatencyTable) -> bool:
-    """Whether a table is of a machine like this one: the same processor and number of cores."""
+def measured_here(source: LatencyTable | EstimatedPrices) -> bool:
+    """Whether prices were measured on a machine like this one: the same processor and number of cores."""
+    if isinstance(source, EstimatedPrices):
+        return False
     here = machine_facts()
-    return all(table.machine.get(key) == here[key] for key in ("cpu", "architecture", "cores"))
+    return all(source.machine.get(key) == here[key] for key in ("cpu", "architecture", "cores"))

@@ -132,10 +132,11 @@ class Shipment:
     def confirmed(self) -> dict[str, dict[str, Any]]:
         """Stage 7a. Of a latency budget: what each finalist's shipped file takes at the budget's setting, by finalist.
 
-        Empty for other kinds of budgets, and where this machine is not the device that the budget is stated for.
+        Empty for other kinds of budgets, where this machine is not the device that the budget is stated for, and where
+        that device is only estimated.
         """
-        table, budget = self.run.latency_table, self.run.config.search.budget
-        if table is None or not measured_here(table) or not self.run.finalists:
+        source, budget = self.run.latency_prices, self.run.config.search.budget
+        if source is None or not measured_here(source) or not self.run.finalists:
             return {}
         kind = INT8 if self.run.config.deploy.int8 else ""
         files = {finalist.name: self.files[finalist.name + kind] for finalist in self.run.finalists}

@@ -8,25 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
-
 from aebert import __version__
-from aebert.config import BudgetKind, load_config, plain
+from aebert.config import THIS_DEVICE, BudgetKind, load_config, plain
 from aebert.config import digest as values_digest
 from aebert.errors import AebertError, ConfigError, NoStudyError, StudyError
 from aebert.flatbuffers import FlatBuffers
-from aebert.models.checkpoint import one_line_errors
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.shape import ModelShape
+from aebert.models.stored import stored_shape
 from aebert.packing import bundles
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
-from aebert.pricing import TABLE
-from aebert.profiling.latency_table import LatencyTable, Setting, read_table
+from aebert.pricing import TABLE, form_of
+from aebert.profiling.devices import Device
+from aebert.profiling.latency_table import Form, LatencyTable, Setting, read_table
+from aebert.profiling.price_sources import EstimatedPrices, price_source
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
 from aebert.reporting.page import write_front_html
 from aebert.reporting.plot import write_front_png
-from aebert.reporting.repricing import Prices, counted_prices, latency_prices
+from aebert.reporting.repricing import Prices, counted_prices, estimated_prices, latency_prices
 from aebert.reporting.rows import FinalistRow, ProfileRow, Report
 from aebert.search.record import TrialRecord
 from aebert.search.storage import StudyDatabase, sqlite_url
@@ -109,47 +108,69 @@ def _live_report(folder: Path) -> Report | None:
 
 
 def reprice(
-    found: Report, folder: Path, device: Path | None, kinds: Sequence[BudgetKind], way: tuple[int | None, int, int]
+    found: Report,
+    folder: Path,
+    device: str | None,
+    kinds: Sequence[BudgetKind],
+    way: tuple[int | None, int, int],
+    form: Form | None = None,
 ) -> dict[BudgetKind, Prices]:
     """What the candidates of a study cost by other measures, by kind; nothing is scored again.
 
-    device: a latency table; by default, for latency_ms, the study's own. way: length (None: the study's), batch,
-    threads.
+    device: a latency table, or a device that has a model, as `search.budget.device`; by default, for latency_ms, the
+    study's own. way: length (None: the study's), batch, threads. form: of the files; by default that of
+    the table, else what the study ships.
 
-    Raises: ConfigError when milliseconds are asked for and there is no table, or it does not fit.
+    Raises: ConfigError when milliseconds are asked for and nothing tells them, or what does is not of this study.
     """
     first: list[BudgetKind] = ["latency_ms"] if device else []
     wanted = list(dict.fromkeys([*first, *kinds]))
-    shape, prices = _stored_shape(folder), dict[BudgetKind, Prices]()
+    shape, prices = stored_shape(folder / DENSE), dict[BudgetKind, Prices]()
     for kind in wanted:
         if kind == "latency_ms":
             setting = Setting(found.info.length if way[0] is None else way[0], *way[1:])
-            prices[kind] = latency_prices(found, _device_table(device, folder), setting, shape)
+            prices[kind] = _milliseconds(found, _source(device, folder), setting, shape, folder, form)
         else:
-            prices[kind] = counted_prices(found, kind, shape, int8=_ships_int8(folder))
+            prices[kind] = counted_prices(found, kind, shape, int8=(form or _shipped(folder)) == "int8")
     return prices
 
 
-def _device_table(device: Path | None, folder: Path) -> LatencyTable:
-    if device is None and not (folder / TABLE).is_file():
-        raise ConfigError("--budget latency_ms needs --device TABLE.json; make one with `aebert latency-table`")
-    return read_table(device or folder / TABLE)
+def _milliseconds(
+    found: Report,
+    source: LatencyTable | Device,
+    setting: Setting,
+    shape: ModelShape | None,
+    folder: Path,
+    form: Form | None,
+) -> Prices:
+    if isinstance(source, LatencyTable):
+        if form not in (None, source.form):
+            raise ConfigError(f"--form must be that of the latency table, {source.form}, got {form}; leave it out")
+        return latency_prices(found, source, setting, shape)
+    if shape is None:
+        raise StudyError(f"study {found.info.name!r} can't be estimated: its folder has no dense model")
+    return estimated_prices(found, EstimatedPrices(source, shape, form or _shipped(folder)), setting)
 
 
-def _stored_shape(folder: Path) -> ModelShape | None:
-    """The shape of a study's dense model, built without weights; None where only results were copied."""
-    if not (folder / DENSE / "config.json").is_file():
-        return None
-    with one_line_errors(str(folder / DENSE)):
-        config = AutoConfig.from_pretrained(folder / DENSE)
-        tokens = any("TokenClassification" in name for name in config.architectures or [])
-        auto = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
-        with torch.device("meta"):
-            return shape_of(auto.from_config(config))
+def _source(device: str | None, folder: Path) -> LatencyTable | Device:
+    """What tells milliseconds: of the device that is asked for, else of the study's own."""
+    found = price_source(device or _own_device(folder))
+    if found is not None:
+        return found
+    if not (folder / TABLE).is_file():
+        raise ConfigError(
+            "latency_ms needs --device TABLE.json or a device with an estimate, since this study has no table of its "
+            "own; make one with `aebert latency-table`"
+        )
+    return read_table(folder / TABLE)
 
 
-def _ships_int8(folder: Path) -> bool:
-    return not (folder / CONFIG).is_file() or load_config(folder / CONFIG).deploy.int8
+def _own_device(folder: Path) -> str:
+    return load_config(folder / CONFIG).search.budget.device if (folder / CONFIG).is_file() else THIS_DEVICE
+
+
+def _shipped(folder: Path) -> Form:
+    return form_of(load_config(folder / CONFIG)) if (folder / CONFIG).is_file() else "int8"
 
 
 def open_reports(results: Path) -> tuple[list[Report], list[str]]:

@@ -1,12 +1,14 @@
-"""Toys shared by all tests: tiny models of every family, a tokenizer, tasks of a few rows."""
+"""Toys shared by all tests: tiny models of every family, a tokenizer, tasks of a few rows, a board."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -131,5 +133,42 @@ def tiny_task() -> TinyTask:
         spec = TaskSpec("toy", kind, (column,), "label", LABELS[kind], METRIC[kind], HEADLINE[kind])
         generator = torch.Generator().manual_seed(3)
         return spec, [_row(kind, index, generator) for index in range(rows)]
+
+    return make
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Callable[..., Path]:
+    """`board(**estimate)`: the file of a device with round times for BERT of 2 layers, 4 heads, 32 hidden and 64 FFN.
+
+    At 16 tokens an attention block takes 16 · 4 · 32 · 8 + 2 · 16 · 16 · 8 = 20,480 MACs a head, an FFN block
+    16 · 2 · 32 = 1,024 a neuron. int8: 20,480 MACs a ms, so 1 ms a head and 0.05 ms a neuron; float32: half as fast.
+    1 ms for each block that is not empty, and 2 ms for a request.
+    """
+
+    def make(name: str = "toy-board", **estimate: Any) -> Path:
+        roofline = {
+            "kind": "roofline",
+            "cores": 1,
+            "threads": 1,
+            "clock_ghz": 1,
+            "macs_per_cycle": {"int8": 0.02048, "float32": 0.01024},
+            "efficiency": {"int8": 1, "float32": 1},
+            "memory_gb_per_s": 1000,
+            "block_overhead_us": 1000,
+            "fixed_us": 2000,
+        }
+        # 8 tokens through BERT-base: 12 · (18,972,672 + 37,748,736) MACs are 33,235.2 ms, 24 blocks and the request 26
+        one = {"model": "bert-base", "milliseconds": 66522.4, "is": "measured", "length": 8, "precision": "int8"}
+        values = {
+            "name": name,
+            "source": "made up",
+            "assumptions": ["it never throttles"],
+            "estimate": {**roofline, **estimate},
+            "published": [{**one, "source": "made up"}] if "int8" in estimate.get("efficiency", ["int8"]) else [],
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return path
 
     return make

@@ -1,15 +1,14 @@
-"""Commands about devices: the ones that are known, and what a study's sub-networks would cost on them."""
+"""Commands about devices: the ones that are known, and what is known of them."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aebert.cli.base import Results, Study, app
+from aebert.cli.base import app
 
-devices_app = typer.Typer(help="List the devices; show one, or estimate a study's front on it.", rich_markup_mode=None)
+devices_app = typer.Typer(help="List the devices, or show one.", rich_markup_mode=None)
 app.add_typer(devices_app, name="devices", invoke_without_command=True)
 
 DeviceName = Annotated[str, typer.Argument(help="Name of a device, or the path of a device file (YAML).")]
@@ -17,7 +16,7 @@ DeviceName = Annotated[str, typer.Argument(help="Name of a device, or the path o
 
 @devices_app.callback(invoke_without_command=True)
 def _list(context: typer.Context) -> None:
-    """List the devices; `show` one, or `estimate` a study's front on one that isn't at hand."""
+    """List the devices, or `show` one; `aebert pareto --device` prices a study's candidates on it."""
     if context.invoked_subcommand is not None:
         return
     from aebert.profiling.devices import device_names, load_device
@@ -36,26 +35,3 @@ def show(device: DeviceName) -> None:
     from aebert.reporting.tables import print_table
 
     print_table(device_detail(load_device(device)))
-
-
-@devices_app.command()
-def estimate(
-    study: Study,
-    device: Annotated[str, typer.Option(help="Name of a device that has a model, or its YAML file.")],
-    length: Annotated[int | None, typer.Option(help="Tokens of a sequence; by default the study's.")] = None,
-    batch: Annotated[int, typer.Option(help="Sequences of a request.")] = 1,
-    precision: Annotated[str, typer.Option(help="float32, int16 or int8, as the device has.")] = "int8",
-    results: Results = Path("results"),
-) -> None:
-    """Print a study's Pareto front with its estimated latency on a device that isn't at hand."""
-    from aebert.models.stored import stored_shape
-    from aebert.profiling.devices import load_device
-    from aebert.reporting.devices import estimated_front, estimates_table
-    from aebert.reporting.tables import print_table
-    from aebert.summary import open_report
-
-    board = load_device(device)
-    found, folder = open_report(study, results)
-    shape = stored_shape(folder / "dense")
-    priced = estimated_front(found, shape, board, length=length, batch=batch, precision=precision)
-    print_table(estimates_table(found, priced))

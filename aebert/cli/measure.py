@@ -63,11 +63,17 @@ def profile(
     runs: Annotated[int | None, typer.Option(help="Timed requests of each length, batch and thread count.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Requests before, untimed.")] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Token ids are drawn below it; as a rule seen itself.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.yaml", help="Device file with host: measure there, as it says; options go before."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Measure there, by ssh: board or user@board.")] = None,
     port: Annotated[int | None, typer.Option(help="Of its sshd.")] = None,
     identity: Annotated[Path | None, typer.Option(help="Private key for it.")] = None,
     ssh_config: Annotated[Path | None, typer.Option(help="ssh's configuration, instead of ~/.ssh/config.")] = None,
-    python: Annotated[str, typer.Option(help="Python there, 3.9 or newer, with onnxruntime.")] = "python3",
+    python: Annotated[
+        str | None, typer.Option(help="Python there, 3.9 or newer, with onnxruntime; by default python3.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds without a sign of life until the host is given up.")] = 30.0,
     out: Annotated[Path | None, typer.Option(help="Write FILE.json (all) or FILE.csv (the times) too.")] = None,
     sets: Set = None,
@@ -79,14 +85,39 @@ def profile(
     given = {"lengths": lengths, "batches": batches, "threads": threads}
     values: dict[str, Any] = {name: tuple(numbers) for name, numbers in given.items() if numbers}
     values |= {name: n for name, n in (("runs", runs), ("warmup", warmup), ("vocabulary", vocabulary)) if n is not None}
-    if len(targets) == 1 and _is_run(targets[0]) and not values and host is None and out is None:
+    here = device is None and host is None
+    if len(targets) == 1 and _is_run(targets[0]) and not values and here and out is None:
         _profile_run(targets[0], sets)
         return
     from aebert.profiling.compare import Settings
     from aebert.profiling.remote import Host
 
-    place = None if host is None else Host(host, port, identity, python, timeout, ssh_config)
+    asked = {"address": host, "port": port, "identity": identity, "python": python}
+    reach: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if device is not None:
+        if host is not None:
+            raise ConfigError(f"give --device or --host, got both, {device} and {host}")
+        connection, used = _measured(device)
+        reach, values = {**connection, **reach}, {"threads": (used,), **values}
+    place = Host(**reach, timeout=timeout, config=ssh_config) if "address" in reach else None
     _compare(targets, sets, Settings(**values), place, out)
+
+
+def _measured(name: str) -> tuple[dict[str, Any], int]:
+    """How a device file's host is reached, as arguments of `Host`, none if it is this machine; and its threads."""
+    from aebert.profiling.devices import load_device
+
+    device = load_device(name)
+    if device.estimate is not None:
+        raise ConfigError(
+            f"device {device.name!r} must be one that is measured, with host, it is an {device.way}: `aebert pareto "
+            f"STUDY --device {name}` prices with it"
+        )
+    if device.host is None:
+        return {}, device.threads
+    identity = device.identity and device.identity.expanduser()
+    known = {"address": device.host, "port": device.port, "identity": identity, "python": device.python}
+    return known, device.threads
 
 
 def _is_run(path: Path) -> bool:

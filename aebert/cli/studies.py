@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from aebert.cli.base import Results, Study, app, print_report, print_search
 
 if TYPE_CHECKING:
+    from aebert.reporting.repricing import Prices
     from aebert.reporting.rows import Report
+
+Form = Literal["int8", "float32"]
 
 
 @app.command()
@@ -18,43 +21,50 @@ def pareto(
     study: Study,
     results: Results = Path("results"),
     out: Annotated[Path | None, typer.Option()] = None,
-    device: Annotated[Path | None, typer.Option(help="Latency table: price all candidates on its device.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.yaml|TABLE.json",
+            help="Price all candidates on it: a latency table, or a device whose times are estimated.",
+        ),
+    ] = None,
     budgets: Annotated[
         list[str] | None, typer.Option("--budget", metavar="KIND=VALUE", help="Best within: --budget latency_ms=8.")
     ] = None,
     length: Annotated[int | None, typer.Option(help="With --device: tokens; by default the study's.")] = None,
     batch: Annotated[int, typer.Option(help="With --device: rows per request.")] = 1,
-    threads: Annotated[int, typer.Option(help="With --device: threads.")] = 1,
+    threads: Annotated[int, typer.Option(help="With a latency table: threads; an estimate has its own.")] = 1,
+    form: Annotated[Form | None, typer.Option(help="Form of the files; by default what the study ships.")] = None,
 ) -> None:
     """Print the Pareto front of a study and what its search won; write CSV, PNG and HTML (to --out or its folder).
 
     With --device or --budget, print the front by other costs instead, and write a CSV; nothing is scored again.
     """
-    from aebert.summary import open_report, write_files
+    from aebert.summary import open_report, reprice, write_files
 
     found, folder = open_report(study, results)
-    if device is not None or budgets:
-        _print_repriced(found, folder, out or folder, device, budgets or [], (length, batch, threads))
+    if device is None and not budgets:
+        print_search(found)
+        for path in write_files(found, out or folder, summary=False).values():
+            typer.echo(str(path))
         return
-    print_search(found)
-    for path in write_files(found, out or folder, summary=False).values():
-        typer.echo(str(path))
+    from aebert.reporting.repricing import parse_budgets
+
+    asked = parse_budgets(budgets or [])
+    prices = reprice(found, folder, device, list(asked), (length, batch, threads), form)
+    for kind, each in prices.items():
+        _print_repriced(found, each, asked.get(kind, []), out or folder)
 
 
-def _print_repriced(
-    found: Report, folder: Path, out: Path, device: Path | None, budgets: list[str], way: tuple[int | None, int, int]
-) -> None:
-    from aebert.reporting.repricing import budgets_grid, parse_budgets, repriced_grid, write_repriced_csv
+def _print_repriced(found: Report, prices: Prices, targets: list[float], out: Path) -> None:
+    from aebert.reporting.repricing import budgets_grid, repriced_grid, write_repriced_csv
     from aebert.reporting.tables import print_grid
-    from aebert.summary import reprice
 
-    asked = parse_budgets(budgets)
-    for kind, prices in reprice(found, folder, device, list(asked), way).items():
-        print_grid(repriced_grid(found, prices))
-        if kind in asked:
-            typer.echo()
-            print_grid(budgets_grid(found, prices, asked[kind]))
-        typer.echo(str(write_repriced_csv(found, prices, out / f"repriced-{kind}.csv")))
+    print_grid(repriced_grid(found, prices))
+    if targets:
+        typer.echo()
+        print_grid(budgets_grid(found, prices, targets))
+    typer.echo(str(write_repriced_csv(found, prices, out / f"repriced-{prices.kind}.csv")))
 
 
 @app.command()

@@ -5,21 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from aebert.errors import ModelError
 from aebert.models.checkpoint import one_line_errors
 from aebert.models.shape import ModelShape, shape_of
 
 
-def stored_shape(folder: Path) -> ModelShape:
-    """The shape of the dense model in a folder, counted without loading weights.
+def stored_shape(folder: Path) -> ModelShape | None:
+    """The shape of the dense model in a folder, built without weights; None where there is no model.
 
-    `other_params` has a classifier over sequences, whatever the model's own output layer is.
+    Its output layer is over tokens or over sequences, as its config says, since `other_params` counts it.
 
-    Raises: ModelError when there is no model or its family is unknown.
+    Raises: ModelError when its config is damaged or its family unknown.
     """
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} must hold a model's config.json; there is none")
+        return None
     with one_line_errors(str(folder)), torch.device("meta"):
-        return shape_of(AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder)))
+        config = AutoConfig.from_pretrained(folder)
+        tokens = any("TokenClassification" in name for name in config.architectures or [])
+        auto = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
+        return shape_of(auto.from_config(config))

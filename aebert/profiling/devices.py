@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from aebert.config import Section, check, read_yaml
+from aebert.config import THIS_DEVICE, Section, check, read_yaml
 from aebert.errors import ConfigError
 from aebert.profiling.estimates import ESTIMATORS, Estimator, Precision
 from aebert.profiling.references import REFERENCE_SHAPES
 from aebert.registry import nearest
 
 BOARDS = Path(__file__).parent / "boards"
-THIS = "this"
 _HOST = re.compile(r"^(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9\[][\w.:\]-]*$", re.ASCII)
 
 Positive = Annotated[int, Field(ge=1)]
@@ -50,7 +49,7 @@ class Device(Section):
     """A YAML file that describes a board. Exactly one of `host`, `this` and `estimate` says where times come from.
 
     host: `user@board` or a name of the ssh configuration; port, identity, python, threads: of that connection, of the
-      interpreter there, and of the measurement.
+      interpreter there, and of the measurement; what is not given is as ssh's configuration says.
     this: measured on this machine.
     estimate: a device model; `kind` names it and its parameters have their unit at the end of their name.
     source, assumptions: where the parameters are from, and what is not known but assumed.
@@ -62,7 +61,7 @@ class Device(Section):
     source: str = ""
     assumptions: tuple[str, ...] = ()
     host: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
     identity: Path | None = None
     python: str = "python3"
     threads: Positive = 1
@@ -89,7 +88,7 @@ class Device(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Device:
-        ways = {"host": self.host is not None, THIS: self.this, "estimate": self.estimate is not None}
+        ways = {"host": self.host is not None, THIS_DEVICE: self.this, "estimate": self.estimate is not None}
         given = [name for name, there in ways.items() if there]
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(ways)}, got {' and '.join(given) or 'none'}")
@@ -114,22 +113,24 @@ class Device(Section):
 
 def device_names() -> list[str]:
     """Names of the devices that come with the package, `this` first."""
-    return [THIS, *sorted(path.stem for path in BOARDS.glob("*.yaml"))]
+    return [THIS_DEVICE, *sorted(path.stem for path in BOARDS.glob("*.yaml"))]
 
 
-def load_device(name: str) -> Device:
+def load_device(name: str, also: str = "") -> Device:
     """A device by its name, or by the path of a YAML file; `this` is the machine this runs on.
+
+    also: what else the user may give where this is asked for, for the error of a name that isn't known.
 
     Raises: ConfigError, one line with the file, the key, the rule and the value.
     """
-    if name == THIS:
-        return Device(name=THIS, description="the machine this runs on", this=True)
+    if name == THIS_DEVICE:
+        return Device(name=THIS_DEVICE, description="the machine this runs on", this=True)
     is_file = name.endswith((".yaml", ".yml"))
     path = Path(name).expanduser() if is_file else BOARDS / f"{name}.yaml"
     if not path.is_file():
         known = device_names()
         hint = "" if is_file else nearest(name, known)
-        raise ConfigError(f"device {name!r} does not exist{hint}; known: {', '.join(known)}, or a .yaml file")
+        raise ConfigError(f"device {name!r} does not exist{hint}; known: {', '.join(known)}, or a .yaml file{also}")
     values = read_yaml(path, "device")
     values.setdefault("name", path.stem)
     return check(Device, values, str(path) if is_file else path.name)

@@ -115,7 +115,7 @@ def front_grid(report: Report) -> Grid:
         "loss",
         "vs dense",
         "vs uniform",
-        *(["predicted (ms)"] if report.info.budget_kind == "latency_ms" else []),
+        *([predicted_title(report.info)] if report.info.budget_kind == "latency_ms" else []),
     )
     uniform = uniform_per_budget(report.trials, report.info)
     rows = tuple(_front_row(record, report, uniform) for record in pareto_front(report.trials, cost))
@@ -125,7 +125,7 @@ def front_grid(report: Report) -> Grid:
         rows,
         f"{scored_on(report)}. 95 %: interval for rows like these.\n"
         "vs: difference in points. uniform: every layer pruned alike to the same budget.\n"
-        + (f"ms: one request on {report.info.device}.\n" if report.info.device else "")
+        + (f"ms: {_milliseconds(report.info)} of one request on {report.info.device}.\n" if report.info.device else "")
         + "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
     )
 
@@ -180,7 +180,7 @@ def finalists_grid(report: Report) -> Grid:
     )
     report_rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
     timed = report.info.budget_kind == "latency_ms"
-    latency = (*_columns("predicted (ms)", "measured (ms)"), Column("budget", "text")) if timed else ()
+    latency = (*_columns(predicted_title(report.info), "measured (ms)"), Column("budget", "text")) if timed else ()
     return Grid(
         f"Finalists of {report.info.name}",
         (Column("model", "text"), *columns, *latency),
@@ -205,12 +205,22 @@ def latency_note(report: Report) -> str:
     """What milliseconds are of, and how many finalists keep their budget."""
     known = [row for row in report.finalists if row.meets_budget is not None]
     met = sum(row.meets_budget is True for row in known)
-    told = (
-        f"{met} of {len(known)} finalists meet their budget when measured."
-        if known
-        else "Not measured: this machine is not that device."
-    )
-    return f"ms: median of one request of the shipped file on {report.info.device}. {told}"
+    if known:
+        told = f"{met} of {len(known)} finalists meet their budget when measured."
+    elif report.info.estimated:
+        told = "The budget is not confirmed by measurement."
+    else:
+        told = "Not measured: this machine is not that device."
+    return f"ms: {_milliseconds(report.info)} of one request of the shipped file on {report.info.device}. {told}"
+
+
+def predicted_title(info: StudyInfo) -> str:
+    """Title of a column of a latency budget's costs."""
+    return "estimated (ms)" if info.estimated else "predicted (ms)"
+
+
+def _milliseconds(info: StudyInfo) -> str:
+    return "estimate, not a measurement," if info.estimated else "median"
 
 
 def _finalist_row(row: FinalistRow, report: Report) -> tuple[Cell, ...]:

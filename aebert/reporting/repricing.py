@@ -14,6 +14,7 @@ from aebert.errors import ConfigError, StudyError
 from aebert.files import replacing
 from aebert.models.shape import ModelShape
 from aebert.profiling.latency_table import LatencyTable, Setting, TableShape
+from aebert.profiling.price_sources import EstimatedPrices
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import block_bytes, fixed_bytes
 from aebert.registry import nearest
@@ -49,12 +50,19 @@ class Prices:
     """What the candidates of a study cost by another measure.
 
     spent: by number of the trial, less is better: ms, MB, parameters, or the share of the dense model that is left.
-    about: what they hold for, in one line.
+    about: what they hold for, in one line, or several that each say one thing.
+    estimated: whether they are milliseconds of a device that is only estimated.
     """
 
     kind: BudgetKind
     spent: Mapping[int, float]
     about: str
+    estimated: bool = False
+
+    @property
+    def title(self) -> str:
+        """Title of a column of them, with the unit."""
+        return f"estimated {_TITLES[self.kind]}" if self.estimated else _TITLES[self.kind]
 
     def meets(self, record: TrialRecord, target: float) -> bool:
         """Whether a record costs no more than a target, stated as in `search.budget`."""
@@ -114,6 +122,22 @@ def latency_prices(report: Report, table: LatencyTable, setting: Setting, shape:
     return Prices("latency_ms", spent, f"predicted ms on {table.device}, {setting}{error}")
 
 
+def estimated_prices(report: Report, source: EstimatedPrices, setting: Setting) -> Prices:
+    """Estimated milliseconds of every candidate on a device that isn't at hand; what they rest on is told along.
+
+    Raises: ConfigError when the device's model says nothing about such work.
+    """
+    source.check(setting)
+    spent = {each.number: source.estimate(each.architecture, setting).estimated_ms for each in report.trials}
+    dense = source.estimate(Architecture.dense(source.shape), setting)
+    about = (
+        f"an estimate, not a measurement: {source.told(setting)}, {source.form}, {dense.kind}",
+        f"{dense.checked} (`aebert devices show` lists them)",
+        *(f"assumed: {each}" for each in dense.assumptions),
+    )
+    return Prices("latency_ms", spent, "\n".join(about), estimated=True)
+
+
 def counted_prices(report: Report, kind: BudgetKind, shape: ModelShape | None, *, int8: bool) -> Prices:
     """What every candidate costs by counting.
 
@@ -162,13 +186,17 @@ def _comparable(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def repriced_grid(report: Report, prices: Prices) -> Grid:
     """The front of score against cost."""
-    columns = ("trial", _TITLES[prices.kind], report.info.metric, "params (M)")
+    columns = ("trial", prices.title, report.info.metric, "params (M)")
     return Grid(
-        f"Front of {report.info.name} by {prices.kind}",
+        f"Front of {report.info.name} by {_cost(prices)}",
         (*map(Column, columns), Column("heads", "bars"), Column("FFN", "bars")),
         tuple(_row(record, report, prices) for record in repriced_front(report.trials, prices)),
-        f"{scored_on(report)}. {_TITLES[prices.kind]}: {prices.about}.",
+        f"{scored_on(report)}.\n{prices.title}: {prices.about}.",
     )
+
+
+def _cost(prices: Prices) -> str:
+    return f"estimated {prices.kind}" if prices.estimated else prices.kind
 
 
 def _row(record: TrialRecord, report: Report, prices: Prices) -> tuple[Cell, ...]:
@@ -190,15 +218,16 @@ def budgets_grid(report: Report, prices: Prices, targets: Sequence[float]) -> Gr
         none = (Cell("none meets it", None), *(Cell(units.MISSING, None) for _ in range(3)))
         rows.append((asked, *(_row(best, report, prices)[:4] if best else none)))
     cheapest = min(prices.spent.values(), default=math.nan)
-    note = f"cheapest candidate scored: {units.significant(cheapest)} ms." if prices.kind == "latency_ms" else ""
-    columns = ("budget", "best trial", _TITLES[prices.kind], report.info.metric, "params (M)")
+    note = f"cheapest candidate scored: {units.significant(cheapest)} {prices.title}."
+    note = note if prices.kind == "latency_ms" else ""
+    columns = ("budget", "best trial", prices.title, report.info.metric, "params (M)")
     return Grid("Best within each budget", tuple(map(Column, columns)), tuple(rows), note)
 
 
 def write_repriced_csv(report: Report, prices: Prices, path: Path) -> Path:
     """Write all candidates with their new costs, one line each, in the order of their numbers."""
     front = {record.number for record in repriced_front(report.trials, prices)}
-    cost = {"sparsity": "parameters_left", "macs": "macs_left"}.get(prices.kind, prices.kind)
+    cost = {"sparsity": "parameters_left", "macs": "macs_left"}.get(prices.kind, _cost(prices).replace(" ", "_"))
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["trial", cost, "score", "stopped_at", "on_front", "heads", "ffn"])

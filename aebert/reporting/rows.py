@@ -26,8 +26,8 @@ class FinalistRow:
     report_interval: 95 % interval of the headline metric in `report_metrics`; None where there is none.
     int8_report_metrics, int8_report_interval: the same, of the quantized file.
     chosen: whether it is the one to use, picked by the select rows.
-    predicted_ms, measured_ms: of a latency budget: by the device's table, and the median of the shipped file on it;
-      None for other budgets, and where the device was not at hand.
+    predicted_ms, measured_ms: of a latency budget: by the device's table or estimate, and the median of the shipped
+      file on it; None for other budgets, and where the device was not at hand.
     """
 
     name: str

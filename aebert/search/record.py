@@ -23,7 +23,7 @@ class TrialRecord:
     sparsity: share of the encoder's parameters removed; macs_removed: share of its multiply-accumulates removed.
     params: of the whole model, embeddings included; macs: encoder, one sequence of the budget's length.
     same_as: number of the earlier trial with this architecture, whose score was taken over; None if scored itself.
-    cost: in the budget's own unit (share removed, parameters, MB, predicted ms).
+    cost: in the budget's own unit (share removed, parameters, MB, predicted or estimated ms).
     std_error: standard error of score; None where it is unknown.
     stopped_at: search rows after which a race stopped it, with score, metrics and loss estimated for all rows; None if
       it saw all.
@@ -65,6 +65,7 @@ class StudyInfo:
     metric: key of the headline metric; budget_kind: which cost is limited; targets: from the mildest to the hardest;
     length: tokens at which MACs are counted; search_rows: labelled rows that every score is an average over.
     device: what a latency budget holds for: processor, form of file, length, batch, threads; empty for other kinds.
+    estimated: whether that device is only estimated, so that its milliseconds were measured nowhere.
     """
 
     name: str
@@ -80,6 +81,7 @@ class StudyInfo:
     search_rows: int
     notes: tuple[str, ...] = ()
     device: str = ""
+    estimated: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def test_devices_are_listed_and_shown(aebert: Aebert) -> None:
     [
         (("devices", "show", "raspbery"), "device 'raspbery' does not exist (did you mean 'raspberry-pi-5'?)"),
         (("devices", "show", "none.yaml"), "device 'none.yaml' does not exist; known: this,"),
-        (("devices", "estimate", "nothing", "--device", "raspberry-pi-5"), "study 'nothing' must be a folder"),
+        (("pareto", "nothing", "--device", "raspberry-pi-5"), "study 'nothing' must be a folder"),
         (("explain", "none.onnx"), "dense.onnx must be an ONNX file; there is none"),
     ],
 )

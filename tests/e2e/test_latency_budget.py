@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 
 def _budget(latency_ms: float, **more: Any) -> str:
-    return f"search.budget={json.dumps({'latency_ms': latency_ms, 'length': 12, **more})}"
+    return f"search.budget={json.dumps({'latency_ms': latency_ms, 'length': 12} | more)}"
 
 
 @pytest.fixture
@@ -67,6 +68,58 @@ def test_a_table_of_this_device_is_measured_once_before_anything_else(aebert: An
     written = (workspace / "results/reviews/latency-table.json").read_bytes()
     aebert("search", "reviews.yaml", "--set", _budget(2e-6, margin=0))
     assert (workspace / "results/reviews/latency-table.json").read_bytes() == written
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_at_hand_limits_a_search_by_its_estimate(
+    aebert: Any, board: Callable[..., Path], workspace: Path
+) -> None:
+    # a request takes 2 ms, and the dense model 20.4 (see `board`)
+    budget = ("--set", _budget(12, device="toy-board.yaml", length=16))
+    board()
+    done = aebert("run", "reviews.yaml", *budget)
+    assert done.code == 0, done.err
+    assert "estimate, not a measurement, of one request of the shipped file on toy-board (estimate), 16 to" in done.out
+    assert "The budget is not confirmed by measurement." in " ".join(done.out.split())
+    assert "predicted (ms)" not in done.out
+    summary = json.loads((workspace / "results/reviews/summary.json").read_text())
+    assert summary["info"]["device"] == "toy-board (estimate), 16 tokens, batch 1"
+    costs = {trial["origin"]: trial["cost"] for trial in summary["trials"]}
+    assert costs.pop("dense") == pytest.approx(20.4)
+    assert all(cost <= 12 for cost in costs.values())
+    assert all(row["measured_ms"] is None for row in summary["finalists"])
+    assert not (workspace / "results/reviews/latency-table.json").exists()
+
+    for device in ((), ("--device", "toy-board.yaml")):  # by default the study's own
+        again = aebert("pareto", "reviews", *device, "--budget", "latency_ms=8.4")
+        assert again.code == 0, again.err
+        assert "estimated ms" in again.out
+        assert "error against the one published time -50 %" in again.out
+    slower = aebert("pareto", "reviews", "--device", "toy-board.yaml", "--form", "float32")
+    assert "16 tokens, batch 1, float32, roofline" in " ".join(slower.out.split())
+    written = (workspace / "results/reviews/repriced-latency_ms.csv").read_text(encoding="utf-8").splitlines()
+    assert written[0].startswith("trial,estimated_latency_ms,")
+    assert float(written[1].split(",")[1]) == pytest.approx(34.8)  # the dense model
+
+    board(clock_ghz=2)
+    refused = aebert("search", "reviews.yaml", *budget)
+    assert refused.code == 2
+    assert "was made with other settings: search.budget.estimate was" in refused.err
+
+
+def test_a_device_that_cannot_price_is_one_line_before_any_work(
+    aebert: Any, board: Callable[..., Path], workspace: Path
+) -> None:
+    board(efficiency={"float32": 1})
+    (workspace / "pi.yaml").write_text("host: pi@board", encoding="utf-8")
+    for device, message in (
+        ("toy-board.yaml", "device toy-board: efficiency must have int8, got only float32; the files are int8: choose"),
+        ("pi.yaml", "device 'pi' must be a latency table, since it is measured on pi@board: run `aebert latency-table"),
+        ("raspbery-pi-5", "device 'raspbery-pi-5' does not exist (did you mean 'raspberry-pi-5'?)"),
+    ):
+        done = aebert("search", "reviews.yaml", "--set", _budget(12, device=device))
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert message in done.err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_row_compares_with_bert_large(script: Any) -> None:
-    made = {"params": 9, "parity": 1e-6, "bytes": {"int8": 12_000_000, "int4": 11_999_999}}
+    made: dict[str, Any] = {"params": 9, "parity": 1e-6, "bytes": {"int8": 12_000_000, "int4": 11_999_999}}
     large, ms = 1_600_000_000, script.Spread(50.0, 40.0, 80.0)  # target 10 MB, within 20 %: 12 MB
     row = script.file_row(script.Variant(0.5, 100), "int8", made, large, ms)
     assert row["model"] == "50 % removed"

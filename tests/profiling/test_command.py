@@ -4,7 +4,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,9 @@ from transformers import PreTrainedModel
 
 from aebert import cli
 from aebert.cli.measure import spelled_out
+from aebert.errors import ConfigError
+from aebert.profiling.compare import Settings
+from aebert.profiling.remote import Host
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,48 @@ def test_what_a_user_can_get_wrong(profile: Profile, classifier: Path, tmp_path:
     assert not out.exists()
     assert "--out must end in .json or .csv" in refused(profile(classifier, "--out", tmp_path / "a.txt"))
     assert "--set needs a run's config among the targets" in refused(profile(classifier, "--set", "a=b"))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Host | None]]:
+    """What the command would measure, and where; nothing is."""
+    calls: list[tuple[Settings, Host | None]] = []
+
+    def compare(targets: object, settings: Settings, *, host: Host | None, progress: object) -> None:
+        calls.append((settings, host))
+        raise ConfigError("seen")
+
+    monkeypatch.setattr("aebert.profiling.compare.compare", compare)
+    return calls
+
+
+def test_a_device_file_says_where_and_how(
+    profile: Profile, asked: list[tuple[Settings, Host | None]], classifier: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "key").touch()
+    board = tmp_path / "board.yaml"
+    board.write_text(
+        f"{{host: pi@board, port: 2222, identity: {tmp_path}/key, python: venv/bin/python, threads: 4}}",
+        encoding="utf-8",
+    )
+    assert "seen" in refused(profile(classifier, "--device", board))
+    assert "seen" in refused(profile(classifier, "--device", board, "--port", 22, "--threads", 1, 2, "--timeout", 5))
+    there = Host("pi@board", 2222, tmp_path / "key", "venv/bin/python", 30.0)
+    assert asked == [(Settings(threads=(4,)), there), (Settings(threads=(1, 2)), replace(there, port=22, timeout=5.0))]
+
+
+def test_a_device_file_of_this_machine(
+    profile: Profile, asked: list[tuple[Settings, Host | None]], classifier: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text("{this: true, threads: 2}", encoding="utf-8")
+    assert "seen" in refused(profile(classifier, "--device", tmp_path / "mine.yaml"))
+    assert asked == [(Settings(threads=(2,)), None)]
+
+
+def test_an_estimated_device_measures_nothing(profile: Profile, board: Callable[..., Path], classifier: Path) -> None:
+    told = refused(profile(classifier, "--device", board()))
+    assert "device 'toy-board' must be one that is measured, with host, it is an estimate (roofline): `aebert " in told
+    assert "give --device or --host, got both" in refused(profile(classifier, "--device", "x.yaml", "--host", "pi"))
 
 
 @pytest.mark.slow

@@ -64,6 +64,7 @@ def test_a_board_over_ssh(tmp_path: Path) -> None:
         "venv/bin/python",
         4,
     )
+    assert load_device(written(tmp_path, {"host": "board"})).port is None  # ssh's configuration may say another than 22
     with pytest.raises(ConfigError, match=r"^device 'board' is measured on pi@board.local, so it has no estimate"):
         estimator_of(device)
 

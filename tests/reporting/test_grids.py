@@ -85,3 +85,26 @@ def test_full_architecture_is_the_dense_model_s(report: Report) -> None:
 def test_chosen_is_the_marked_finalist(report: Report) -> None:
     assert chosen(report.finalists) is report.finalists[1]
     assert chosen(report.finalists[:1]) is None
+
+
+def test_an_estimated_budget_is_called_so_and_is_not_confirmed(report: Report) -> None:
+    device = "toy-board (estimate), 16 tokens, batch 1"
+    info = replace(report.info, budget_kind="latency_ms", device=device, estimated=True)
+    found = replace(report, info=info)
+    front, finalists = front_grid(found), finalists_grid(found)
+    assert "estimated (ms)" in [column.title for column in front.columns]
+    assert f"ms: estimate, not a measurement, of one request on {device}.\n" in front.note
+    assert "estimated (ms)" in [column.title for column in finalists.columns]
+    assert finalists.note.endswith(
+        f"ms: estimate, not a measurement, of one request of the shipped file on {device}. "
+        "The budget is not confirmed by measurement."
+    )
+
+
+def test_a_table_of_another_machine_predicts(report: Report) -> None:
+    info = replace(report.info, budget_kind="latency_ms", device="Toy 1, int8")
+    finalists = finalists_grid(replace(report, info=info))
+    assert "predicted (ms)" in [column.title for column in finalists.columns]
+    assert finalists.note.endswith(
+        "ms: median of one request of the shipped file on Toy 1, int8. Not measured: this machine is not that device."
+    )

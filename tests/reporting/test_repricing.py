@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import pytest
 
 from aebert.errors import ConfigError, StudyError
 from aebert.profiling.additive import Blocks, Curve
+from aebert.profiling.devices import load_device
 from aebert.profiling.latency_table import LatencyTable, Setting, TableShape
+from aebert.profiling.price_sources import EstimatedPrices
+from aebert.profiling.references import bert_shape
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.repricing import (
     best_within,
     budgets_grid,
     counted_prices,
+    estimated_prices,
     latency_prices,
     parse_budgets,
     repriced_front,
@@ -115,3 +120,34 @@ def test_budgets_are_read() -> None:
 def test_bad_budgets_are_one_line(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_budgets([text])
+
+
+@pytest.fixture
+def estimated(board: Callable[..., Path]) -> EstimatedPrices:
+    return EstimatedPrices(load_device(str(board())), bert_shape(32, 2, 4, 64), "int8")
+
+
+def test_an_estimate_prices_the_same_candidates(estimated: EstimatedPrices) -> None:
+    # 2 ms, 1 ms a block, 1 ms a head, 0.05 ms a neuron
+    prices = estimated_prices(REPORT, estimated, Setting(16))
+    assert dict(prices.spent) == pytest.approx({0: 20.4, 1: 16.4, 2: 12.0, 3: 8.4, 4: 2.0, 5: 3.8})
+    assert [each.number for each in repriced_front(TRIALS, prices)] == [0, 1, 2, 3, 4]
+    found = best_within(TRIALS, prices, 12.5)
+    assert found is not None
+    assert found.number == 2
+
+
+def test_no_estimate_is_printed_or_written_without_the_word(estimated: EstimatedPrices, tmp_path: Path) -> None:
+    prices = estimated_prices(REPORT, estimated, Setting(16))
+    front, best = repriced_grid(REPORT, prices), budgets_grid(REPORT, prices, [12.5])
+    assert front.title == "Front of toy by estimated latency_ms"
+    assert [grid.columns[place].title for grid, place in ((front, 1), (best, 2))] == ["estimated ms", "estimated ms"]
+    for part in (
+        "an estimate, not a measurement: toy-board (estimate), 16 tokens, batch 1, int8, roofline",
+        "error against the one published time -50 % (`aebert devices show` lists them)",
+        "assumed: it never throttles",
+    ):
+        assert part in front.note
+    assert best.note == "cheapest candidate scored: 2.00 estimated ms."
+    text = write_repriced_csv(REPORT, prices, tmp_path / "out.csv").read_text(encoding="utf-8")
+    assert text.startswith("trial,estimated_latency_ms,score,")
