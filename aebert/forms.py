@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ import torch
 from transformers import PreTrainedModel
 
 from aebert.config import plain
-from aebert.deployment.choice import Tried, choose, chosen, least
+from aebert.deployment.choice import Tried, choose, chosen
 from aebert.deployment.cpu import this_cpu
+from aebert.deployment.exclusion import Search
 from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
 from aebert.deployment.quantize import VARIANTS, DynamicInt8, Feed, Setting, Source, quantize
-from aebert.deployment.sensitivity import Suspect, fewest, suspects
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
 from aebert.files import replacing
@@ -34,7 +34,6 @@ from aebert.profiling.sampling import Samples, interleave, spread
 from aebert.stages import Stage
 from aebert.tasks.task import Row
 
-_SUSPECT_ROWS = 32  # calibration rows that the search for layers to exclude runs on
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
 
 
@@ -198,8 +197,16 @@ class Forms:
 
         def make() -> dict[str, Any]:
             with self.run.progress.bar(f"quantize {self.name}, {name}", 1) as bar:
-                search = _Search(self, name, source, self._path(f"{name}.onnx"), self._exact(source))
-                result = search.run(config.max_loss, config.exclude)
+                search = Search(
+                    variant=VARIANTS[name],
+                    source_path=source,
+                    path=self._path(f"{name}.onnx"),
+                    calibration=self.calibration,
+                    score=self.score,
+                    exact=self._exact(source),
+                    max_bytes=self.max_bytes,
+                )
+                result = search.run(config.max_loss, config.exclude).to_dict()
                 bar.advance(1, f"loses {result['loss']:.1f} points")
             return result
 
@@ -257,66 +264,6 @@ class Forms:
         self._path("").mkdir(parents=True, exist_ok=True)
         outputs = [f"{self._work}/{file}" for file in files]
         return Stage(self.run.folder, f"export-{self.name}-{kind}", inputs, outputs).run(make)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """The layers of one variant's file that must stay float32. exact: score of the source."""
-
-    forms: Forms
-    variant: str
-    source_path: Path
-    path: Path
-    exact: float
-
-    def run(self, max_loss: float, may_exclude: bool) -> dict[str, Any]:
-        """Write the file; score, loss, and the layers left out."""
-        tried = {0: self._result(())}
-        if tried[0]["loss"] <= max_loss or not may_exclude:
-            return tried[0]
-        ranked = self._affordable(
-            suspects(VARIANTS[self.variant], self._source, self._setting(_SUSPECT_ROWS), self.source_path)
-        )
-
-        def is_enough(count: int) -> bool:
-            tried[count] = self._result(ranked[:count])
-            return bool(tried[count]["loss"] <= max_loss)
-
-        most = min(len(ranked), max(1, len(self._source.layers) // 4))
-        count = fewest(is_enough, most) if ranked else None
-        # where leaving out does not help enough, the file of the smallest loss and fewest exceptions counts
-        best = count if count is not None else min(tried, key=lambda one: (least(tried[one]["loss"]), one))
-        if best != list(tried)[-1]:
-            self._write(ranked[:best])
-        return tried[best]
-
-    @cached_property
-    def _source(self) -> Source:
-        return Source.load(self.source_path)
-
-    def _setting(self, rows: int | None = None) -> Setting:
-        return Setting(self.forms.calibration[:rows])
-
-    def _affordable(self, ranked: Sequence[Suspect]) -> list[Suspect]:
-        """Those that can stay float32, the worst first, without the file growing above what a size budget allows."""
-        if self.forms.max_bytes is None:
-            return list(ranked)
-        room, kept = self.forms.max_bytes - self.path.stat().st_size, []
-        for one in ranked:
-            grows = self._source.weight_bytes(one.node)  # a little less, by its quantized weights
-            if grows <= room:
-                room -= grows
-                kept.append(one)
-        return kept
-
-    def _write(self, excluded: Sequence[Suspect]) -> Path:
-        setting = replace(self._setting(), exclude=frozenset(one.node for one in excluded))
-        return quantize(self._source, self.path, VARIANTS[self.variant], setting)
-
-    def _result(self, excluded: Sequence[Suspect]) -> dict[str, Any]:
-        score = self.forms.score(self._write(excluded))
-        told = [f"{one.layer} ({one.error:.2g})" for one in excluded]
-        return {"score": score, "loss": 100 * (self.exact - score), "excluded": told}
 
 
 def _copy(source: Path, target: Path) -> None:

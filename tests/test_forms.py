@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from aebert import forms
 from aebert.config import RunConfig, check
+from aebert.deployment import exclusion
 from aebert.deployment.quantize import VARIANTS
 from aebert.deployment.sensitivity import Suspect
 from aebert.errors import ConfigError, OutputError
@@ -107,7 +108,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stagehand:
         "Source": SimpleNamespace(load=hand.load),
     }
     for name, value in played.items():
-        monkeypatch.setattr(forms, name, value)
+        for module in (forms, exclusion):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(forms.Forms, "score", hand.score)
     return hand
 
