@@ -268,7 +268,7 @@ class LiteRTConfig(Section):
     @classmethod
     def _lengths_differ(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(lengths)) != len(lengths) or not lengths:
-            raise ValueError(f"lengths must be one or several different ones, got {list(lengths)}")
+            raise ValueError("lengths must be one or several different ones")
         return lengths
 
 
@@ -303,8 +303,17 @@ class DeployConfig(Section):
     @classmethod
     def _variants_differ(cls, variants: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if variants is not None and (not variants or len(set(variants)) != len(variants)):
-            raise ValueError(f"give one or several different variants (int8: false ships none), got {list(variants)}")
+            raise ValueError("give one or several different variants (int8: false ships none)")
         return variants
+
+    @model_validator(mode="after")
+    def _variants_state_their_channels(self) -> DeployConfig:
+        if self.variants is not None and not self.per_channel:
+            raise ValueError(
+                "per_channel is of the variant tried without variants; leave it out and name dynamic-int8-per-matrix "
+                f"instead, got variants {', '.join(self.variants)}"
+            )
+        return self
 
     @property
     def tried(self) -> tuple[str, ...]:

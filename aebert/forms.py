@@ -1,14 +1,14 @@
 """The forms that a model ships in: its graph plain or fused, quantized in several ways; the faster ones are kept.
 
-Files that are tried lie in `models/work/<name>/` of the run's folder until the choice is made; each is a stage of its
-own, so that a killed export goes on where it was.
+Files that are tried lie in `models/work/<name>/` of the run's folder until the choice is recorded; each is a stage of
+its own, so that a killed export goes on where it was.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,20 @@ from transformers import PreTrainedModel
 from aebert.config import plain
 from aebert.deployment.choice import Tried, choose, chosen
 from aebert.deployment.cpu import this_cpu
+from aebert.deployment.exclusion import Search
 from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
 from aebert.deployment.quantize import VARIANTS, DynamicInt8, Feed, Setting, Source, quantize
-from aebert.deployment.sensitivity import Suspect, fewest, suspects
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
+from aebert.files import replacing
 from aebert.models.evaluation import evaluate_forward, prepare
 from aebert.pipeline import Run
 from aebert.profiling.sampling import Samples, interleave, spread
 from aebert.stages import Stage
 from aebert.tasks.task import Row
 
-_SUSPECT_ROWS = 32  # calibration rows that the search for layers to exclude runs on
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
 
 
@@ -65,30 +65,28 @@ class Forms:
     def make(self, load: Callable[[], PreTrainedModel], float32: Path, int8: Path | None) -> dict[str, Any]:
         """Write the float32 file and, unless None, the quantized one; what was tried, measured and chosen.
 
-        Raises: ExportError when a file can't be made or differs from the model.
+        Raises: ExportError when a file can't be made or differs from the model; OutputError when the disk refuses.
         """
-        result = self._graphs(load)
-        kept = self._kept(result) if self.run.config.deploy.fuse == "auto" else {}
-        shutil.copyfile(self._path(self._float32_file(kept)), float32)
-        if int8 is not None:
-            tried = self._tried(kept.get("int8_source", self._forced), float32)
-            best = chosen(tried)
-            shutil.copyfile(self._path(f"{best.variant}.onnx"), int8)
-            result["quantization"] = {
-                "cpu": this_cpu().describe(),
-                "max_loss": self.run.config.deploy.max_loss,
-                "chosen": best.variant,
-                "tried": [one.to_dict() for one in tried],
-            }
-        shutil.rmtree(self.run.folder / self._work)
-        return {**result, "kept": kept or {"float32": self._forced}}
+        graphs = self._graphs(load)
+        kept = self._kept()
+        _copy(self._path(f"{kept['float32']}.onnx"), float32)
+        result = {"parity": graphs["parity"], "fusion": graphs["fusion"], "kept": kept}
+        if int8 is None:
+            return result
+        tried = self._tried(self._path("plain.onnx" if kept["int8_source"] == "plain" else "apart.onnx"), float32)
+        best = chosen(tried)
+        _copy(self._path(f"{best.variant}.onnx"), int8)
+        quantization = {
+            "cpu": this_cpu().describe(),
+            "max_loss": self.run.config.deploy.max_loss,
+            "chosen": best.variant,
+            "tried": [one.to_dict() for one in tried],
+        }
+        return {**result, "quantization": quantization}
 
-    @property
-    def _forced(self) -> str:
-        return "plain" if self.run.config.deploy.fuse == "never" else "fused"
-
-    def _float32_file(self, kept: Mapping[str, Any]) -> str:
-        return f"{kept.get('float32', self._forced)}.onnx"
+    def clean(self) -> None:
+        """Remove what was tried; only after the choice is recorded, or a kill in between would cost all of it."""
+        shutil.rmtree(self.run.folder / self._work, ignore_errors=True)
 
     # --- graphs ---------------------------------------------------------------------------------------------------
 
@@ -127,8 +125,17 @@ class Forms:
         # RoBERTa numbers positions from behind the padding id, so it has that many fewer
         return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, positions - pad - 1))
 
-    def _kept(self, graphs: Mapping[str, Any]) -> dict[str, Any]:
-        """Which of the plain and the fused graph is faster in float32, and which one quantized."""
+    def _kept(self) -> dict[str, Any]:
+        """Which graph ships in float32, and which one is quantized; with `auto` the faster of plain and fused."""
+        fuse, kinds = (
+            self.run.config.deploy.fuse,
+            ["float32", *(["int8_source"] if self.run.config.deploy.int8 else [])],
+        )
+        if fuse == "auto":
+            return self._faster()
+        return dict.fromkeys(kinds, "plain" if fuse == "never" else "fused")
+
+    def _faster(self) -> dict[str, Any]:
         files = ["plain-int8.onnx", "apart-int8.onnx"] if self.run.config.deploy.int8 else []
 
         def make() -> dict[str, Any]:
@@ -145,13 +152,13 @@ class Forms:
             return {**winners, "fused_times_faster": ratios}
 
         graph = file_digest(self._path("plain.onnx"))
-        return self._stage("kept", {**self._timing, "graph": graph, "int8": bool(files)}, files, make)
+        found = self._stage("kept", {**self._timing, "graph": graph, "int8": bool(files)}, files, make)
+        return {key: value for key, value in found.items() if key != "seconds"}
 
     # --- quantized ------------------------------------------------------------------------------------------------
 
-    def _tried(self, graph: str, float32: Path) -> list[Tried]:
-        """Every variant, scored on the select rows and timed, with its verdict."""
-        source = self._path("plain.onnx" if graph == "plain" else "apart.onnx")
+    def _tried(self, source: Path, float32: Path) -> list[Tried]:
+        """Every variant of a graph, scored on the select rows and timed, with its verdict."""
         names, config = self.run.config.deploy.tried, self.run.config.deploy
         scored = {name: self._variant(name, source) for name in names}
         paths = {"float32": float32, **{name: self._path(f"{name}.onnx") for name in names}}
@@ -183,19 +190,33 @@ class Forms:
             "source": file_digest(source),
             "variant": [name, VARIANTS[name].describe()],
             "rows": [digests["train"], digests["select"], config.calibration_rows, self.run.config.data.max_length],
-            "allowed": [config.max_loss, config.exclude],
+            "allowed": [config.max_loss, config.exclude, self.max_bytes],
             "cpu": instruction_sets_here(),
             "seed": self.run.config.seed,
         }
 
         def make() -> dict[str, Any]:
             with self.run.progress.bar(f"quantize {self.name}, {name}", 1) as bar:
-                search = _Search(self, name, source, self._path(f"{name}.onnx"))
-                result = search.run(config.max_loss, config.exclude)
+                search = Search(
+                    variant=VARIANTS[name],
+                    source_path=source,
+                    path=self._path(f"{name}.onnx"),
+                    calibration=self.calibration,
+                    score=self.score,
+                    exact=self._exact(source),
+                    max_bytes=self.max_bytes,
+                )
+                result = search.run(config.max_loss, config.exclude).to_dict()
                 bar.advance(1, f"loses {result['loss']:.1f} points")
             return result
 
         return self._stage(f"variant-{name}", inputs, [f"{name}.onnx"], make)
+
+    def _exact(self, source: Path) -> float:
+        """Score of the float32 graph that is quantized, taken once for all variants."""
+        rows = [self.run.task.digests["select"], self.run.config.data.max_length]
+        inputs = {"source": file_digest(source), "rows": rows}
+        return float(self._stage("exact", inputs, [], lambda: {"score": self.score(source)})["score"])
 
     def score(self, path: Path) -> float:
         """Headline metric of a file on the select rows; the report rows have no say in a choice."""
@@ -245,46 +266,9 @@ class Forms:
         return Stage(self.run.folder, f"export-{self.name}-{kind}", inputs, outputs).run(make)
 
 
-@dataclass(frozen=True)
-class _Search:
-    """The layers of one variant's file that must stay float32."""
-
-    forms: Forms
-    variant: str
-    source_path: Path
-    path: Path
-
-    def run(self, max_loss: float, may_exclude: bool) -> dict[str, Any]:
-        """Write the file; score, loss, and the layers left out."""
-        exact = self.forms.score(self.source_path)
-        found = self._result((), exact)
-        if found["loss"] <= max_loss or not may_exclude:
-            return found
-        ranked = suspects(VARIANTS[self.variant], self._source, self._setting(_SUSPECT_ROWS), self.source_path)
-        tried: dict[int, dict[str, Any]] = {0: found}
-
-        def is_enough(count: int) -> bool:
-            tried[count] = self._result(ranked[:count], exact)
-            return bool(tried[count]["loss"] <= max_loss)
-
-        most = min(len(ranked), max(1, len(self._source.layers) // 4))
-        count = fewest(is_enough, most) if ranked else None
-        # where leaving out does not help enough, the file of the smallest loss and fewest exceptions counts
-        best = count if count is not None else min(tried, key=lambda one: (tried[one]["loss"], one))
-        return self._result(ranked[:best], exact)
-
-    @cached_property
-    def _source(self) -> Source:
-        return Source.load(self.source_path)
-
-    def _setting(self, rows: int | None = None) -> Setting:
-        return Setting(self.forms.calibration[:rows])
-
-    def _result(self, excluded: Sequence[Suspect], exact: float) -> dict[str, Any]:
-        setting = replace(self._setting(), exclude=frozenset(one.node for one in excluded))
-        score = self.forms.score(quantize(self._source, self.path, VARIANTS[self.variant], setting))
-        told = [f"{one.layer} ({one.error:.2g})" for one in excluded]
-        return {"score": score, "loss": 100 * (exact - score), "excluded": told}
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as written:
+        shutil.copyfile(source, written)
 
 
 def instruction_sets_here() -> list[str] | None:

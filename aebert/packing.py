@@ -13,6 +13,7 @@ from aebert.deployment.bundle import BundleSource, write_bundle
 from aebert.digests import file_digest
 from aebert.pipeline import DENSE, Run
 from aebert.pruning.architecture import Architecture
+from aebert.reporting.shipped import ShippedForm
 from aebert.runtime.manifest import FORMAT
 from aebert.shipment import INT8, Shipment
 from aebert.stages import Stage
@@ -31,7 +32,8 @@ def bundles(run: Run, shipment: Shipment) -> dict[str, Path]:
 def _bundle(run: Run, shipment: Shipment, name: str, architecture: Architecture) -> Path:
     target = run.folder / BUNDLES / name
     shipped = name + INT8 if name + INT8 in shipment.files else name
-    facts = _facts(run, shipment, shipped, architecture)
+    form = ShippedForm.of(shipment.forms[name], quantized=shipped != name)
+    facts = _facts(run, shipment, shipped, architecture, form)
     graph = shipment.files[shipped]
     inputs = {"format": FORMAT, "graph": file_digest(graph), "shipped": shipped, "facts": facts}
 
@@ -40,7 +42,7 @@ def _bundle(run: Run, shipment: Shipment, name: str, architecture: Architecture)
             name=name,
             graph=graph,
             reference=shipment.files[name] if shipped != name else None,
-            quantization="int8" if shipped != name else "float32",
+            quantization=form.quantization,
             tokenizer=run.dense.tokenizer,
             config=run.dense.model.config,
             spec=run.task.spec,
@@ -57,7 +59,7 @@ def _bundle(run: Run, shipment: Shipment, name: str, architecture: Architecture)
     return target
 
 
-def _facts(run: Run, shipment: Shipment, shipped: str, architecture: Architecture) -> dict[str, Any]:
+def _facts(run: Run, shipment: Shipment, shipped: str, architecture: Architecture, form: ShippedForm) -> dict[str, Any]:
     """What is known of a file: plain values without folders of this machine."""
     measured = next(profile for profile in shipment.profiles["profiles"] if profile["name"] == shipped)
     shape = run.dense.shape
@@ -73,7 +75,7 @@ def _facts(run: Run, shipment: Shipment, shipped: str, architecture: Architectur
         "scores": {"rows_of": "report", **_untimed(shipment.reported[shipped])},
         "profile": dict(measured),
         "machine": dict(shipment.profiles["machine"]),
-        "provenance": _provenance(run, shipment.profiles["machine"]),
+        "provenance": {**_provenance(run, shipment.profiles["machine"]), "form": form.to_dict()},
     }
 
 

@@ -64,8 +64,9 @@ class Shipment:
             "cpu": instruction_sets_here(),
         }
 
+        forms = Forms(self.run, name, weights, self._max_bytes(budget))
+
         def make() -> dict[str, Any]:
-            forms = Forms(self.run, name, weights, self._max_bytes(budget))
             int8 = models / f"{name}{INT8}.onnx" if config.int8 else None
             return forms.make(
                 lambda: self.run.dense.model if name == DENSE else load_subnetwork(folder),
@@ -73,7 +74,9 @@ class Shipment:
                 int8,
             )
 
-        return Stage(self.run.folder, f"export-{name}", inputs, outputs).run(make)
+        result = Stage(self.run.folder, f"export-{name}", inputs, outputs).run(make)
+        forms.clean()
+        return {key: value for key, value in result.items() if key != "seconds"}
 
     def _max_bytes(self, budget: float | None) -> float | None:
         """Size that a budget in MB allows the file."""

@@ -56,6 +56,7 @@ def build_report(run: Run) -> Report:
         provenance=_provenance(run),
         rows={role: len(run.task.rows[role]) for role in ROLES},
         verdicts=tuple(verdicts),
+        forms=shipment.forms,
     )
 
 

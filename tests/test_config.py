@@ -54,6 +54,20 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("dense: {warmup_ratio: 1}", r"dense\.warmup_ratio: input should be less than 1, got 1"),
         ("dense: {learning_rate: 0}", r"dense\.learning_rate: input should be greater than 0, got 0"),
         ("deploy: {opset: 17}", r"deploy\.opset: input should be greater than or equal to 18, got 17"),
+        (
+            "deploy: {variants: []}",
+            r"deploy\.variants: give one or several different variants \(int8: false ships none\), got \[\]$",
+        ),
+        ("deploy: {variants: [a, b, a]}", r"deploy\.variants: give .* variants .*, got \['a', 'b', 'a'\]$"),
+        ("deploy: {variants: [[a]]}", r"deploy\.variants\.0: input should be a valid string, got \['a'\]"),
+        (
+            "deploy: {variants: static-int8, per_channel: false}",
+            r"deploy: per_channel is of the variant tried without variants; .* instead, got variants static-int8$",
+        ),
+        ("deploy: {max_loss: -1}", r"deploy\.max_loss: input should be greater than or equal to 0, got -1"),
+        ("deploy: {fuse: yes}", r"deploy\.fuse: input should be 'auto', 'always' or 'never', got True"),
+        ("deploy: {calibration_rows: 0}", r"deploy\.calibration_rows: .*greater than or equal to 1, got 0"),
+        ("deploy: {litert: {lengths: [8, 8]}}", r"lengths must be one or several different ones, got \[8, 8\]$"),
         ("model:", r"model: .*, got None"),
         ("model: minilm", r"model: .*, got 'minilm'"),
         ("data: {roles: {train: 'train[60]'}}", r"data\.roles: role train must be a split or a part .*'dev\[:60%\]'"),
@@ -247,3 +261,16 @@ def test_a_digest_is_of_the_values_and_not_of_their_order() -> None:
     assert len({digest({"a": 1}), digest({"a": 2}), digest({"b": 1}), digest({"a": 1}, None), digest({"a": "1"})}) == 5
     # sha256sum of `[{"a": 1}]`
     assert digest({"a": 1}) == "2696610e78752a9e"
+
+
+@pytest.mark.parametrize(
+    ("text", "tried"),
+    [
+        ("", ("dynamic-int8",)),
+        ("deploy: {per_channel: false}", ("dynamic-int8-per-matrix",)),
+        ("deploy: {variants: static-int8}", ("static-int8",)),
+        ("deploy: {variants: [weight-int8, dynamic-int8]}", ("weight-int8", "dynamic-int8")),
+    ],
+)
+def test_ways_to_quantize_that_are_tried(load: Callable[..., RunConfig], text: str, tried: tuple[str, ...]) -> None:
+    assert load(text).deploy.tried == tried

@@ -62,13 +62,15 @@ def _split(item: str) -> tuple[str, str]:
 
 def print_report(found: Report) -> None:
     """All that is known of a study."""
-    from aebert.reporting.tables import finalists_table, print_table, profiles_table
+    from aebert.reporting.tables import finalists_table, forms_table, print_table, profiles_table
 
     print_search(found)
-    for table, rows in ((finalists_table, found.finalists), (profiles_table, found.profiles)):
-        if rows:
-            typer.echo()
-            print_table(table(found))
+    tables = [finalists_table(found)] if found.finalists else []
+    tables += [forms_table(found.forms, found.info.metric)] if found.forms else []
+    tables += [profiles_table(found)] if found.profiles else []
+    for table in tables:
+        typer.echo()
+        print_table(table)
 
 
 def print_search(found: Report) -> None:

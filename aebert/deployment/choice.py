@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -49,7 +50,7 @@ def choose(tried: Sequence[Tried], max_loss: float, max_bytes: float | None = No
         why = f"{CHOSEN}: the fastest within {max_loss:g} points"
     else:
         small = [place for place, one in enumerate(tried) if max_bytes is None or one.size_bytes <= max_bytes]
-        winner = min(small or range(len(tried)), key=lambda place: tried[place].loss)
+        winner = min(small or range(len(tried)), key=lambda place: least(tried[place].loss))
         why = f"{CHOSEN} for want of a better one: {' and '.join(faults[winner])}"
     return [
         replace(one, verdict=why if place == winner else _rejected(one, tried[winner], faults[place]))
@@ -60,6 +61,11 @@ def choose(tried: Sequence[Tried], max_loss: float, max_bytes: float | None = No
 def chosen(tried: Sequence[Tried]) -> Tried:
     """The one that `choose` chose."""
     return next(one for one in tried if one.verdict.startswith(CHOSEN))
+
+
+def least(loss: float) -> float:
+    """A loss as something to sort by: one that is not a number comes after all others."""
+    return math.inf if math.isnan(loss) else loss
 
 
 def _faults(one: Tried, max_loss: float, max_bytes: float | None) -> list[str]:

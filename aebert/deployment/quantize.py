@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,6 +83,11 @@ class Source:
     def layers(self) -> dict[str, str]:
         """All that can be quantized: tables and products."""
         return {**self.tables, **self.products}
+
+    def weight_bytes(self, node: str) -> int:
+        """What the float32 weights of one node of `layers` take."""
+        (read,) = (one.input for one in self.model.graph.node if one.name == node)
+        return sum(4 * math.prod(tensor.dims) for tensor in self.model.graph.initializer if tensor.name in read)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ def forms_grid(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Grid:
     forms: by model, what `Shipment.forms` says of it. metric: name of the headline one.
     """
     rows = tuple(
-        _row(name, tried) for name, one in forms.items() for tried in (one.get("quantization") or {}).get("tried", ())
+        _row(name, one["kept"]["int8_source"], tried)
+        for name, one in forms.items()
+        for tried in one.get("quantization", {}).get("tried", ())
     )
-    columns = (Column("model", "text"), Column("form", "text"), *map(Column, _TITLES))
-    quantized = [one["quantization"] for one in forms.values() if one.get("quantization")]
+    columns = (*(Column(title, "text") for title in ("model", "form", "graph")), *map(Column, _TITLES))
+    quantized = [one["quantization"] for one in forms.values() if "quantization" in one]
     notes = [
         f"select: {metric} × 100 on the select rows. loss: points below the float32 file. MB: 10^6 bytes.",
         "speed-up: against the float32 file on the same request, median.",
@@ -35,11 +37,12 @@ def forms_grid(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Grid:
     )
 
 
-def _row(name: str, tried: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _row(name: str, graph: str, tried: Mapping[str, Any]) -> tuple[Cell, ...]:
     excluded = ", ".join(tried["excluded"]) or "none"
     return (
         Cell(name, name),
         Cell(tried["variant"], tried["variant"]),
+        Cell(graph, graph),
         Cell(units.megabytes(tried["size_bytes"]), tried["size_bytes"]),
         Cell(units.points(tried["score"]), tried["score"]),
         Cell(f"{tried['loss']:.1f}", tried["loss"]),
@@ -58,8 +61,15 @@ def _notes(name: str, one: Mapping[str, Any]) -> Iterator[str]:
         return
     parts = ("attentions", "gelus", "norms", "embeddings")
     counts = ", ".join(f"{fusion[part]['fused']} of {fusion[part]['of']} {part}" for part in parts)
-    kept = one["kept"]
-    ratio = kept.get("fused_times_faster", {}).get("float32")
-    timed = "" if ratio is None else f" (fused {ratio:.2f} times as fast as plain)"
-    yield f"{name}: fused {counts}; {kept['float32']} graph kept{timed}."
+    yield f"{name}: fused {counts}; {_kept(one['kept'])}."
     yield from (f"{name}: {note}." for note in fusion["notes"])
+
+
+def _kept(kept: Mapping[str, Any]) -> str:
+    """Which graph ships in float32 and quantized, and how much faster the fused one is where both were timed."""
+    ratios, told = kept.get("fused_times_faster", {}), []
+    for key, kind in (("float32", "float32"), ("int8_source", "quantized")):
+        if key in kept:
+            timed = f" (fused {ratios[key]:.2f} times as fast as plain)" if key in ratios else ""
+            told.append(f"{kept[key]} graph kept for {kind}{timed}")
+    return ", ".join(told)

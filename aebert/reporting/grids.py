@@ -12,6 +12,7 @@ from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.intervals import score_interval
 from aebert.reporting.rows import FinalistRow, ProfileRow, Report
+from aebert.reporting.shipped import unpriced
 from aebert.search.front import cost_of, pareto_front, removed, uniform_per_budget
 from aebert.search.record import StudyInfo, TrialRecord
 
@@ -202,7 +203,7 @@ def _latency_cells(row: FinalistRow) -> tuple[Cell, ...]:
 
 
 def latency_note(report: Report) -> str:
-    """What milliseconds are of, and how many finalists keep their budget."""
+    """What milliseconds are of, how many finalists keep their budget, and which were predicted in another form."""
     known = [row for row in report.finalists if row.meets_budget is not None]
     met = sum(row.meets_budget is True for row in known)
     if known:
@@ -211,7 +212,10 @@ def latency_note(report: Report) -> str:
         told = "The budget is not confirmed by measurement."
     else:
         told = "Not measured: this machine is not that device."
-    return f"ms: {_milliseconds(report.info)} of one request of the shipped file on {report.info.device}. {told}"
+    tuned = [row.name for row in report.finalists if row.trial is not None and row.name in report.forms]
+    form = unpriced({name: report.forms[name] for name in tuned})
+    note = f"ms: {_milliseconds(report.info)} of one request of the shipped file on {report.info.device}. {told}"
+    return f"{note}\n{form}" if form else note
 
 
 def predicted_title(info: StudyInfo) -> str:

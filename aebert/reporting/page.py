@@ -17,6 +17,7 @@ from aebert.files import replacing
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.chart import front_chart, progress_chart
+from aebert.reporting.forms import forms_grid
 from aebert.reporting.grids import (
     COST_TITLES,
     Cell,
@@ -107,6 +108,7 @@ def _script_json(value: Any) -> str:
 def _grids(report: Report) -> list[Grid]:
     grids = [*verdict_grids(report), front_grid(report)]
     grids += [finalists_grid(report)] if report.finalists else []
+    grids += [forms_grid(report.forms, report.info.metric)] if report.forms else []
     grids += [profiles_grid(report)] if report.profiles else []
     return grids
 

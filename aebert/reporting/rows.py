@@ -10,8 +10,8 @@ from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 
-FORMAT = 2  # of `Report.to_dict`; raised when an older reader would misunderstand it
-_READABLE = (1, FORMAT)  # 1 has no verdicts
+FORMAT = 3  # of `Report.to_dict`; raised when an older reader would misunderstand it
+_READABLE = (1, 2, FORMAT)  # 1 has no verdicts, 2 no forms
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Report:
     provenance: versions, commit, config digest, seed, data digests, command; plain JSON values.
     rows: number of labelled rows of each role, as far as known.
     verdicts: what the search says about its budgets since it last ended, from the mildest to the hardest.
+    forms: by model, how it was exported: fused nodes, and the quantized forms that were tried; plain JSON values.
     """
 
     info: StudyInfo
@@ -119,6 +120,7 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
+    forms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -144,6 +146,7 @@ class Report:
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "finalists": [row.to_dict() for row in self.finalists],
             "profiles": [row.to_dict() for row in self.profiles],
+            "forms": dict(self.forms),
             "machine": dict(self.machine),
             "provenance": dict(self.provenance),
         }
@@ -153,7 +156,7 @@ class Report:
         """Inverse of `to_dict`; `StudyError` for another format."""
         if values["format"] not in _READABLE:
             raise StudyError(
-                f"a summary must have format {' or '.join(map(str, _READABLE))}, got {values['format']!r} "
+                f"a summary must have a format of {_READABLE[0]} to {FORMAT}, got {values['format']!r} "
                 "(made by another version of aebert)"
             )
         verdicts = values["verdicts"] if values["format"] > 1 else ()
@@ -166,6 +169,7 @@ class Report:
             provenance=values["provenance"],
             rows=values["rows"],
             verdicts=tuple(Verdict.from_dict(verdict) for verdict in verdicts),
+            forms=values["forms"] if values["format"] > 2 else {},
         )
 
 

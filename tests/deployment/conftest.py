@@ -65,6 +65,21 @@ def exported(uneven: PreTrainedModel, tmp_path_factory: pytest.TempPathFactory) 
     return Exported(uneven, path, before, after, str(uneven.config._attn_implementation))
 
 
+@dataclass(frozen=True)
+class Toy:
+    """A classifier of two labels with all its units, and its file."""
+
+    model: PreTrainedModel
+    path: Path
+
+
+@pytest.fixture(scope="session")
+def toy(tiny_model: Callable[..., PreTrainedModel], tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """One export for all fast tests, as exports are what takes their time."""
+    model = tiny_model("bert", labels=2)
+    return Toy(model, export_onnx(model, INPUTS, tmp_path_factory.mktemp("toy") / "toy.onnx", opset=20))
+
+
 @pytest.fixture
 def batch() -> dict[str, torch.Tensor]:
     """Rows of 12, 7 and 3 tokens, padded with 0."""

@@ -15,7 +15,6 @@ from onnx import numpy_helper
 from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast, RobertaConfig
 
 from aebert.deployment.bundle import BundleSource, pack, write_bundle
-from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.quantize import quantize_int8
 from aebert.errors import BundleError, ExportError, OutputError
 from aebert.models.evaluation import evaluate, prepare
@@ -26,20 +25,26 @@ from aebert.tasks.task import Row, TaskSpec
 
 @pytest.fixture(scope="module")
 def source(
-    tiny_model: Callable[..., PreTrainedModel],
+    toy: Any,
     tiny_tokenizer: PreTrainedTokenizerFast,
     tiny_task: Callable[..., tuple[TaskSpec, list[Row]]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> BundleSource:
     """A real export of a toy classifier, quantized."""
-    folder = tmp_path_factory.mktemp("export")
-    model = tiny_model("bert", labels=2)
     spec, rows = tiny_task("classification", 24)
-    graph = export_onnx(model, tiny_tokenizer.model_input_names, folder / "toy.onnx", opset=20)
-    quantized = quantize_int8(graph, folder / "toy.int8.onnx")
+    quantized = quantize_int8(toy.path, tmp_path_factory.mktemp("export") / "toy.int8.onnx")
     facts = {"scores": {"rows": 3}}
     return BundleSource(
-        "toy", quantized, graph, "int8", tiny_tokenizer, model.config, spec, max_length=16, samples=rows, facts=facts
+        "toy",
+        quantized,
+        toy.path,
+        "int8",
+        tiny_tokenizer,
+        toy.model.config,
+        spec,
+        max_length=16,
+        samples=rows,
+        facts=facts,
     )
 
 

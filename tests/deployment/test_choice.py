@@ -46,6 +46,9 @@ def test_a_file_above_the_size_budget_is_not_chosen() -> None:
 def test_a_score_that_is_no_number_is_a_loss() -> None:
     rows = choose([tried("broken", float("nan"), 1.0), tried("sound", 0.0, 9.0)], 100.0)
     assert chosen(rows).variant == "sound"
+    # also where no file is within the loss
+    rows = choose([tried("broken", float("nan"), 1.0), tried("sound", 2.0, 9.0)], 1.0)
+    assert chosen(rows).variant == "sound"
 
 
 def test_none_to_choose_from() -> None:

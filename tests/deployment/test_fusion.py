@@ -48,6 +48,7 @@ def toy_batch(padded_batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {**padded_batch, "token_type_ids": types}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [18, 20])
 def test_a_sub_network_with_empty_blocks_is_fused_and_computes_the_same(
     uneven: PreTrainedModel, exported: Any, batch: dict[str, torch.Tensor], tmp_path: Path, opset: int
@@ -115,6 +116,15 @@ def made(uneven: PreTrainedModel, exported: Any, tmp_path_factory: pytest.TempPa
     fusion = fuse_onnx(uneven, NAMES, folder / "apart.onnx", plain=exported.path, embeddings=False)
     reason = add_embeddings(folder / "apart.onnx", folder / "fused.onnx")
     return Made(folder / "apart.onnx", folder / "fused.onnx", fusion.with_embeddings(reason))
+
+
+def test_the_shared_fused_file_computes_what_the_model_does(
+    made: Made, uneven: PreTrainedModel, batch: dict[str, torch.Tensor]
+) -> None:
+    for part in ("attentions", "gelus", "embeddings"):
+        assert getattr(made.fusion, part) == Fused(1, 1)
+    batches = other_shapes(batch, pad_token_id=0, max_length=64)
+    assert check_parity(uneven, made.fused, batches, tolerance=1e-5).shapes == ((3, 12), (1, 3), (6, 15), (1, 36))
 
 
 def test_each_attention_has_the_heads_of_its_layer_and_no_reshapes(made: Made) -> None:

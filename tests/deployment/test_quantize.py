@@ -125,6 +125,14 @@ def test_what_is_excluded_stays_float32(
     assert np.abs(OnnxModel(same).logits(arrays) - OnnxModel(exported.path).logits(arrays)).max() < 1e-5
 
 
+def test_what_weights_of_a_layer_take(exported: Any) -> None:
+    source = Source.load(exported.path)
+    taken = {layer: source.weight_bytes(node) for node, layer in source.layers.items()}
+    assert taken["bert.embeddings.word_embeddings"] == 99 * 32 * 4
+    assert taken["bert.encoder.layer.0.attention.self.value"] == 32 * 24 * 4
+    assert taken["bert.encoder.layer.0.output.dense"] == 5 * 32 * 4
+
+
 def test_static_quantization_fixes_the_ranges_of_every_product(
     exported: Any, batch: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:

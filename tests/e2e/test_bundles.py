@@ -35,7 +35,10 @@ def test_a_run_ends_with_bundles_that_predict(bundle: Path, aebert: Aebert, work
     summary = json.loads((workspace / "results/reviews/summary.json").read_text())
     row = next(row for row in summary["finalists"] if row["name"] == bundle.name)
     values = json.loads((bundle / "bundle.json").read_text())
-    assert values["graph"]["quantization"] == "int8"
+    form = values["provenance"]["form"]
+    assert values["graph"]["quantization"] == form["quantization"] == "dynamic-int8"
+    assert form["graph"] == summary["forms"][bundle.name]["kept"]["int8_source"]
+    assert form["float32_layers"] == summary["forms"][bundle.name]["quantization"]["tried"][0]["excluded"]
     assert values["scores"]["metrics"] == row["int8_report_metrics"]
     assert values["architecture"]["heads"] == row["architecture"]["heads"]
     assert values["architecture"]["dense"] == {"heads": [4, 4], "ffn": [64, 64]}

@@ -82,8 +82,8 @@ def test_summary_is_strict_json_with_one_line_per_trial(report: Report, tmp_path
         (lambda text: "[1]", r"must be a report of aebert: list indices"),
         (lambda text: "{}", r"must have the key 'format'"),
         (
-            lambda text: text.replace('"format": 2', '"format": 9'),
-            r"summary\.json: a summary must have format 1 or 2, got 9",
+            lambda text: text.replace('"format": 3', '"format": 9'),
+            r"summary\.json: a summary must have a format of 1 to 3, got 9",
         ),
         (lambda text: text.replace('"loss"', '"lost"'), r"unexpected keyword argument 'lost'"),
         (lambda text: text.replace('"heads": [4, 4]', '"heads": [4, -4]'), r"heads\[1\] must be a whole number"),

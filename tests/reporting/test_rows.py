@@ -72,6 +72,7 @@ REPORTS = st.builds(
     PLAIN,
     st.dictionaries(st.sampled_from(["train", "report"]), COUNTS),
     st.lists(VERDICTS, max_size=2).map(tuple),
+    st.dictionaries(st.sampled_from(["dense", "trial-1"]), PLAIN, max_size=2),
 )
 
 
@@ -81,8 +82,8 @@ def test_a_report_comes_back_from_json_as_it_was(report: Report) -> None:
 
 
 def test_a_report_of_another_format_is_refused(report: Report) -> None:
-    with pytest.raises(StudyError, match="must have format 1 or 2, got 3"):
-        Report.from_dict({**report.to_dict(), "format": 3})
+    with pytest.raises(StudyError, match="must have a format of 1 to 3, got 4"):
+        Report.from_dict({**report.to_dict(), "format": 4})
 
 
 def test_format_1_has_no_verdicts(raced: Report) -> None:
@@ -91,6 +92,14 @@ def test_format_1_has_no_verdicts(raced: Report) -> None:
     assert Report.from_dict(values) == replace(raced, verdicts=())
     with pytest.raises(KeyError, match="verdicts"):
         Report.from_dict({**values, "format": 2})
+
+
+def test_format_2_has_no_forms(report: Report) -> None:
+    values = {**replace(report, forms={"dense": {"kept": {"float32": "plain"}}}).to_dict(), "format": 2}
+    del values["forms"]
+    assert Report.from_dict(values) == report
+    with pytest.raises(KeyError, match="forms"):
+        Report.from_dict({**values, "format": 3})
 
 
 def test_every_trial_must_have_the_headline_metric(report: Report) -> None:
