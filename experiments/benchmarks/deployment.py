@@ -23,9 +23,10 @@ from transformers import PreTrainedModel
 from aebert.config import load_config
 from aebert.deployment.cpu import this_cpu
 from aebert.deployment.fusion import add_embeddings, fuse_onnx
+from aebert.deployment.litert import export_litert, quantize_litert
 from aebert.deployment.onnx_export import export_onnx
+from aebert.deployment.opening import open_model
 from aebert.deployment.quantize import VARIANTS, Feed, Setting, Source, quantize
-from aebert.deployment.session import OnnxModel
 from aebert.models.checkpoint import load_checkpoint
 from aebert.models.shape import shape_of
 from aebert.pipeline import Run
@@ -38,6 +39,7 @@ from aebert.terminal import quiet_libraries
 
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
 LENGTH = 30
+SHORTEST, LONGEST = 24, 32  # rows that count as about 30 tokens; a FlatBuffer takes the longest
 TRIED = [name for name in VARIANTS if not name.endswith(("-entropy", "-percentile"))]  # which differ in score only
 CALIBRATION = 16  # batches for ranges of activations; with random weights no more are needed
 Run_ = Callable[[Feed], object]
@@ -71,13 +73,15 @@ def build(grid: Grid, dense: PreTrainedModel, removed: Sequence[float], folder: 
 
 
 def lengths(count: int) -> list[int]:
-    """Token counts of sst2 rows where the corpora are, else all the same."""
+    """Token counts of sst2 rows of about 30 tokens where the corpora are, else all the same."""
     if not os.environ.get("AEBERT_DATA"):
         return [LENGTH] * count
     run = Run(load_config(TASKS / "sst2.yaml"))
     tokenizer = load_checkpoint(run.config.model, run.task.spec, 0).tokenizer
     rows = run.task.rows["select"]
-    return [len(tokenizer(*rows[place].text)["input_ids"]) for place in spread(len(rows), count)]
+    tokens = [len(tokenizer(*row.text)["input_ids"]) for row in rows]
+    near = [length for length in tokens if SHORTEST <= length <= LONGEST]
+    return [near[place] for place in spread(len(near), count)]
 
 
 def make_requests(vocabulary: int, tokens: Sequence[int]) -> list[Feed]:
@@ -132,24 +136,16 @@ def openvino_way(path: Path, threads: int) -> Run_:
     return lambda feed: request.infer({name: feed[name] for name in NAMES})
 
 
-def litert_way(path: Path, threads: int) -> Run_:
-    """A FlatBuffer of one static length, whose inputs are padded to it; inputs in the order of `NAMES`."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path), num_threads=threads)
-    interpreter.allocate_tensors()
-    places = sorted(interpreter.get_input_details(), key=lambda detail: detail["name"])
-    output = interpreter.get_output_details()[0]["index"]
-
-    def run(feed: Feed) -> object:
-        for name, place in zip(NAMES, places, strict=True):
-            padded = np.zeros(place["shape"], dtype=place["dtype"])
-            padded[:, : feed[name].shape[1]] = feed[name]
-            interpreter.set_tensor(place["index"], padded)
-        interpreter.invoke()
-        return interpreter.get_tensor(output)
-
-    return run
+def flatbuffers(built: Built) -> dict[str, Path]:
+    """LiteRT files by form; those that are there are taken as they are, without the extra there are none."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return {}
+    whole, small = (built.path(f"{form}.tflite") for form in ("float32", "int8"))
+    if not whole.exists():
+        export_litert(built.model, NAMES, whole, length=LONGEST)
+    if not small.exists():
+        quantize_litert(whole, small, bits=8)
+    return {"LiteRT float32": whole, "LiteRT int8": small}
 
 
 Ways = dict[tuple[str, str], Run_]
@@ -162,10 +158,6 @@ def ways_of(built: Built, onnx: Mapping[str, Path], threads: int, sample: Feed, 
         # compiled for changing lengths, as they come; eager is not affected
         "torch.compile": lambda: torch_way(torch.compile(built.model, dynamic=True)),
         "OpenVINO float32": lambda: openvino_way(onnx["ONNX Runtime float32, plain"], threads),
-        **{
-            f"LiteRT {path.name.split('.')[1]}": lambda path=path: litert_way(path, threads)
-            for path in sorted(built.folder.glob(f"{built.name}.*.tflite"))
-        },
     }
     for form, make in makers.items():
         try:
@@ -176,7 +168,7 @@ def ways_of(built: Built, onnx: Mapping[str, Path], threads: int, sample: Feed, 
         else:
             ways[built.name, form] = way
     for form, path in onnx.items():
-        ways[built.name, form] = OnnxModel(path, threads).logits
+        ways[built.name, form] = open_model(path, threads).logits
     return ways
 
 
@@ -184,8 +176,6 @@ def size_bytes(built: Built, form: str, onnx: Mapping[str, Path]) -> int:
     """Of the file, or of the weights in torch."""
     if form in onnx:
         return onnx[form].stat().st_size
-    if form.startswith("LiteRT"):
-        return built.path(f"{form.split()[1]}.tflite").stat().st_size
     return sum(parameter.nbytes for parameter in built.model.parameters())
 
 
@@ -267,10 +257,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dense = shape.model()
     models = build(shape.grid, dense, given.removed, given.work / given.shape)
     requests = make_requests(dense.config.vocab_size, lengths(given.runs))
-    onnx = {built.name: files(built, given.variants, requests[:CALIBRATION]) for built in models}
+    made = {built.name: files(built, given.variants, requests[:CALIBRATION]) | flatbuffers(built) for built in models}
     results = []
     for threads in given.threads:
-        results.append(measure(models, onnx, requests, threads, given.runs, MachineMeter()))
+        results.append(measure(models, made, requests, threads, given.runs, MachineMeter()))
         show(results[-1])
     print(this_cpu().describe())
     tokens = [request["input_ids"].shape[1] for request in requests]

@@ -512,7 +512,8 @@ def test_every_form_is_made_once_and_timed(
 ) -> None:
     module = script("deployment")
     monkeypatch.delenv("AEBERT_DATA", raising=False)
-    monkeypatch.setattr(module.torch, "compile", lambda *_, **__: 1 // 0)  # a compiler is not part of the test
+    monkeypatch.setattr(module.torch, "compile", lambda *_, **__: 1 // 0)  # compiler and converter are not part of it
+    monkeypatch.setattr(module, "flatbuffers", lambda built: {})
     given = ["--shape", "toy", "--removed", "0.5", "--threads", "1", "--runs", "4", "--variants", "dynamic-int8"]
     module.main([*given, "--work", str(tmp_path / "work"), "--results", str(tmp_path)])
     result = json.loads((tmp_path / "benchmarks" / "deployment.json").read_text(encoding="utf-8"))
