@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from aebert.models.evaluation import Prepared
+from aebert.models.evaluation import Prepared, evaluate, prepare
 from aebert.models.shape import ModelShape, shape_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
@@ -35,7 +36,7 @@ from aebert.tasks.encoding import Batch
 from aebert.tasks.task import TaskSpec
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth", "library_groups", "deployment")
+SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth", "library_groups", "deployment", "int8_cost")
 SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
 SHAPE = ModelShape(
     family="bert",
@@ -540,3 +541,18 @@ def test_ratios_are_of_the_same_request() -> None:
         (0, 1), {"a": (2.0, 9.0), "b": (1.0, 3.0)}, 0, 0
     )
     assert script("deployment").ratios(samples, "a", "b")["median"] == 2.5
+
+
+# --- cost of int8 -----------------------------------------------------------------------------------------------------
+
+
+def test_the_cost_of_int8_is_of_the_same_rows(tiny_model: Any, tiny_tokenizer: Any, tiny_task: Any) -> None:
+    module, (spec, rows) = script("int8_cost"), tiny_task("classification", 48)
+    prepared = prepare(rows, spec, tiny_tokenizer, 32, 512)
+    run = SimpleNamespace(dense=SimpleNamespace(tokenizer=tiny_tokenizer), task=SimpleNamespace(spec=spec))
+    model = tiny_model("bert", labels=2)
+    found = module.cost(run, model, prepared)
+    assert found["float32"] == evaluate(model, prepared).metrics[spec.headline]
+    assert found["difference"] == pytest.approx(found["int8"] - found["float32"])
+    assert found["interval"][0] <= found["difference"] <= found["interval"][1]
+    assert found["rows"] == 48
