@@ -17,6 +17,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+import aebert.deployment.fusion  # noqa: F401  its first import lengthens sys.path, which the fixture below would undo
 from aebert.models.evaluation import Prepared, evaluate, prepare
 from aebert.models.shape import ModelShape, shape_of
 from aebert.pruning.architecture import Architecture
