@@ -279,7 +279,8 @@ class DeployConfig(Section):
     int8: also ship a quantized file. variants: ways to quantize that are tried, by name; of those that lose at most
       max_loss points (of the headline metric × 100, on the select rows) the fastest is shipped. `dynamic-int8` alone
       when not given, with one scale per matrix if per_channel is off.
-    exclude: keep the layers that suffer most in float32 where a variant loses too much.
+    exclude: keep the layers that suffer most in float32 where a variant loses too much; not under a latency budget,
+      since such layers take longer than its table says.
     calibration_rows: train rows for ranges of activations and for finding the layers that suffer.
     litert: FlatBuffers as well; needs the extra `litert`, and minutes for each model and length.
     """

@@ -190,7 +190,7 @@ class Forms:
             "source": file_digest(source),
             "variant": [name, VARIANTS[name].describe()],
             "rows": [digests["train"], digests["select"], config.calibration_rows, self.run.config.data.max_length],
-            "allowed": [config.max_loss, config.exclude, self.max_bytes],
+            "allowed": [config.max_loss, self._may_exclude, self.max_bytes],
             "cpu": instruction_sets_here(),
             "seed": self.run.config.seed,
         }
@@ -206,11 +206,16 @@ class Forms:
                     exact=self._exact(source),
                     max_bytes=self.max_bytes,
                 )
-                result = search.run(config.max_loss, config.exclude).to_dict()
+                result = search.run(config.max_loss, self._may_exclude).to_dict()
                 bar.advance(1, f"loses {result['loss']:.1f} points")
             return result
 
         return self._stage(f"variant-{name}", inputs, [f"{name}.onnx"], make)
+
+    @property
+    def _may_exclude(self) -> bool:
+        """Not under a budget in milliseconds: layers in float32 take time that no latency table knows of."""
+        return self.run.config.deploy.exclude and self.run.config.search.budget.kind != "latency_ms"
 
     def _exact(self, source: Path) -> float:
         """Score of the float32 graph that is quantized, taken once for all variants."""

@@ -230,6 +230,16 @@ def test_where_leaving_out_does_not_help_enough_the_best_file_is_written(
     assert shipped(run)[".int8.onnx"] == "plain dense > dynamic-int8 without n2"
 
 
+def test_under_a_latency_budget_no_layer_stays_float32(toy: Make, stage: Stagehand) -> None:
+    stage.scores = {("dynamic-int8", 0): 0.5}
+    run = toy(fuse="never")
+    run.config = run.config.model_copy(
+        update={"search": check(RunConfig, {"name": "toy", "search": {"budget": {"latency_ms": 5}}}, "test").search}
+    )
+    (row,) = Shipment(run).forms["dense"]["quantization"]["tried"]
+    assert (row["excluded"], row["loss"]) == ([], pytest.approx(40.0))
+
+
 def test_exclude_off_leaves_no_layer_out(toy: Make, stage: Stagehand) -> None:
     stage.scores = {("dynamic-int8", 0): 0.5}
     run = toy(fuse="never", exclude=False)
