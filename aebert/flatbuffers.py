@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from aebert.config import LiteRTConfig, plain
@@ -17,17 +16,13 @@ from aebert.deployment.litert_session import LiteRTModel
 from aebert.deployment.opening import FLATBUFFER
 from aebert.deployment.parity import check_logits, other_shapes
 from aebert.digests import file_digest
-from aebert.models.evaluation import Prepared, evaluate_forward, prepare
+from aebert.models.evaluation import Prepared, prepare
 from aebert.pipeline import DENSE
-from aebert.profiling.latency import profile_files
-from aebert.profiling.machine import machine_facts
 from aebert.profiling.memory import peak_memory_bytes
 from aebert.pruning.subnetwork import load_subnetwork
-from aebert.reporting.intervals import bootstrap
 from aebert.reporting.rows import ProfileRow
-from aebert.shipment import RESAMPLES, Shipment
+from aebert.shipment import Shipment, measure_in_turns, score_file
 from aebert.stages import Stage
-from aebert.tasks.resampling import resampler
 from aebert.tasks.task import Row
 
 _BITS: Mapping[str, Bits] = {"int8": 8, "int4": 4}
@@ -124,21 +119,16 @@ class FlatBuffers:
         return {form: self._reported(form, path) for form, path in files.items()}
 
     def _reported(self, form: Form, path: Path) -> dict[str, Any]:
-        spec, config, rows = self.run.task.spec, self.run.config, self.run.task.rows["report"]
+        config, rows = self.run.config, self.run.task.rows["report"]
         inputs = {
             "file": file_digest(path),
             "rows": [self.run.task.digests["report"], config.data.max_length],
-            "metric": spec.metric,
+            "metric": self.run.task.spec.metric,
         }
 
         def make() -> dict[str, Any]:
-            model, prepared = self._open(path), self._prepare(rows, form.length, config.search.max_batch_tokens)
-            with self.run.progress.bar(f"report rows, {form.name}", 1) as bar:
-                result = evaluate_forward(lambda batch: _run(model, batch), prepared)
-                bar.advance()
-            compute = resampler(spec, prepared.rows, prepared.encoded, result.logits)
-            interval = bootstrap(compute, len(rows), config.seed, RESAMPLES)
-            return {"metrics": dict(result.metrics), "interval": interval, "rows": len(rows), "cut": self._cut(form)}
+            prepared = self._prepare(rows, form.length, config.search.max_batch_tokens)
+            return {**score_file(self.run, form.name, self._open(path), prepared), "cut": self._cut(form)}
 
         return Stage(self.run.folder, f"report-{form.name}{FLATBUFFER}", inputs).run(make)
 
@@ -154,38 +144,11 @@ class FlatBuffers:
         return [profile for length in self.config.lengths for profile in self._profiled(length)]
 
     def _profiled(self, length: int) -> list[dict[str, Any]]:
-        config = self.run.config.profile
         base = {DENSE: self.shipment.files[DENSE]}
         files = base | {form.name: path for form, path in self.files.items() if form.length == length}
-        inputs = {
-            "files": {name: file_digest(path) for name, path in files.items()},
-            "profile": plain(config),
-            "rows": self.run.task.digests["report"],
-            "machine": machine_facts(),
-        }
-
-        def make() -> dict[str, Any]:
-            measured = profile_files(
-                files,
-                self._requests(length, config.batch_size),
-                threads=config.threads,
-                warmup=config.warmup,
-                runs=config.runs,
-                progress=self.run.progress,
-            )
-            return {"profiles": [profile.to_dict() for profile in measured]}
-
-        result: list[dict[str, Any]] = Stage(self.run.folder, f"profile-litert-{length}", inputs).run(make)["profiles"]
+        # ONNX answers the same rows unpadded, as it ships
+        result: list[dict[str, Any]] = measure_in_turns(self.run, f"profile-litert-{length}", files, length)["profiles"]
         return result
-
-    def _requests(self, length: int, size: int) -> list[dict[str, np.ndarray]]:
-        """The report rows in file order, cut to the files' length: ONNX answers them unpadded, as it ships."""
-        rows = self.run.task.rows["report"]
-        prepared = [self._prepare(rows[start : start + size], length) for start in range(0, len(rows), size)]
-        return [
-            {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
-            for one in prepared
-        ]
 
     def rows(self) -> list[ProfileRow]:
         """One row per file for the report's table of profiles."""
@@ -207,7 +170,3 @@ def _row(form: Form, measured: Mapping[str, Any], score: float) -> ProfileRow:
         speedup_high=measured["speedup"]["p90"],
         report_score=score,
     )
-
-
-def _run(model: LiteRTModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    return torch.from_numpy(model.logits({name: tensor.numpy() for name, tensor in batch.items()}))

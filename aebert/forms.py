@@ -23,6 +23,7 @@ from aebert.deployment.cpu import this_cpu
 from aebert.deployment.exclusion import Search
 from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
+from aebert.deployment.opening import ExportedModel
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
 from aebert.deployment.quantize import VARIANTS, DynamicInt8, Feed, Setting, Source, quantize
 from aebert.deployment.session import OnnxModel
@@ -37,9 +38,23 @@ from aebert.tasks.task import Row
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
 
 
-def onnx_forward(session: OnnxModel) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+def file_forward(model: ExportedModel) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
     """A file as something that turns a batch into logits."""
-    return lambda batch: torch.from_numpy(session.logits({name: tensor.numpy() for name, tensor in batch.items()}))
+    return lambda batch: torch.from_numpy(model.logits({name: tensor.numpy() for name, tensor in batch.items()}))
+
+
+def requests_of(run: Run, rows: Sequence[Row], batch_size: int, length: int | None = None) -> list[Feed]:
+    """Rows as they would arrive: in file order, in batches, at their own lengths, without labels.
+
+    length: most tokens of a row; by default as in training.
+    """
+    spec, tokenizer, most = run.task.spec, run.dense.tokenizer, run.config.data.max_length
+    parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    prepared = [prepare(part, spec, tokenizer, min(length or most, most), 10**9) for part in parts]
+    return [
+        {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
+        for one in prepared
+    ]
 
 
 @dataclass(frozen=True)
@@ -226,7 +241,7 @@ class Forms:
     def score(self, path: Path) -> float:
         """Headline metric of a file on the select rows; the report rows have no say in a choice."""
         session = OnnxModel(path, threads=torch.get_num_threads())
-        metrics = evaluate_forward(onnx_forward(session), self.run.rows("select")).metrics
+        metrics = evaluate_forward(file_forward(session), self.run.rows("select")).metrics
         return metrics[self.run.task.spec.headline]
 
     @cached_property
@@ -235,7 +250,7 @@ class Forms:
         config, rows = self.run.config, self.run.task.rows["train"]
         count = min(config.deploy.calibration_rows, len(rows))
         drawn = np.random.default_rng(config.seed).choice(len(rows), size=count, replace=False)
-        return self._feeds([rows[index] for index in sorted(drawn)], 1)
+        return requests_of(self.run, [rows[index] for index in sorted(drawn)], 1)
 
     # --- timing ---------------------------------------------------------------------------------------------------
 
@@ -248,20 +263,10 @@ class Forms:
     def _timed(self, paths: Mapping[str, Path]) -> Samples:
         """All files in turns on the same select rows, at their own lengths."""
         config = self.run.config.profile
-        requests = self._feeds(self.run.task.rows["select"], config.batch_size)
+        requests = requests_of(self.run, self.run.task.rows["select"], config.batch_size)
         schedule = spread(len(requests), min(_TIMED_RUNS, config.runs))
         models = {name: OnnxModel(path, config.threads).logits for name, path in paths.items()}
         return interleave(models, requests, schedule, warmup=schedule[: config.warmup], progress=self.run.progress)
-
-    def _feeds(self, rows: Sequence[Row], batch_size: int) -> list[Feed]:
-        """Rows in file order, in batches, at their own lengths, without labels."""
-        spec, tokenizer, length = self.run.task.spec, self.run.dense.tokenizer, self.run.config.data.max_length
-        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        prepared = [prepare(part, spec, tokenizer, length, 10**9) for part in parts]
-        return [
-            {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
-            for one in prepared
-        ]
 
     def _stage(
         self, kind: str, inputs: Mapping[str, Any], files: Sequence[str], make: Callable[[], dict[str, Any]]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from aebert.config import plain
+from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
-from aebert.forms import Forms, instruction_sets_here, onnx_forward
-from aebert.models.evaluation import evaluate_forward, prepare
+from aebert.forms import Forms, file_forward, instruction_sets_here, requests_of
+from aebert.models.evaluation import Prepared, evaluate_forward
 from aebert.pipeline import DENSE, Run
 from aebert.pricing import measured_here, setting_of
 from aebert.profiling.latency import profile_files
@@ -90,46 +91,19 @@ class Shipment:
         return {name: self._reported(name, path) for name, path in files.items()}
 
     def _reported(self, name: str, path: Path) -> dict[str, Any]:
-        spec, config = self.run.task.spec, self.run.config
-        rows = [self.run.task.digests["report"], config.data.max_length]
+        spec = self.run.task.spec
+        rows = [self.run.task.digests["report"], self.run.config.data.max_length]
         inputs = {"file": file_digest(path), "rows": rows, "metric": spec.metric}
 
         def make() -> dict[str, Any]:
-            session, prepared = OnnxModel(path, threads=torch.get_num_threads()), self.run.rows("report")
-            with self.run.progress.bar(f"report rows, {name}", 1) as bar:
-                result = evaluate_forward(onnx_forward(session), prepared)
-                bar.advance()
-            compute = resampler(spec, prepared.rows, prepared.encoded, result.logits)
-            interval = bootstrap(compute, len(prepared.rows), config.seed, RESAMPLES)
-            return {"metrics": dict(result.metrics), "interval": interval, "rows": len(prepared.rows)}
+            return score_file(self.run, name, OnnxModel(path, torch.get_num_threads()), self.run.rows("report"))
 
         return Stage(self.run.folder, f"report-{name}", inputs).run(make)
 
     @cached_property
     def profiles(self) -> dict[str, Any]:
         """Stage 7. Latency, throughput, size and memory of every file, all in one interleaved run."""
-        config, files = self.run.config.profile, self.files
-        inputs = {
-            "files": {name: file_digest(path) for name, path in files.items()},
-            "profile": plain(config),
-            "rows": self.run.task.digests["report"],
-            "machine": machine_facts(),
-        }
-
-        def make() -> dict[str, Any]:
-            requests = self._requests(config.batch_size)
-            measured = profile_files(
-                files,
-                requests,
-                threads=config.threads,
-                warmup=config.warmup,
-                runs=config.runs,
-                progress=self.run.progress,
-            )
-            return {"profiles": [profile.to_dict() for profile in measured]}
-
-        result = Stage(self.run.folder, "profile", inputs).run(make)
-        return {**result, "machine": inputs["machine"]}
+        return measure_in_turns(self.run, "profile", self.files)
 
     @cached_property
     def confirmed(self) -> dict[str, dict[str, Any]]:
@@ -156,13 +130,39 @@ class Shipment:
         result = Stage(self.run.folder, "confirm", inputs).run(make)
         return {name: result[name] for name in files}
 
-    def _requests(self, batch_size: int) -> list[dict[str, np.ndarray]]:
-        """The report rows as they would arrive: in file order, at their own lengths, without labels."""
-        config, rows = self.run.config, self.run.task.rows["report"]
-        parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        spec, tokenizer = self.run.task.spec, self.run.dense.tokenizer
-        prepared = [prepare(part, spec, tokenizer, config.data.max_length, 10**9) for part in parts]
-        return [
-            {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
-            for one in prepared
-        ]
+
+def score_file(run: Run, name: str, model: ExportedModel, prepared: Prepared) -> dict[str, Any]:
+    """Metrics of a file on some rows, with the 95 % interval of the headline one."""
+    with run.progress.bar(f"report rows, {name}", 1) as bar:
+        result = evaluate_forward(file_forward(model), prepared)
+        bar.advance()
+    compute = resampler(run.task.spec, prepared.rows, prepared.encoded, result.logits)
+    interval = bootstrap(compute, len(prepared.rows), run.config.seed, RESAMPLES)
+    return {"metrics": dict(result.metrics), "interval": interval, "rows": len(prepared.rows)}
+
+
+def measure_in_turns(run: Run, stage: str, files: Mapping[str, Path], length: int | None = None) -> dict[str, Any]:
+    """Profiles of files, in one interleaved run on the report rows, and the machine; as a stage of that name.
+
+    length: most tokens of a row; by default as in training.
+    """
+    config = run.config.profile
+    inputs = {
+        "files": {name: file_digest(path) for name, path in files.items()},
+        "profile": plain(config),
+        "rows": run.task.digests["report"],
+        "machine": machine_facts(),
+    }
+
+    def make() -> dict[str, Any]:
+        measured = profile_files(
+            files,
+            requests_of(run, run.task.rows["report"], config.batch_size, length),
+            threads=config.threads,
+            warmup=config.warmup,
+            runs=config.runs,
+            progress=run.progress,
+        )
+        return {"profiles": [profile.to_dict() for profile in measured]}
+
+    return {**Stage(run.folder, stage, inputs).run(make), "machine": inputs["machine"]}

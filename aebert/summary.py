@@ -37,16 +37,17 @@ SUMMARY = "summary.json"
 
 def report(run: Run) -> Report:
     """Stage 9, and all before it: the report of a finished run, with its files written beside it."""
-    finished = build_report(run)
+    shipment = Shipment(run)
+    finished = build_report(shipment)
     write_files(finished, run.folder, summary=True)
-    bundles(run, Shipment(run))
+    bundles(run, shipment)
     return finished
 
 
-def build_report(run: Run) -> Report:
+def build_report(shipment: Shipment) -> Report:
     """The report of a run; stages that are not done yet are done now."""
-    (trials, verdicts), shipment = run.study, Shipment(run)
-    info = run.setup.info
+    run = shipment.run
+    (trials, verdicts), info = run.study, run.setup.info
     return Report(
         info=info,
         trials=tuple(trials),

@@ -127,9 +127,10 @@ def _is_run(path: Path) -> bool:
 def _profile_run(config: Path, sets: list[str] | None) -> None:
     with started(config, sets) as work:
         from aebert.reporting.tables import print_table, profiles_table
+        from aebert.shipment import Shipment
         from aebert.summary import build_report
 
-        print_table(profiles_table(build_report(work)))
+        print_table(profiles_table(build_report(Shipment(work))))
 
 
 def _compare(

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.quantize import quantize_int8
 from aebert.deployment.session import OnnxModel
-from aebert.forms import onnx_forward
+from aebert.forms import file_forward
 from aebert.models.evaluation import Prepared, evaluate_forward
 from aebert.pipeline import Run
 from aebert.search.outcomes import Judge, Outcomes
@@ -35,7 +35,7 @@ CONFIDENCE = 0.95
 
 def outcomes(path: Path, rows: Prepared) -> Outcomes:
     """What a file does on every row, on as many threads as torch has."""
-    found = evaluate_forward(onnx_forward(OnnxModel(path, torch.get_num_threads())), rows)
+    found = evaluate_forward(file_forward(OnnxModel(path, torch.get_num_threads())), rows)
     marks = row_marks(rows.spec, rows.rows, rows.encoded, found.logits)
     return Outcomes(found.losses.astype(np.float32), marks.astype(np.float32))
 
