@@ -158,11 +158,8 @@ def _twin(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _places(graph: onnx.ModelProto, model: PreTrainedModel) -> list[_BlockPlaces]:
-    family = family_of(model.config)
-    head_size = family.head_size(model.config)
     known = {_values(numpy_helper.to_array(tensor)): tensor.name for tensor in graph.graph.initializer}
-    attention = [_place(block, graph.graph, known, head_size) for block in family.attention_blocks(model)]
-    return attention + [_place(block, graph.graph, known, 1) for block in family.ffn_blocks(model)]
+    return [_place(block, graph.graph, known, size) for block, size in family_of(model.config).blocks(model)]
 
 
 def _values(array: NDArray[np.generic]) -> tuple[tuple[int, ...], bytes]:

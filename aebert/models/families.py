@@ -78,6 +78,13 @@ class Family:
         """All FFN blocks in the order of the forward pass; MobileBERT has several per layer."""
         return [block for layer in self.encoder_layers(model) for block in self._ffn_of(layer)]
 
+    def blocks(self, model: PreTrainedModel) -> list[tuple[Block, int]]:
+        """All blocks, attention first, each with the width of one unit: the size of a head, 1 for a neuron."""
+        size = self.head_size(model.config)
+        return [(block, size) for block in self.attention_blocks(model)] + [
+            (block, 1) for block in self.ffn_blocks(model)
+        ]
+
     def _ffn_of(self, layer: nn.Module) -> Iterator[Block]:
         if self.ffn_stack and hasattr(layer, self.ffn_stack):
             for inner in layer.get_submodule(self.ffn_stack).children():

@@ -148,9 +148,7 @@ def mask_gradients(
     """
     if not calibration.batches:
         raise DataError("calibration needs at least one labelled row, got none: check data.roles and data.limits")
-    family = family_of(model.config)
-    blocks = [(block, family.head_size(model.config)) for block in family.attention_blocks(model)]
-    blocks += [(block, 1) for block in family.ffn_blocks(model)]
+    blocks = family_of(model.config).blocks(model)
     with frozen(model), progress.bar("importance", len(calibration.batches)) as bar:
         for batch in calibration.batches:
             yield _gradients(model, blocks, batch, calibration.loss)

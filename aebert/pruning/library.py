@@ -54,7 +54,7 @@ def build_library(
     widths: units kept that each block may have, attention blocks first. A build that was stopped goes on after the
     last finished block. Memory: `MOMENTS_BYTES` for moments, twice the largest block's, and one block of the library.
     """
-    blocks = list(prunable_blocks(model))
+    blocks = family_of(model.config).blocks(model)
     missing = [index for index in range(len(blocks)) if not _is_built(folder, index, settings.inputs)]
     notes: list[str] = []
     for part in _parts(missing, [8 * block.output.module.in_features**2 for block, _ in blocks]):
@@ -67,15 +67,6 @@ def build_library(
                 _build_block(*blocks[index], known, widths[index], _file(folder, index), settings.inputs)
                 bar.advance()
     return notes
-
-
-def prunable_blocks(model: PreTrainedModel) -> Iterator[tuple[Block, int]]:
-    """All blocks with the inputs per unit of their output projection, attention blocks first."""
-    family = family_of(model.config)
-    for block in family.attention_blocks(model):
-        yield block, family.head_size(model.config)
-    for block in family.ffn_blocks(model):
-        yield block, 1
 
 
 def _file(folder: Path, index: int) -> Path:
@@ -142,7 +133,7 @@ class BlockLibrary:
 
     def __init__(self, model: PreTrainedModel, folder: Path) -> None:
         self._model = model
-        count = len(list(prunable_blocks(model)))
+        count = len(family_of(model.config).blocks(model))
         self._files = [_open(_file(folder, index)) for index in range(count)]
         self.errors = tuple(_errors(file) for file in self._files)
 
@@ -155,7 +146,7 @@ class BlockLibrary:
         kept = [self._units(index, width) for index, width in enumerate(_widths(architecture))]
         selection = Selection(tuple(kept[:attention]), tuple(kept[attention:]))
         small = extract(self._model, selection, share_weights=share_weights)
-        for index, (block, size) in enumerate(prunable_blocks(small)):
+        for index, (block, size) in enumerate(family_of(small.config).blocks(small)):
             self._repair(index, block, len(kept[index]), block.output.module.in_features // size)
         return small
 

@@ -80,12 +80,9 @@ def architecture_of(config: PretrainedConfig) -> Architecture:
 
 def _resize(model: PreTrainedModel, architecture: Architecture) -> None:
     """Give every block the stated size, with weights still to be loaded."""
-    family = family_of(model.config)
-    head_size = family.head_size(model.config)
-    for block, heads in zip(family.attention_blocks(model), architecture.heads, strict=True):
-        _resize_block(block, heads * head_size)
-    for block, width in zip(family.ffn_blocks(model), architecture.ffn, strict=True):
-        _resize_block(block, width)
+    kept = (*architecture.heads, *architecture.ffn)
+    for (block, size), units in zip(family_of(model.config).blocks(model), kept, strict=True):
+        _resize_block(block, units * size)
 
 
 def _resize_block(block: Block, width: int) -> None:

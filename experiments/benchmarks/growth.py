@@ -28,10 +28,11 @@ from random_berts import LENGTH, SHAPES, SPEC, Shape, random_rows
 from search_overhead import history, values
 from transformers import PreTrainedModel
 
+from aebert.models.families import family_of
 from aebert.models.shape import ModelShape
 from aebert.profiling.memory import peak_memory_bytes
 from aebert.pruning.criteria import Importance
-from aebert.pruning.library import MOMENTS_BYTES, LibrarySettings, build_library, prunable_blocks
+from aebert.pruning.library import MOMENTS_BYTES, LibrarySettings, build_library
 from aebert.pruning.moments import collect_moments
 from aebert.pruning.pruners import CriterionPruner
 from aebert.search.budget import make_budget, project
@@ -85,7 +86,9 @@ def _widths(shape: Shape) -> list[list[int]]:
 
 def _moments_seconds(model: PreTrainedModel, batches: Sequence[dict[str, torch.Tensor]]) -> float:
     start = time.perf_counter()
-    collect_moments(model, [block for block, _ in prunable_blocks(model)], batches, weighted=True, seed=0)
+    collect_moments(
+        model, [block for block, _ in family_of(model.config).blocks(model)], batches, weighted=True, seed=0
+    )
     return time.perf_counter() - start
 
 

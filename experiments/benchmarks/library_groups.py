@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from common import add_runs, make_parser, open_run, table, write_result
 
-from aebert.models.families import Block
+from aebert.models.families import Block, family_of
 from aebert.pipeline import Run
-from aebert.pruning.library import prunable_blocks
 from aebert.pruning.moments import Moments, collect_moments
 from aebert.pruning.removal import GROUP, repair_widths
 
@@ -40,7 +39,7 @@ def errors(block: Block, moments: Moments, group: int) -> tuple[list[float], flo
 def compare(run: Run) -> list[dict[str, Any]]:
     """One row per FFN: ratios of error and time, groups against one at a time."""
     model = run.dense.model
-    blocks = [block for block, size in prunable_blocks(model) if size == 1]
+    blocks = [block for block, size in family_of(model.config).blocks(model) if size == 1]
     all_moments = collect_moments(model, blocks, run.calibration.batches, weighted=True, seed=run.config.seed)
     rows = []
     for layer, (block, moments) in enumerate(zip(blocks, all_moments, strict=True)):

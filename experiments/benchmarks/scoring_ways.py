@@ -13,9 +13,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.models.evaluation import Prepared, evaluate
+from aebert.models.families import family_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance, select
-from aebert.pruning.library import prunable_blocks
 from aebert.pruning.pruners import CriterionPruner, Pruner
 from aebert.pruning.slicing import Selection, masked
 from aebert.search.outcomes import Judge, Outcomes
@@ -107,7 +107,7 @@ def naive(setting: Setting) -> tuple[Way, Prepared]:
 def zero_weights(model: PreTrainedModel, selection: Selection) -> None:
     """Zero the output projection's weights of the units that are not selected."""
     kept = (*selection.heads, *selection.ffn)
-    for (block, size), units in zip(prunable_blocks(model), kept, strict=True):
+    for (block, size), units in zip(family_of(model.config).blocks(model), kept, strict=True):
         weight = block.output.module.weight
         mask = torch.zeros(weight.shape[1] // size)
         mask[list(units)] = 1.0
@@ -171,7 +171,7 @@ def bare_products(setting: Setting, rows: RaceRows, candidates: Sequence[Archite
 
 
 def _weights(model: PreTrainedModel) -> list[torch.Tensor]:
-    places = [place for block, _ in prunable_blocks(model) for place in (*block.inputs, block.output)]
+    places = [place for block, _ in family_of(model.config).blocks(model) for place in (*block.inputs, block.output)]
     return [place.module.weight.detach() for place in places if isinstance(place.module, nn.Linear)]
 
 
@@ -181,7 +181,7 @@ def _weights(model: PreTrainedModel) -> list[torch.Tensor]:
 def products(setting: Setting, rows: RaceRows, architecture: Architecture) -> tuple[int, int]:
     """MACs of the linear layers and of attention when all our batches are run, padding included."""
     parameters = sum(weight.numel() for weight in _weights(setting.pruner(architecture, share_weights=True)))
-    head_size = next(size for _, size in prunable_blocks(setting.dense))
+    head_size = next(size for _, size in family_of(setting.dense.config).blocks(setting.dense))
     shapes = [batch.tensors["input_ids"].shape for leg in rows.legs for batch in leg.batches]
     linear = sum(batch * length for batch, length in shapes) * parameters
     attention = sum(batch * length**2 for batch, length in shapes) * 2 * head_size * sum(architecture.heads)

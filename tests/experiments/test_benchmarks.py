@@ -19,11 +19,11 @@ from scipy.stats import spearmanr
 
 import aebert.deployment.fusion  # noqa: F401  its first import lengthens sys.path, which the fixture below would undo
 from aebert.models.evaluation import Prepared, evaluate, prepare
+from aebert.models.families import family_of
 from aebert.models.shape import ModelShape, shape_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
 from aebert.pruning.criteria import Importance, select
-from aebert.pruning.library import prunable_blocks
 from aebert.pruning.moments import collect_moments
 from aebert.pruning.pruners import CriterionPruner
 from aebert.pruning.slicing import masked
@@ -486,7 +486,7 @@ def test_removal_in_groups_is_compared_on_the_same_widths(
     tiny_model: Any, padded_batch: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
     groups, model = script("library_groups"), tiny_model("bert", labels=2)
-    block = next(block for block, size in prunable_blocks(model) if size == 1)
+    block = next(block for block, size in family_of(model.config).blocks(model) if size == 1)
     (moments,) = collect_moments(model, [block], [padded_batch], weighted=True, seed=0)
     grouped, single = (groups.errors(block, moments, group)[0] for group in (groups.GROUP, 1))
     assert len(grouped) == len(single) == len(groups.KEPT)
