@@ -40,7 +40,7 @@ quickstart: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy aebert tests
+	$(BIN)/mypy aebert tests experiments/benchmarks
 
 test: lint
 	$(BIN)/python -m pytest

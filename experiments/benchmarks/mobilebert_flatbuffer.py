@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def architecture(shape: ModelShape, removed: float) -> Architecture:
 def bert_large_bytes() -> int:
     """float32 weights of BERT-large with a classifier, counted on a model without memory."""
     with torch.device("meta"):
-        return 4 * sum(p.numel() for p in BertForSequenceClassification(LARGE).parameters())
+        return 4 * sum(int(p.numel()) for p in BertForSequenceClassification(LARGE).parameters())
 
 
 def size_parts(shape: ModelShape, vocabulary: int, embedding_size: int) -> dict[str, int]:
@@ -203,7 +204,7 @@ def measure(variants: Sequence[Variant], tweets: Tweets, folder: Path, length: i
     """One row per file: size, ratio to BERT-large, speed."""
     ledger = Ledger(folder / "made.jsonl")
     made = {
-        variant: ledger.get(_stem(variant, length), lambda v=variant: make_files(v, folder, length))
+        variant: ledger.get(_stem(variant, length), partial(make_files, variant, folder, length))
         for variant in variants
     }
     every = list(product(variants, KINDS))

@@ -1,6 +1,6 @@
 """How good are sub-networks before any fine-tuning? Six tasks, four budgets, the published recipes and ours.
 
-    python experiments/benchmarks/quality_without_training.py --results results
+    python experiments/benchmarks/quality_without_training.py --results results --runs results/quality
 
 Data is read below AEBERT_DATA. One dense MiniLM-L6 per task (configs in `tasks/`), trained once; calibration and search
 are done anew for each seed. Per seed and budget, every searching method scores the same number of candidates on the
@@ -13,27 +13,23 @@ search rows; what it chose is scored once on the report rows, which no choice wa
   library        ours: block library, first trials, search
   sequential     the same choice, its output projections repaired once more (see `repair_sequentially`)
 
-Takes hours on 2 cores and goes on where it stopped. Writes `<results>/benchmarks/quality_without_training.json` after
-every task and seed; a second run only prints.
+Takes hours on 2 cores. Each score is a line in `<runs>/<task>/quality_without_training.jsonl`, and a killed run goes on
+there. Prints tables and writes `<results>/benchmarks/quality_without_training.json` after every task and seed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from common import Ledger, add_runs, make_parser, open_run, table, write_result
 from transformers import PreTrainedModel
 
-from aebert.config import RunConfig, load_config
-from aebert.files import write_json
+from aebert.config import RunConfig
 from aebert.pipeline import DENSE, Run
-from aebert.profiling.machine import machine_facts
-from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.kwon import KwonPruner
 from aebert.pruning.pruners import CriterionPruner, Pruner
@@ -43,141 +39,135 @@ from aebert.search.front import best_per_budget
 from aebert.search.outcomes import Difference, Judge, Outcomes, jackknife
 from aebert.search.racing import race_rows
 from aebert.search.scoring import SubnetworkScorer
-from aebert.tasks.task import TaskSpec
-from aebert.terminal import Terminal, quiet_libraries
 
-HERE = Path(__file__).parent
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")
 METHODS = ("uniform", "aebert-recipe", "kwon", "library", "sequential")
 RIVALS = ("dense", "aebert-recipe", "kwon")
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
 class Place:
-    """One task and seed. base: the run that trained the dense model; candidates: scored per budget and method."""
+    """One task and seed: calibration and searches of its own, over the dense checkpoint of `base`.
 
-    base: Run
-    folder: Path
-    seed: int
-    candidates: int
-    progress: Progress
+    candidates: how many each searching method scores per budget.
+    """
 
-    def run(self, name: str, **changes: Any) -> Run:
+    def __init__(self, base: Run, seed: int, candidates: int) -> None:
+        self._base, self._seed, self._candidates = base, seed, candidates
+
+    def _run(self, name: str, **changes: Any) -> Run:
         """A run of this seed over the same dense checkpoint and the same rows in the same roles."""
-        config = self.base.config
+        config = self._base.config
         values = config.model_dump(mode="json")
-        values |= {"name": name, "seed": self.seed, "results": str(self.folder)}
+        values |= {"name": name, "seed": self._seed, "results": str(config.folder / f"seed-{self._seed}")}
         values["model"]["path"] = str(config.folder / DENSE)
         values["dense"]["train"] = "never"
         for section, settings in changes.items():
             values[section] |= settings
-        run = Run(RunConfig.model_validate(values), self.progress)
-        run.task = self.base.task  # the seed must not deal the rows anew: some trained the dense model
+        run = Run(RunConfig.model_validate(values))
+        run.task = self._base.task  # the seed must not deal the rows anew: some trained the dense model
         return run
 
+    @cached_property
+    def ours(self) -> Run:
+        """The run whose study searches all budgets at once."""
+        budgets = self._base.config.search.budget.targets
+        return self._run("library", search={"trials": 1 + self._candidates * len(budgets)})
 
-def search_ours(place: Place) -> tuple[Run, dict[float, Architecture]]:
-    """Our search over all budgets at once; the best of each."""
-    budgets = place.base.config.search.budget.targets
-    run = place.run("library", search={"trials": 1 + place.candidates * len(budgets)})
-    best = best_per_budget(run.trials, run.setup.info)
-    return run, {budget: record.architecture for budget, record in best.items()}
+    @cached_property
+    def _chosen(self) -> dict[float, Architecture]:
+        best = best_per_budget(self.ours.trials, self.ours.setup.info)
+        return {budget: record.architecture for budget, record in best.items()}
+
+    @cached_property
+    def _kwon(self) -> Pruner:
+        return KwonPruner(self.ours.dense.model, self.ours.calibration)
+
+    def _recipe(self, budget: float) -> tuple[Architecture, Pruner]:
+        """AE-BERT's recipe: random ratios, magnitude, best of as many candidates."""
+        search = {
+            "sampler": "random",
+            "first": [],
+            "trials": 1 + self._candidates,
+            "budget": {"macs": [budget], "length": self._base.config.search.budget.length},
+        }
+        run = self._run(f"recipe-{round(100 * budget)}", pruning={"method": "magnitude"}, search=search)
+        return best_per_budget(run.trials, run.setup.info)[budget].architecture, run.pruner
+
+    def _choice(self, method: str, target: float) -> tuple[Architecture, Pruner]:
+        """What a method chooses at a budget, and how it is made."""
+        grid, dense = self.ours.setup.grid, self.ours.dense.model
+        if method == "dense":
+            return Architecture.dense(self.ours.dense.shape), self.ours.library
+        fisher = self.ours.importance("fisher")
+        budget = next(one for one in self.ours.setup.budgets if one.target == target)
+        if method == "uniform":
+            return uniform(grid, budget), CriterionPruner(dense, fisher)
+        if method == "aebert-recipe":
+            return self._recipe(target)
+        if method == "kwon":
+            return greedy(fisher, grid, budget), self._kwon
+        chosen = self._chosen[target]
+        return chosen, self.ours.library if method == "library" else _Sequential(self.ours)
+
+    def report(self, method: str, target: float) -> dict[str, Any]:
+        """Architecture, score and outcomes on the report rows of what a method chooses at a budget."""
+        run, (architecture, pruner) = self.ours, self._choice(method, target)
+        spec, config, rows = run.task.spec, run.config, run.task.rows["report"]
+        tokens = config.search.max_batch_tokens
+        prepared = race_rows(rows, spec, run.dense.tokenizer, config.data.max_length, tokens, 0, looks=())
+        scored = SubnetworkScorer(run.dense.model, pruner, prepared, Judge(spec))(architecture)
+        assert scored.outcomes is not None
+        score = scored.metrics[spec.headline]
+        return {"architecture": architecture.to_dict(), "score": score, "outcomes": scored.outcomes.encode()}
 
 
-def search_recipe(place: Place, budget: float) -> tuple[Run, Architecture]:
-    """AE-BERT's recipe: random ratios, magnitude, best of as many candidates."""
-    length = place.base.config.search.budget.length
-    search = {
-        "sampler": "random",
-        "first": [],
-        "trials": 1 + place.candidates,
-        "budget": {"macs": [budget], "length": length},
-    }
-    run = place.run(f"recipe-{round(100 * budget)}", pruning={"method": "magnitude"}, search=search)
-    return run, best_per_budget(run.trials, run.setup.info)[budget].architecture
-
-
-def answer(place: Place) -> dict[str, Any]:
-    """All methods of one task and seed, on the report rows: {method: {budget: {architecture, score, outcomes}}}."""
-    ours, chosen = search_ours(place)
-    fisher = ours.importance("fisher")
-    kwon = KwonPruner(ours.dense.model, ours.calibration, place.progress)
-    report = _Reporter(ours)
-    found: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
-    found["dense"] = {"0": report.of(Architecture.dense(ours.dense.shape), ours.library)}
-    for budget in ours.setup.budgets:
-        key, grid = str(budget.target), ours.setup.grid
-        even, masks = uniform(grid, budget), greedy(fisher, grid, budget)
-        recipe, random = search_recipe(place, budget.target)
-        found["uniform"][key] = report.of(even, CriterionPruner(ours.dense.model, fisher))
-        found["aebert-recipe"][key] = report.of(random, recipe.pruner)
-        found["kwon"][key] = report.of(masks, kwon)
-        found["library"][key] = report.of(chosen[budget.target], ours.library)
-        found["sequential"][key] = report.of(chosen[budget.target], _Sequential(ours))
-        place.progress.say(_line(place, key, found))
-    return found
-
-
-def _line(place: Place, key: str, found: Mapping[str, Any]) -> str:
-    scores = ", ".join(f"{method} {100 * found[method][key]['score']:.1f}" for method in METHODS)
-    dense = 100 * found["dense"]["0"]["score"]
-    return f"{place.base.config.name}, seed {place.seed}, {key} of MACs removed: dense {dense:.1f}, {scores}"
-
-
+@dataclass(frozen=True)
 class _Sequential:
     """The library's sub-network, repaired sequentially."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    run: Run
 
     def __call__(self, architecture: Architecture, *, share_weights: bool = False) -> PreTrainedModel:
-        small = self._run.library(architecture, share_weights=share_weights)
-        repair_sequentially(self._run.dense.model, small, self._run.calibration.batches)
+        small = self.run.library(architecture, share_weights=share_weights)
+        repair_sequentially(self.run.dense.model, small, self.run.calibration.batches)
         return small
 
 
-class _Reporter:
-    """Scores on the report rows."""
+Answer = dict[str, dict[float, dict[str, Any]]]  # of one seed: method, budget → architecture, score, outcomes
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        config, tokenizer = run.config, run.dense.tokenizer
-        tokens = config.search.max_batch_tokens
-        report = run.task.rows["report"]
-        self._rows = race_rows(report, run.task.spec, tokenizer, config.data.max_length, tokens, 0, looks=())
-        self._judge = Judge(run.task.spec)
 
-    def of(self, architecture: Architecture, pruner: Pruner) -> dict[str, Any]:
-        """Score and outcomes of a sub-network."""
-        scored = SubnetworkScorer(self._run.dense.model, pruner, self._rows, self._judge)(architecture)
-        assert scored.outcomes is not None
-        score = scored.metrics[self._run.task.spec.headline]
-        return {"architecture": architecture.to_dict(), "score": score, "outcomes": scored.outcomes.encode()}
+def answer(base: Run, seed: int, candidates: int, ledger: Ledger) -> Answer:
+    """All methods of one task and seed on the report rows; what the ledger knows is not done again."""
+    place, targets = Place(base, seed, candidates), base.config.search.budget.targets
+    tries = {"dense": (0.0,), **dict.fromkeys(METHODS, targets)}
+    found: Answer = {method: {} for method in tries}
+    for method, target in ((method, target) for method, budgets in tries.items() for target in budgets):
+        key = f"seed {seed}, {candidates} candidates, {method}, {target}"
+        found[method][target] = ledger.get(key, partial(place.report, method, target))
+        print(f"{base.config.name}: {key} of MACs removed: {found[method][target]['score']:.3f}", flush=True)
+    return found
 
 
 # --- what it all says ------------------------------------------------------------------------------------------------
 
 
-def summarize(spec: TaskSpec, answers: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def summarize(judge: Judge, answers: Sequence[Answer]) -> Iterator[dict[str, Any]]:
     """One row per budget and method: mean and range over seeds, and paired differences from the rivals."""
-    judge = Judge(spec)
     for budget in answers[0]["library"]:
         for method in METHODS:
             scores = [each[method][budget]["score"] for each in answers]
-            row = {"macs_removed": float(budget), "method": method, "score": float(np.mean(scores))}
+            row = {"macs_removed": budget, "method": method, "score": float(np.mean(scores))}
             row |= {"lowest": min(scores), "highest": max(scores), "seeds": len(answers)}
             for rival in RIVALS:
                 if rival != method:
-                    row[f"vs {rival}"] = _paired(judge, answers, (method, budget), (rival, budget))
+                    row[f"vs {rival}"] = _paired(judge, answers, budget, method, rival)
             yield row
 
 
-def _paired(
-    judge: Judge, answers: Sequence[Mapping[str, Any]], mine: tuple[str, str], other: tuple[str, str]
-) -> dict[str, float]:
+def _paired(judge: Judge, answers: Sequence[Answer], budget: float, method: str, rival: str) -> dict[str, float]:
     """Difference of the means over seeds, with the interval over rows that all seeds share."""
-    pairs = [(_outcomes(each, *mine), _outcomes(each, *other)) for each in answers]
+    pairs = [(_outcomes(each, method, budget), _outcomes(each, rival, budget)) for each in answers]
 
     def difference(rows: np.ndarray) -> float:
         return float(np.mean([judge.score(one.take(rows)) - judge.score(two.take(rows)) for one, two in pairs]))
@@ -187,21 +177,25 @@ def _paired(
     return {"difference": found.value, "low": found.low(CONFIDENCE), "high": found.high(CONFIDENCE)}
 
 
-def _outcomes(answer: Mapping[str, Any], method: str, budget: str) -> Outcomes:
-    return Outcomes.decode(answer[method]["0" if method == "dense" else budget]["outcomes"])
+def _outcomes(answer: Answer, method: str, budget: float) -> Outcomes:
+    return Outcomes.decode(answer[method][0.0 if method == "dense" else budget]["outcomes"])
 
 
-def print_table(task: str, metric: str, dense: float, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Scores × 100 on the report rows."""
-    print(f"\n{task}: {metric} x 100 on the report rows, {rows[0]['seeds']} seeds; dense {100 * dense:.1f}")
-    print(
-        f"{'MACs kept':>9} {'method':14} {'mean':>6} {'range':>13} {'vs dense':>20} {'vs AE-BERT':>20} {'vs Kwon':>20}"
-    )
-    for row in rows:
-        spread = f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}"
-        against = " ".join(f"{_shown(row.get(f'vs {rival}')):>20}" for rival in RIVALS)
-        kept = f"{round(100 * (1 - row['macs_removed']))} %"
-        print(f"{kept:>9} {row['method']:14} {100 * row['score']:6.1f} {spread:>13} {against}")
+def show(task: str, values: Mapping[str, Any]) -> None:
+    """Scores x 100 on the report rows."""
+    dense, rows = values["dense"], values["results"]
+    print(f"\n{task}: {values['metric']} x 100 on the report rows, {rows[0]['seeds']} seeds; dense {100 * dense:.1f}")
+    cells = [
+        [
+            f"{round(100 * (1 - row['macs_removed']))} %",
+            row["method"],
+            f"{100 * row['score']:.1f}",
+            f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}",
+            *(_shown(row.get(f"vs {rival}")) for rival in RIVALS),
+        ]
+        for row in rows
+    ]
+    print(table(["MACs kept", "method", "mean", "range", "vs dense", "vs AE-BERT", "vs Kwon"], cells))
 
 
 def _shown(paired: Mapping[str, float] | None) -> str:
@@ -210,65 +204,29 @@ def _shown(paired: Mapping[str, float] | None) -> str:
     return f"{100 * paired['difference']:+.1f} ({100 * paired['low']:+.1f}..{100 * paired['high']:+.1f})"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse arguments, do what is missing, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder for the JSON file")
-    parser.add_argument("--work", type=Path, default=Path("results/quality"), help="folder for models and studies")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser = make_parser(__doc__)
+    add_runs(parser, *TASKS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--candidates", type=int, default=24, help="scored per budget and searching method")
-    arguments = parser.parse_args()
-    quiet_libraries()
-    for seed in arguments.seeds:
-        for task in arguments.tasks:
-            _do(task, seed, arguments)
-    _write(arguments)
-
-
-def _do(task: str, seed: int, arguments: argparse.Namespace) -> None:
-    path = _answer_file(arguments.work, task, seed)
-    if path.is_file():
-        return
-    progress: Progress = Terminal() if arguments.work else SILENT
-    base = Run(_config(task, arguments.work), progress)
-    _ = base.dense
-    place = Place(base, arguments.work / task / f"seed-{seed}", seed, arguments.candidates, progress)
-    write_json(path, {"candidates": arguments.candidates, "answer": answer(place)})
-    _write(arguments)
-
-
-def _config(task: str, work: Path) -> RunConfig:
-    return load_config(HERE / "tasks" / f"{task}.yaml", {"results": str(work)})
-
-
-def _answer_file(work: Path, task: str, seed: int) -> Path:
-    return work / task / f"quality-{seed}.json"
-
-
-def _write(arguments: argparse.Namespace) -> None:
-    """Print and store what is there."""
-    written = {}
-    for task in TASKS:
-        files = [_answer_file(arguments.work, task, seed) for seed in range(100)]
-        stored = [json.loads(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
-        if not stored:
-            continue
-        answers = [each["answer"] for each in stored]
-        run = Run(_config(task, arguments.work))
-        spec, rows = run.task.spec, list(summarize(run.task.spec, answers))
-        dense = answers[0]["dense"]["0"]["score"]
-        print_table(task, spec.headline, dense, rows)
-        counts = {role: len(run.task.rows[role]) for role in ("search", "report")}
-        written[task] = {
-            "metric": spec.headline,
-            "dense": dense,
-            "rows": counts,
-            "candidates_per_budget": [each["candidates"] for each in stored],
-            "results": rows,
-        }
-    output = {"confidence": CONFIDENCE, "machine": machine_facts(), "tasks": written}
-    write_json(arguments.results / "benchmarks" / "quality_without_training.json", output)
+    parser.add_argument("--candidates", type=int, default=16, help="scored per budget and searching method")
+    given = parser.parse_args(arguments)
+    bases = {task: open_run(task, given.runs) for task in given.only}
+    known: dict[str, list[Answer]] = {}
+    tasks: dict[str, dict[str, Any]] = {}
+    for seed in given.seeds:
+        for task, base in bases.items():
+            ledger = Ledger(base.folder / "quality_without_training.jsonl")
+            known.setdefault(task, []).append(answer(base, seed, given.candidates, ledger))
+            tasks[task] = {
+                "metric": base.task.spec.headline,
+                "dense": known[task][0]["dense"][0.0]["score"],
+                "rows": {role: len(base.task.rows[role]) for role in ("search", "report")},
+                "candidates_per_budget": given.candidates,
+                "results": list(summarize(Judge(base.task.spec), known[task])),
+            }
+            show(task, tasks[task])
+            write_result(given.results, "quality_without_training", {"confidence": CONFIDENCE, "tasks": tasks})
 
 
 if __name__ == "__main__":

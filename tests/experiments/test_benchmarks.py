@@ -37,7 +37,16 @@ from aebert.tasks.encoding import Batch
 from aebert.tasks.task import TaskSpec
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
-SCRIPTS = ("scoring_speed", "rank_correlation", "samplers", "growth", "library_groups", "deployment", "int8_cost")
+SCRIPTS = (
+    "quality_without_training",
+    "scoring_speed",
+    "rank_correlation",
+    "samplers",
+    "growth",
+    "library_groups",
+    "deployment",
+    "int8_cost",
+)
 SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
 SHAPE = ModelShape(
     family="bert",
@@ -137,6 +146,73 @@ def test_random_architectures_differ_and_meet_the_budget() -> None:
     assert len(set(found)) == 12
     assert all(cost(one, SHAPE, 8).macs <= cost(Architecture.dense(SHAPE), SHAPE, 8).macs / 2 for one in found)
     assert found == script("common").random_architectures(GRID, BUDGET, 12, seed=3)
+
+
+# --- quality without training -----------------------------------------------------------------------------------------
+
+
+def right(*places: int, rows: int = 40) -> str:
+    """Outcomes of a classifier that is right on these rows."""
+    said = np.isin(np.arange(rows), places).astype(np.float32)
+    return Outcomes(1 - said, np.column_stack([said, np.ones_like(said)])).encode()
+
+
+def one_seed(quality: Any, library: range) -> Any:
+    """Of 40 rows, the library is right on `library`, the dense model on the first 30, all others on the first 20."""
+    rows = {method: range(20) for method in quality.METHODS} | {"library": library}
+    found = {method: {0.5: {"score": len(of) / 40, "outcomes": right(*of)}} for method, of in rows.items()}
+    return {"dense": {0.0: {"score": 0.75, "outcomes": right(*range(30))}}, **found}
+
+
+def test_qualities_are_paired_with_their_rivals_over_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    quality = script("quality_without_training")
+    answers = [one_seed(quality, range(28)), one_seed(quality, range(4, 36))]
+    rows = {row["method"]: row for row in quality.summarize(Judge(SPEC), answers)}
+    ours = rows["library"]
+    assert (ours["score"], ours["lowest"], ours["highest"], ours["seeds"]) == (0.75, 0.7, 0.8, 2)
+    assert ours["vs dense"]["difference"] == 0.0
+    assert ours["vs dense"]["low"] < 0 < ours["vs dense"]["high"]
+    assert ours["vs kwon"]["difference"] == 0.25
+    assert ours["vs kwon"]["low"] > 0
+    same = rows["uniform"]["vs kwon"]  # right on the very same rows
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
+    assert "vs kwon" not in rows["kwon"]
+    values = {"metric": "accuracy", "dense": 0.75, "results": list(rows.values())}
+    quality.show("toy", values)
+    shown = capsys.readouterr().out
+    assert "2 seeds; dense 75.0" in shown
+    assert next(line for line in shown.splitlines() if "library" in line).split()[:5] == [
+        "50",
+        "%",
+        "library",
+        "75.0",
+        "70.0-80.0",
+    ]
+
+
+def test_known_qualities_are_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quality, asked = script("quality_without_training"), []
+
+    class Place:
+        def __init__(self, base: Any, seed: int, candidates: int) -> None:
+            assert (seed, candidates) == (3, 16)
+
+        def report(self, method: str, target: float) -> dict[str, Any]:
+            asked.append((method, target))
+            if len(asked) == 4:
+                raise KeyboardInterrupt
+            return {"score": 0.5, "outcomes": right(), "architecture": {}}
+
+    monkeypatch.setattr(quality, "Place", Place)
+    search = SimpleNamespace(budget=SimpleNamespace(targets=(0.3, 0.5)))
+    base, path = SimpleNamespace(config=SimpleNamespace(name="toy", search=search)), tmp_path / "ledger.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        quality.answer(base, 3, 16, script("common").Ledger(path))
+    found = quality.answer(base, 3, 16, script("common").Ledger(path))
+    wanted = [("dense", 0.0), *((method, target) for method in quality.METHODS for target in (0.3, 0.5))]
+    assert asked[:4] == wanted[:4]
+    assert asked[4:] == wanted[3:]
+    assert [(method, target) for method, targets in found.items() for target in targets] == wanted
 
 
 # --- scoring speed ----------------------------------------------------------------------------------------------------
