@@ -236,7 +236,8 @@ class DistillConfig(Section):
 class FinalistsConfig(TrainConfig):
     """Which candidates are fine-tuned and how.
 
-    count: how many; by `front` the best of each budget in turn, by `score` the best overall.
+    count: how many. by: `front` takes for each budget in turn, of the best candidates that the search rows can't tell
+      apart, the nearest to the dense model; `score` the best overall.
     repair: `sequential` repairs output projections once more before fine-tuning, block by block, with the inputs that
       the pruned blocks before really produce; `none` starts from the weights that were scored.
     distill: `null` fine-tunes on the labels alone.

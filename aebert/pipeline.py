@@ -436,8 +436,9 @@ class Run:
     @cached_property
     def finalists(self) -> list[Finalist]:
         """Stage 4. The best candidates, cut from the dense model, fine-tuned, and ranked on the select rows."""
-        config = self.config.finalists
-        return [self._finalist(trial) for trial in pick(self.trials, self.setup.info, config.count, config.by)]
+        config, (trials, verdicts) = self.config.finalists, self.study
+        picked = pick(trials, verdicts, self.setup.info, config.count, config.by)
+        return [self._finalist(trial) for trial in picked]
 
     def _finalist(self, trial: TrialRecord) -> Finalist:
         config, key = self.config, trial.architecture.key()

@@ -108,7 +108,7 @@ def _found_grid(report: Report, found: Sequence[Standing]) -> Grid:
     titles = ("budget", "best trial", score, "95 %", "flatters by", "candidates", "stopped")
     return Grid(
         f"What the search found in {report.info.name}",
-        (*map(Column, titles), Column("tied with the best", "text")),
+        (*map(Column, titles), Column("tied with the best", "text"), Column("chosen")),
         tuple(_found_row(standing, report) for standing in found),
         "\n".join([f"{scored_on(report)}.", *_FOUND_NOTE, *_remarks(report, found)]),
     )
@@ -118,6 +118,7 @@ _FOUND_NOTE = (
     "best: of all candidates within the budget. 95 %: interval of its score for rows like these.",
     "candidates: architectures that saw all rows. stopped: by a race before that, as clearly behind.",
     f"tied: others that may as well be best on rows like these, by trial (95 %; of the {KEPT} leading ones).",
+    "chosen: of the best and those tied with it, the nearest to the dense model, row by row; fine-tuned first.",
 )
 
 
@@ -133,7 +134,15 @@ def _found_row(standing: Standing, report: Report) -> tuple[Cell, ...]:
         Cell(str(standing.candidates), standing.candidates),
         Cell(str(standing.stopped), standing.stopped),
         _ties(standing),
+        _chosen(standing),
     )
+
+
+def _chosen(standing: Standing) -> Cell:
+    if standing.verdict is None:
+        return Cell(units.MISSING, None)
+    number = standing.verdict.chosen
+    return Cell(str(number), number, trial_key(number))
 
 
 def _ties(standing: Standing) -> Cell:

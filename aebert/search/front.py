@@ -148,5 +148,10 @@ def standing(record: TrialRecord) -> tuple[float, float, int]:
     return (-record.score, loss, record.number)
 
 
+def nearness(record: TrialRecord) -> tuple[float, float, float, int]:
+    """Sort key: least drift from the dense model first, then as in `standing`; an unknown drift last."""
+    return (math.inf if record.drift is None else record.drift, *standing(record))
+
+
 def _first(records: Iterable[TrialRecord]) -> TrialRecord | None:
     return next(iter(records), None)

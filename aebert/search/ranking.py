@@ -5,30 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from aebert.search.front import meets, standing
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.front import meets, nearness, standing
+from aebert.search.record import StudyInfo, TrialRecord, Verdict
 
 
 def pick(
-    records: Sequence[TrialRecord], info: StudyInfo, count: int, by: Literal["front", "score"]
+    records: Sequence[TrialRecord],
+    verdicts: Sequence[Verdict],
+    info: StudyInfo,
+    count: int,
+    by: Literal["front", "score"],
 ) -> list[TrialRecord]:
     """The candidates to fine-tune, each architecture once; the dense model and those that a race stopped never.
 
-    by `front`: for each budget in turn, from the mildest to the hardest, the best that meets it and was not yet picked,
-    until there are enough; by `score`: the best of all.
+    by `front`: for each budget in turn, from the mildest to the hardest, the first that meets it and was not yet
+    picked, until there are enough. First come the best and those that are tied with it, the nearest to the dense model
+    at the head: among candidates that the rows can't tell apart the higher score is mostly luck, and what does as the
+    dense model does will score as it does on new rows too (measured in `quality_without_training.py`). Then come the
+    others by score. by `score`: the best of all.
     """
     scored = [r for r in records if r.budget is not None and r.same_as is None and r.stopped_at is None]
     ranked = sorted(scored, key=standing)
     if by == "score":
         return ranked[:count]
+    queues = {target: _queue(ranked, verdicts, target, info) for target in info.targets}
     picked: list[TrialRecord] = []
-    while ranked and len(picked) < count:
-        before = len(picked)
+    while len(picked) < count and any(queues.values()):
         for target in info.targets:
-            best = next((record for record in ranked if meets(record, target, info)), None)
-            if best is not None and len(picked) < count:
-                picked.append(best)
-                ranked.remove(best)
-        if len(picked) == before:  # what is left meets no budget
-            break
+            if queues[target] and len(picked) < count:
+                picked.append(queues[target][0])
+                queues = {other: [one for one in queue if one is not picked[-1]] for other, queue in queues.items()}
     return picked
+
+
+def _queue(
+    ranked: Sequence[TrialRecord], verdicts: Sequence[Verdict], target: float, info: StudyInfo
+) -> list[TrialRecord]:
+    tied = {number for verdict in verdicts if verdict.budget == target for number in verdict.tied}
+    within = [record for record in ranked if meets(record, target, info)]
+    nearest = sorted((record for record in within if record.number in tied), key=nearness)
+    return nearest + [record for record in within if record.number not in tied]

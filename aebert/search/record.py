@@ -28,6 +28,8 @@ class TrialRecord:
     stopped_at: search rows after which a race stopped it, with score, metrics and loss estimated for all rows; None if
       it saw all.
     hypervolume: of the front of all trials up to this one (see `aebert.search.front.hypervolume`).
+    drift: how far it is from the dense model: mean over the search rows of the absolute change of the row's loss; None
+      where it did not see all rows.
     """
 
     number: int
@@ -47,6 +49,7 @@ class TrialRecord:
     std_error: float | None = None
     stopped_at: int | None = None
     hypervolume: float | None = None
+    drift: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""
@@ -102,7 +105,8 @@ class Verdict:
     """What a finished search may say about one budget; all on the search rows.
 
     best: number of the trial with the best score. tied: numbers of those that may as well be best on new rows, itself
-      included, best first; with 95 % confidence the truly best of the leading candidates is one of them.
+      included, best first; with 95 % confidence the truly best of the leading candidates is one of them. chosen: the
+      one of them that drifts least from the dense model.
     gains: over each method of the first trials.
     candidates: architectures of this budget that saw all search rows. optimism: how much the score of the best
       flatters, because it is the best of the leading ones on these rows; None without outcomes.
@@ -111,6 +115,7 @@ class Verdict:
     budget: float
     best: int
     tied: tuple[int, ...]
+    chosen: int
     candidates: int
     optimism: float | None
     gains: Mapping[str, GainRecord]
@@ -123,4 +128,5 @@ class Verdict:
     def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
         """Inverse of `to_dict`."""
         gains = {origin: GainRecord(**gain) for origin, gain in values["gains"].items()}
-        return cls(**{**values, "tied": tuple(values["tied"]), "gains": gains})
+        chosen = values.get("chosen", values["best"])  # as it was before drifts were known
+        return cls(**{**values, "tied": tuple(values["tied"]), "chosen": chosen, "gains": gains})

@@ -109,6 +109,7 @@ class _Run:
         self.known: dict[Architecture, TrialRecord | None] = {}  # None: it has no finite score
         self.leaders, self.front = Leaders(info), Front(cost_of(info))
         self.firsts: dict[tuple[Origin, float], tuple[TrialRecord, Outcomes | None]] = {}
+        self.dense: Outcomes | None = None
         self.first = [
             (origin, budget, architecture)
             for origin, each in first.items()
@@ -137,6 +138,8 @@ class _Run:
         self.records.append(record)
         self.known.setdefault(record.architecture, record)
         self.leaders.add(record, outcomes)
+        if record.origin == "dense":
+            self.dense = outcomes
         if record.budget is not None and record.origin not in ("sampled", "neighbour"):
             if record.same_as is not None:
                 outcomes = self._outcomes_of(record.same_as)
@@ -267,9 +270,16 @@ class _Run:
             cost=(budget or self.budgets[0]).cost(self.setup.grid.levels(architecture)),
             std_error=None if outcomes is None else judge.error(outcomes),
             stopped_at=stopped_at,
+            drift=self._drift(origin, outcomes),
             **self._counted(architecture),
         )
         return record, outcomes
+
+    def _drift(self, origin: Origin, outcomes: Outcomes | None) -> float | None:
+        dense = outcomes if origin == "dense" else self.dense
+        if dense is None or outcomes is None:
+            return None
+        return float(np.abs(outcomes.losses.astype(np.float64) - dense.losses).mean())
 
     def _counted(self, architecture: Architecture) -> dict[str, Any]:
         shape, length = self.setup.shape, self.setup.info.length

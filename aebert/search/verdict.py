@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aebert.search.front import nearness
 from aebert.search.leaders import Leaders
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.record import GainRecord, Origin, TrialRecord, Verdict
@@ -29,11 +30,13 @@ def judge_budget(
     best, outcomes = ranked[0]
     known = [one for _, one in ranked if one is not None]
     scores = resample(known, judge, seed, RESAMPLES) if len(known) == len(ranked) else None
-    tied = [True] if scores is None else scores.tied(CONFIDENCE)
+    ties = [True] if scores is None else scores.tied(CONFIDENCE)
+    tied = [record for (record, _), is_tied in zip(ranked, ties, strict=False) if is_tied]
     return Verdict(
         budget=budget,
         best=best.number,
-        tied=tuple(record.number for (record, _), is_tied in zip(ranked, tied, strict=False) if is_tied),
+        tied=tuple(record.number for record in tied),
+        chosen=min(tied, key=nearness).number,
         candidates=leaders.count(budget),
         optimism=None if scores is None else scores.optimism(),
         gains={origin: _gain(best, outcomes, record, one, judge) for origin, (record, one) in first.items()},

@@ -10,7 +10,7 @@ search rows; what it chose is scored once on the report rows, which no choice wa
   uniform        every block at the same share, units by Fisher information, weights as they are
   aebert-recipe  AE-BERT: random ratios, units by magnitude, the best of all candidates
   kwon           Kwon et al. 2022: Fisher mask search, rearrangement, mask tuning (one candidate)
-  library        ours: block library, first trials, search
+  library        ours: block library, first trials, search; of those tied with the best, the nearest to the dense model
   sequential     the same choice, its output projections repaired once more (see `repair_sequentially`)
 
 Takes hours on 2 cores. Each score is a line in `<runs>/<task>/quality_without_training.jsonl`, and a killed run goes on
@@ -76,8 +76,10 @@ class Place:
 
     @cached_property
     def _chosen(self) -> dict[float, Architecture]:
-        best = best_per_budget(self.ours.trials, self.ours.setup.info)
-        return {budget: record.architecture for budget, record in best.items()}
+        """As finalists are: of the best and those tied with it, the nearest to the dense model."""
+        trials, verdicts = self.ours.study
+        made = {record.number: record.architecture for record in trials}
+        return {verdict.budget: made[verdict.chosen] for verdict in verdicts}
 
     @cached_property
     def _kwon(self) -> Pruner:

@@ -14,15 +14,16 @@ from aebert.search.record import GainRecord, Verdict
 GOLDEN = """\
 What the search found in toy
 
- budget    best trial   accuracy        95 %   flatters by   candidates   stopped   tied with the best
- ─────────────────────────────────────────────────────────────────────────────────────────────────────
-   50 %             3       62.5   49.4–75.6           1.7            5         1   1: 2
-   75 %   5 neighbour       50.0   36.9–63.1           0.0            2         0   none
+ budget    best trial   accuracy        95 %   flatters by   candidates   stopped   tied with the best   chosen
+ ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+   50 %             3       62.5   49.4–75.6           1.7            5         1   1: 2                      2
+   75 %   5 neighbour       50.0   36.9–63.1           0.0            2         0   none                      5
 
 accuracy × 100 on the 8 search rows, before fine-tuning.
 best: of all candidates within the budget. 95 %: interval of its score for rows like these.
 candidates: architectures that saw all rows. stopped: by a race before that, as clearly behind.
 tied: others that may as well be best on rows like these, by trial (95 %; of the 20 leading ones).
+chosen: of the best and those tied with it, the nearest to the dense model, row by row; fine-tuned first.
 The best score flatters, because it is the best of many on these rows: by about 1.7 points at 50 % (best of 5), \
 less than 0.05 points at 75 % (best of 2).
 
@@ -81,24 +82,24 @@ def test_a_verdict_on_another_best_says_nothing(raced: Report) -> None:
     assert hard.verdict is raced.verdicts[1]
     assert mild.gains == {"uniform": GainRecord(1, 0.25, None, None), "knapsack": GainRecord(2, 0.1875, None, None)}
     found, won = verdict_grids(report)
-    assert _text(found)[0][4:] == ["–", "6", "1", "–"]
+    assert _text(found)[0][4:] == ["–", "6", "1", "–", "–"]
     assert _text(won)[0] == ["50 %", "+25.0", "+18.8"]
     assert "–: known when a search has ended" in found.note
 
 
 def test_ties_are_shortened_and_may_be_more_than_were_compared(raced: Report) -> None:
     many = _with(raced, replace(raced.verdicts[0], tied=(3, 2, 1, 5, 6, 8, 9)))
-    assert _text(verdict_grids(many)[0])[0][-1] == "6: 2 1 5 6 8 …"
+    assert _text(verdict_grids(many)[0])[0][-2] == "6: 2 1 5 6 8 …"
     # twenty are compared, and all of them are tied
     others = (replace(raced.trials[1], number=number, origin="sampled") for number in range(7, 25))
     leading = _with(raced, replace(raced.verdicts[0], tied=(3, 2, *range(7, 25))))
     crowded = replace(leading, trials=(*raced.trials, *others))
-    assert _text(verdict_grids(crowded)[0])[0][-1] == "19+: 2 7 8 9 10 …"
+    assert _text(verdict_grids(crowded)[0])[0][-2] == "19+: 2 7 8 9 10 …"
 
 
 def test_without_outcomes_ties_are_unknown(raced: Report) -> None:
     report = _with(raced, replace(raced.verdicts[0], tied=(3,), optimism=None))
-    assert _text(verdict_grids(report)[0])[0][-1] == "–"
+    assert _text(verdict_grids(report)[0])[0][-2] == "–"
 
 
 def test_a_first_trial_that_is_the_best_is_not_beaten(raced: Report) -> None:

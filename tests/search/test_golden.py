@@ -17,7 +17,7 @@ from aebert.search.study import search
 pytestmark = pytest.mark.usefixtures("few_draws")
 GOLDEN = Path(__file__).parents[1] / "golden"
 # what a trial of 0.1 says nothing about
-SINCE_02 = {"cost": None, "std_error": None, "stopped_at": None, "hypervolume": None}
+SINCE_02 = {"cost": None, "std_error": None, "stopped_at": None, "hypervolume": None, "drift": None}
 # what studies before latency budgets say nothing about
 OF_LATENCY = {"device": "", "estimated": False}
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from aebert.pruning.architecture import Architecture
 from aebert.search.ranking import pick
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.record import StudyInfo, TrialRecord, Verdict
 
 INFO = StudyInfo("toy", "task", "model", "accuracy", "sparsity", (0.3, 0.6), 16, "random", 0, 9, 4)
 
@@ -30,8 +31,8 @@ RECORDS = [
 ]
 
 
-def _numbers(count: int, by: Any, records: list[TrialRecord] = RECORDS) -> list[int]:
-    return [record.number for record in pick(records, INFO, count, by)]
+def _numbers(count: int, by: Any, records: list[TrialRecord] = RECORDS, verdicts: Sequence[Verdict] = ()) -> list[int]:
+    return [record.number for record in pick(records, verdicts, INFO, count, by)]
 
 
 def test_by_score_are_the_best_of_all() -> None:
@@ -51,6 +52,25 @@ def test_by_front_is_a_budget_in_turn() -> None:
 
 def test_a_smaller_one_that_is_better_is_picked_for_the_milder_budget() -> None:
     assert _numbers(2, "front", [_record(1, 0.7, 0.3), _record(2, 0.9, 0.6), _record(3, 0.4, 0.6)]) == [2, 3]
+
+
+def _verdict(budget: float, *tied: int) -> Verdict:
+    return Verdict(budget, tied[0], tied, tied[-1], 9, 0.0, {})
+
+
+def test_of_those_tied_with_the_best_the_nearest_to_the_dense_model_comes_first() -> None:
+    drifts = {1: 0.2, 2: 0.3, 5: 0.1, 6: 0.05}
+    records = [replace(record, drift=drifts.get(record.number)) for record in RECORDS]
+    verdicts = [_verdict(0.3, 2, 1), _verdict(0.6, 5)]
+    # 5 and 6 meet the mild budget too and are nearer still, but worse than its best beyond doubt
+    assert _numbers(9, "front", records, verdicts) == [1, 5, 2, 7, 6]
+    assert _numbers(2, "front", records, [_verdict(0.3, 2, 5, 1)]) == [5, 7]
+    assert _numbers(3, "score", records, verdicts) == [2, 5, 1]
+
+
+def test_the_tied_whose_drift_is_unknown_come_after_the_others_by_score() -> None:
+    records = [replace(record, drift=0.9 if record.number == 5 else None) for record in RECORDS]
+    assert _numbers(9, "front", records, [_verdict(0.3, 2, 1, 5)]) == [5, 7, 2, 6, 1]
 
 
 def test_there_may_be_none() -> None:

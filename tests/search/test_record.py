@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import get_args
 
 from hypothesis import given
@@ -30,6 +31,7 @@ records = st.builds(
     std_error=st.none() | finite,
     stopped_at=st.none() | st.integers(1, 10**6),
     hypervolume=st.none() | finite,
+    drift=st.none() | finite,
 )
 gains = st.builds(GainRecord, st.integers(0, 10**6), finite, st.none() | finite, st.none() | finite)
 verdicts = st.builds(
@@ -37,6 +39,7 @@ verdicts = st.builds(
     budget=finite,
     best=st.integers(0, 10**6),
     tied=st.lists(st.integers(0, 10**6)).map(tuple),
+    chosen=st.integers(0, 10**6),
     candidates=st.integers(1, 10**6),
     optimism=st.none() | finite,
     gains=st.dictionaries(st.sampled_from(["uniform", "fisher", "knapsack"]), gains),
@@ -63,10 +66,16 @@ def test_a_verdict_survives_json(verdict: Verdict) -> None:
     assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
 
 
+@given(verdicts)
+def test_a_verdict_of_before_drifts_were_known_has_chosen_the_best(verdict: Verdict) -> None:
+    old = {name: value for name, value in verdict.to_dict().items() if name != "chosen"}
+    assert Verdict.from_dict(old) == replace(verdict, chosen=verdict.best)
+
+
 @given(records)
 def test_what_version_0_1_did_not_store_is_unknown(record: TrialRecord) -> None:
-    new = ("cost", "std_error", "stopped_at", "hypervolume")
+    new = ("cost", "std_error", "stopped_at", "hypervolume", "drift")
     old = {name: value for name, value in record.to_dict().items() if name not in new}
     read = TrialRecord.from_dict(old)
-    assert (read.cost, read.std_error, read.stopped_at, read.hypervolume) == (None, None, None, None)
+    assert (read.cost, read.std_error, read.stopped_at, read.hypervolume, read.drift) == (None,) * 5
     assert {**read.to_dict(), **{name: record.to_dict()[name] for name in new}} == record.to_dict()

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -297,7 +298,7 @@ def test_a_stopped_candidate_is_an_estimate_and_wins_nothing(raced: Raced, toy: 
     assert not numbers & {record.number for record in best.values()}
     assert not numbers & {record.number for record in pareto_front(records, "sparsity")}
     for by in ("front", "score"):
-        picked = pick(records, setup.info, 60, by)
+        picked = pick(records, (), setup.info, 60, by)
         assert not numbers & {record.number for record in picked}
         assert len(picked) == len({r.architecture for r in records if r.stopped_at is None and r.budget})
     with StudyDatabase.load(setup.storage, "toy") as database:
@@ -308,14 +309,17 @@ def test_a_stopped_candidate_is_an_estimate_and_wins_nothing(raced: Raced, toy: 
         assert rival is not None
         assert record.score < toy.JUDGE.score(rival)
         assert record.std_error is None
+        assert record.drift is None
         assert "aebert-outcomes" not in trials[record.number].user_attrs
         # the sampler learns from the estimate: score, less than half a row for the loss
         assert record.score - 1 / 384 < trials[record.number].values[0] <= record.score
     whole = [record for record in records if record.stopped_at is None and record.same_as is None]
+    dense = toy.toy_outcomes(records[0].architecture)
     for record in whole:
         outcomes = toy.toy_outcomes(record.architecture)
         assert trials[record.number].user_attrs["aebert-outcomes"] == outcomes.encode()
         assert record.std_error == toy.JUDGE.error(outcomes) > 0
+        assert record.drift == pytest.approx(np.abs(outcomes.losses - dense.losses).mean())
 
 
 def test_the_best_never_rises_from_a_budget_to_a_harder_one(raced: Raced) -> None:

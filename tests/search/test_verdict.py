@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,12 +29,16 @@ def _draw(rng: np.random.Generator, skills: np.ndarray, rows: int) -> list[Outco
 
 
 def _verdict(
-    candidates: list[Outcomes | None], judge: Judge = LOSS, firsts: dict[Origin, int] | None = None
+    candidates: Sequence[Outcomes | None],
+    judge: Judge = LOSS,
+    firsts: dict[Origin, int] | None = None,
+    drifts: Sequence[float | None] = (),
 ) -> Verdict:
     leaders, pairs = Leaders(INFO), []
     for number, outcomes in enumerate(candidates, start=1):
         score = 0.1 * number if outcomes is None else judge.score(outcomes)
         record = TrialRecord(number, "sampled", Architecture((number,), (1,)), 0.5, score, {}, 1.0, 1, 0.5, 1, 0.5, 0.0)
+        record = replace(record, drift=drifts[number - 1] if drifts else None)
         leaders.add(record, outcomes)
         pairs.append((record, outcomes))
     verdict = judge_budget(0.5, leaders, {name: pairs[n - 1] for name, n in (firsts or {}).items()}, judge, seed=0)
@@ -66,6 +73,15 @@ def test_one_clear_winner_is_tied_with_none() -> None:
     rng = np.random.default_rng(2)
     verdict = _verdict([*_draw(rng, np.array([0.0, 0.5, 0.0, 0.1]), 300)])
     assert (verdict.best, verdict.tied) == (2, (2,))
+
+
+def test_of_the_tied_the_nearest_to_the_dense_model_is_chosen() -> None:
+    """Not the nearest of all, which is worse beyond doubt, nor one whose drift is unknown."""
+    one, worse = _draw(np.random.default_rng(4), np.array([1.0, 0.0]), 300)
+    drifts = (0.3, None, 0.2, 0.1)
+    assert _verdict([one, one, one, worse], drifts=drifts).chosen == 3
+    assert _verdict([one, one, one, worse]).chosen == 1
+    assert _verdict([None, None], drifts=(0.1, 0.9)).chosen == 2  # without outcomes only the best is known
 
 
 def test_the_same_outcomes_are_tied_and_best_first() -> None:
