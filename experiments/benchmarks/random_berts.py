@@ -19,13 +19,13 @@ SPEC = TaskSpec("random", "classification", ("text",), "label", ("no", "yes"), "
 
 @dataclass(frozen=True)
 class Shape:
-    """measured: layers whose library is built."""
+    """measured: layers whose library is built, on how many calibration rows."""
 
     hidden: int
     layers: int
     heads: int
     ffn: int
-    measured: int
+    measured: tuple[int, int]
     vocabulary: int = 30522
 
     def config(self, layers: int | None = None) -> BertConfig:
@@ -57,10 +57,10 @@ class Shape:
 
 
 SHAPES = {
-    "minilm-l6": Shape(384, 6, 12, 1536, measured=6),
-    "bert-base": Shape(768, 12, 12, 3072, measured=2),
-    "bert-large": Shape(1024, 24, 16, 4096, measured=1),
-    "toy": Shape(32, 2, 4, 64, measured=1, vocabulary=100),
+    "minilm-l6": Shape(384, 6, 12, 1536, measured=(6, 1024)),
+    "bert-base": Shape(768, 12, 12, 3072, measured=(12, 1024)),
+    "bert-large": Shape(1024, 24, 16, 4096, measured=(1, 64)),
+    "toy": Shape(32, 2, 4, 64, measured=(1, 8), vocabulary=100),
 }
 
 

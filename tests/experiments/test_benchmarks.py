@@ -532,14 +532,14 @@ def test_a_library_is_extrapolated_by_layers_rows_and_passes() -> None:
     assert (small["passes"], small["seconds"], small["peak_bytes"]) == (1, 11.0, 2_000_000_000)
 
 
-def test_growth_is_measured_on_a_toy(capsys: pytest.CaptureFixture[str]) -> None:
+def test_growth_is_measured_on_a_toy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     growth = script("growth")
     found = {
-        "library": growth.library("toy", 8),
+        "library": growth.library("toy"),
         "search": growth.search("toy", ["random", "tpe"], [5, 12]),
         "scoring": growth.scoring("toy", 8, 2),
     }
-    measured, whole = found["library"]["measured"], found["library"]["extrapolated"]
+    measured, whole = found["library"]["measured"], found["library"]["whole"]
     assert (measured["layers"], measured["rows"], whole["layers"], whole["rows"]) == (1, 8, 2, 1024)
     assert whole["file_bytes"] == 2 * measured["file_bytes"] > 0
     assert found["search"]["preferences"] == 4
@@ -547,6 +547,10 @@ def test_growth_is_measured_on_a_toy(capsys: pytest.CaptureFixture[str]) -> None
     assert asked == [("random", 5), ("random", 12), ("tpe", 5), ("tpe", 12)]
     assert found["scoring"]["seconds_per_1024_rows"] == pytest.approx(128 * found["scoring"]["seconds"]["median"])
     json.dumps(found)
+    monkeypatch.setitem(growth.SHAPES, "toy", replace(growth.SHAPES["toy"], measured=(2, 1024)))
+    all_of_it = growth.library("toy")
+    assert all_of_it["whole"] == all_of_it["measured"]
+    assert all_of_it["whole"]["file_bytes"] == whole["file_bytes"]
     growth.show({"toy": found})
     assert "ask + tell ms" in capsys.readouterr().out
 
