@@ -190,6 +190,26 @@ def test_qualities_are_paired_with_their_rivals_over_seeds(capsys: pytest.Captur
     ]
 
 
+def test_the_quality_benchmark_says_where_a_published_recipe_is_as_good(capsys: pytest.CaptureFixture[str]) -> None:
+    quality = script("quality_without_training")
+
+    def row(removed: float, method: str, difference: float, low: float) -> dict[str, Any]:
+        paired = {"difference": difference, "low": low, "high": 0.5}
+        shown = {"score": 0.5, "lowest": 0.5, "highest": 0.5, "seeds": 1}
+        return {"macs_removed": removed, "method": method, **shown, "vs kwon": paired, "vs aebert-recipe": paired}
+
+    ahead = [row(0.5, "library", 0.01, -0.1), row(0.65, "library", 0.1, 0.05), row(0.65, "uniform", -0.1, -0.2)]
+    assert list(quality.shortfalls(ahead)) == []
+    assert list(quality.shortfalls([row(0.3, "library", -0.01, -0.1), row(0.8, "library", 0.1, 0.0)])) == [
+        "70% kept: behind aebert-recipe, -1.0 (-10.0..+50.0)",
+        "70% kept: behind kwon, -1.0 (-10.0..+50.0)",
+        "20% kept: ahead of aebert-recipe, but not beyond the interval, +10.0 (+0.0..+50.0)",
+        "20% kept: ahead of kwon, but not beyond the interval, +10.0 (+0.0..+50.0)",
+    ]
+    quality.show("toy", {"metric": "accuracy", "dense": 0.75, "results": ahead})
+    assert "library: nowhere behind a published recipe" in capsys.readouterr().out
+
+
 def test_known_qualities_are_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quality, asked = script("quality_without_training"), []
 
