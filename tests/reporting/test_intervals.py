@@ -5,48 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aebert.reporting.intervals import bootstrap, interval, score_interval, wilson
+from aebert.reporting.intervals import bootstrap, score_interval
 from aebert.reporting.rows import Report
-
-
-# Newcombe 1998, Statistics in Medicine 17:857, table I, method 3 (score, no continuity correction).
-@pytest.mark.parametrize(
-    ("successes", "rows", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilson_gives_the_published_values(successes: int, rows: int, low: float, high: float) -> None:
-    found = wilson(successes / rows, rows)
-    assert [round(bound, 4) for bound in found] == [low, high]
-
-
-@given(st.integers(1, 10_000), st.data())
-def test_wilson_stays_in_bounds_and_mirrors(rows: int, data: st.DataObject) -> None:
-    share = data.draw(st.integers(0, rows)) / rows
-    low, high = wilson(share, rows)
-    assert 0.0 <= low <= share <= high <= 1.0
-    assert wilson(1 - share, rows) == pytest.approx((1 - high, 1 - low), abs=1e-12)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_wilson_narrows_with_rows(share: float) -> None:
-    (low, high), (lower, higher) = wilson(share, 1000), wilson(share, 100)
-    assert high - low < higher - lower
-
-
-def test_wilson_refuses_what_is_no_share_of_rows() -> None:
-    with pytest.raises(ValueError, match=r"share must be in 0\.\.1, got 88"):
-        wilson(88.0, 10)
-    with pytest.raises(ValueError, match="at least 1 row, got 0"):
-        wilson(0.5, 0)
-
-
-def test_only_shares_of_rows_have_an_interval() -> None:
-    assert interval("accuracy", 0.5, 100) == wilson(0.5, 100)
-    assert interval("f1", 0.5, 100) is None
-    assert interval("accuracy", math.nan, 100) is None
 
 
 def test_bootstrap_of_a_mean_agrees_with_the_normal_interval() -> None:
