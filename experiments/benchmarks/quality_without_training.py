@@ -140,13 +140,15 @@ class _Sequential:
 Answer = dict[str, dict[float, dict[str, Any]]]  # of one seed: method, budget → architecture, score, outcomes
 
 
-def answer(base: Run, seed: int, candidates: int, ledger: Ledger) -> Answer:
-    """All methods of one task and seed on the report rows; what the ledger knows is not done again."""
+def answer(base: Run, seed: int, candidates: int, ledger: Ledger, methods: Sequence[str] = METHODS) -> Answer:
+    """Methods of one task and seed on the report rows, and others that the ledger knows; nothing is done twice."""
     place, targets = Place(base, seed, candidates), base.config.search.budget.targets
     tries = {"dense": (0.0,), **dict.fromkeys(METHODS, targets)}
     found: Answer = {method: {} for method in tries}
     for method, target in ((method, target) for method, budgets in tries.items() for target in budgets):
         key = f"seed {seed}, {candidates} candidates, {method}, {target}"
+        if method not in ("dense", *methods) and key not in ledger:
+            continue
         found[method][target] = ledger.get(key, partial(place.report, method, target))
         print(f"{base.config.name}: {key} of MACs removed: {found[method][target]['score']:.3f}", flush=True)
     return found
@@ -156,15 +158,22 @@ def answer(base: Run, seed: int, candidates: int, ledger: Ledger) -> Answer:
 
 
 def summarize(judge: Judge, answers: Sequence[Answer]) -> Iterator[dict[str, Any]]:
-    """One row per budget and method: mean and range over seeds, and paired differences from the rivals."""
-    for budget in answers[0]["library"]:
+    """One row per budget and method: mean and range over seeds, and paired differences from the rivals.
+
+    Each is over the seeds that have the method, and the rival.
+    """
+    for budget in sorted({budget for each in answers for method in METHODS for budget in each[method]}):
         for method in METHODS:
-            scores = [each[method][budget]["score"] for each in answers]
+            seeds = [each for each in answers if budget in each[method]]
+            if not seeds:
+                continue
+            scores = [each[method][budget]["score"] for each in seeds]
             row = {"macs_removed": budget, "method": method, "score": float(np.mean(scores))}
-            row |= {"lowest": min(scores), "highest": max(scores), "seeds": len(answers)}
+            row |= {"lowest": min(scores), "highest": max(scores), "seeds": len(seeds)}
             for rival in RIVALS:
-                if rival != method:
-                    row[f"vs {rival}"] = _paired(judge, answers, budget, method, rival)
+                both = [each for each in seeds if rival == "dense" or budget in each[rival]]
+                if rival != method and both:
+                    row[f"vs {rival}"] = _paired(judge, both, budget, method, rival)
             yield row
 
 
@@ -188,7 +197,9 @@ def shortfalls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Where the library's score is behind a published recipe's or, with little left, not surely ahead of it."""
     for row in rows:
         for rival in RIVALS[1:] if row["method"] == "library" else ():
-            paired, kept = row[f"vs {rival}"], 1 - row["macs_removed"]
+            paired, kept = row.get(f"vs {rival}"), 1 - row["macs_removed"]
+            if paired is None:
+                continue
             if paired["difference"] < 0:
                 yield f"{kept:.0%} kept: behind {rival}, {_shown(paired)}"
             elif kept < LITTLE and paired["low"] <= 0:
@@ -198,18 +209,19 @@ def shortfalls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def show(task: str, values: Mapping[str, Any]) -> None:
     """Scores x 100 on the report rows."""
     dense, rows = values["dense"], values["results"]
-    print(f"\n{task}: {values['metric']} x 100 on the report rows, {rows[0]['seeds']} seeds; dense {100 * dense:.1f}")
+    print(f"\n{task}: {values['metric']} x 100 on the report rows; dense {100 * dense:.1f}")
     cells = [
         [
             f"{round(100 * (1 - row['macs_removed']))} %",
             row["method"],
+            row["seeds"],
             f"{100 * row['score']:.1f}",
             f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}",
             *(_shown(row.get(f"vs {rival}")) for rival in RIVALS),
         ]
         for row in rows
     ]
-    print(table(["MACs kept", "method", "mean", "range", "vs dense", "vs AE-BERT", "vs Kwon"], cells))
+    print(table(["MACs kept", "method", "seeds", "mean", "range", "vs dense", "vs AE-BERT", "vs Kwon"], cells))
     print("library: " + ("; ".join(shortfalls(rows)) or "nowhere behind a published recipe"))
 
 
@@ -224,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     add_runs(parser, *TASKS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="others only if already known")
     parser.add_argument("--candidates", type=int, default=16, help="scored per budget and searching method")
     given = parser.parse_args(arguments)
     bases = {task: open_run(task, given.runs) for task in given.only}
@@ -232,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in given.seeds:
         for task, base in bases.items():
             ledger = Ledger(base.folder / "quality_without_training.jsonl")
-            known.setdefault(task, []).append(answer(base, seed, given.candidates, ledger))
+            known.setdefault(task, []).append(answer(base, seed, given.candidates, ledger, given.methods))
             tasks[task] = {
                 "metric": base.task.spec.headline,
                 "dense": known[task][0]["dense"][0.0]["score"],

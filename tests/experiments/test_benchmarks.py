@@ -180,14 +180,26 @@ def test_qualities_are_paired_with_their_rivals_over_seeds(capsys: pytest.Captur
     values = {"metric": "accuracy", "dense": 0.75, "results": list(rows.values())}
     quality.show("toy", values)
     shown = capsys.readouterr().out
-    assert "2 seeds; dense 75.0" in shown
-    assert next(line for line in shown.splitlines() if "library" in line).split()[:5] == [
-        "50",
-        "%",
-        "library",
-        "75.0",
-        "70.0-80.0",
-    ]
+    assert "report rows; dense 75.0" in shown
+    ours_shown = next(line for line in shown.splitlines() if "library" in line).split()
+    assert ours_shown[:6] == ["50", "%", "library", "2", "75.0", "70.0-80.0"]
+
+
+def test_qualities_are_of_the_seeds_that_have_the_method() -> None:
+    quality = script("quality_without_training")
+    one, other = one_seed(quality, range(28)), one_seed(quality, range(4, 36))
+    other["uniform"], other["sequential"], one["sequential"] = {}, {}, {}
+    rows = {row["method"]: row for row in quality.summarize(Judge(SPEC), [one, other])}
+    assert {method: row["seeds"] for method, row in rows.items()} == {
+        "uniform": 1,
+        "aebert-recipe": 2,
+        "kwon": 2,
+        "library": 2,
+    }
+    other["kwon"] = {}
+    rows = {row["method"]: row for row in quality.summarize(Judge(SPEC), [one, other])}
+    assert rows["library"]["vs kwon"]["difference"] == pytest.approx(0.2)  # of the first seed
+    assert rows["library"]["vs dense"]["difference"] == 0.0
 
 
 def test_the_quality_benchmark_says_where_a_published_recipe_is_as_good(capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,6 +245,12 @@ def test_known_qualities_are_not_asked_again(tmp_path: Path, monkeypatch: pytest
     assert asked[:4] == wanted[:4]
     assert asked[4:] == wanted[3:]
     assert [(method, target) for method, targets in found.items() for target in targets] == wanted
+    known = quality.answer(base, 3, 16, script("common").Ledger(path), ["kwon"])  # shows all that is known
+    assert known == found
+    asked.clear()
+    part = quality.answer(base, 3, 16, script("common").Ledger(tmp_path / "other"), ["kwon"])
+    assert asked == [("dense", 0.0), ("kwon", 0.3), ("kwon", 0.5)]
+    assert part["library"] == {}
 
 
 # --- scoring speed ----------------------------------------------------------------------------------------------------
