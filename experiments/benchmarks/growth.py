@@ -3,7 +3,7 @@
     python experiments/benchmarks/growth.py --results results
 
 Models have random weights; each measurement has a process of its own, so that peak memory is its own too. The libraries
-of MiniLM-L6 and BERT-base are built as a whole. BERT-large's is built for one layer on few calibration rows; its whole
+of MiniLM-L6 and BERT-base are built as a whole. BERT-large's is built for two layers on few calibration rows; its whole
 time and memory are extrapolated and named so: one pass over the rows grows with layers, rows, and the number of passes
 that memory asks for, the removal of units with layers. How ask and tell grow from 100 to 10,000 trials with every
 sampler is measured by `search_overhead.py`; here are the larger numbers of preferences. Prints tables and writes
@@ -102,7 +102,9 @@ def extrapolate(shape: Shape, measured: dict[str, Any]) -> dict[str, Any]:
     pass_seconds = measured["moments_seconds"] * share * ROWS / measured["rows"]
     removal = max(0.0, measured["seconds"] - measured["moments_seconds"]) * share
     layer_bytes = 4 * (4 * shape.hidden**2 + 2 * shape.hidden * shape.ffn)
-    held = min(shape.layers * moments, MOMENTS_BYTES) - min(measured["layers"] * moments, MOMENTS_BYTES)
+    held, held_measured = (min(layers * moments, MOMENTS_BYTES) for layers in (shape.layers, measured["layers"]))
+    # what a batch leaves for its backward pass grows with layers; moments don't, since passes keep them within bounds
+    activations = share * max(0, measured["peak_bytes"] - measured["baseline_bytes"] - held_measured)
     return {
         "layers": shape.layers,
         "rows": ROWS,
@@ -110,7 +112,9 @@ def extrapolate(shape: Shape, measured: dict[str, Any]) -> dict[str, Any]:
         "seconds": passes * pass_seconds + removal,
         "removal_seconds": removal,
         "file_bytes": int(measured["file_bytes"] * share),
-        "peak_bytes": measured["peak_bytes"] + held + (shape.layers - measured["layers"]) * layer_bytes,
+        "peak_bytes": int(
+            measured["baseline_bytes"] + (shape.layers - measured["layers"]) * layer_bytes + held + activations
+        ),
     }
 
 

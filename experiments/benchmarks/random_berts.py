@@ -59,7 +59,7 @@ class Shape:
 SHAPES = {
     "minilm-l6": Shape(384, 6, 12, 1536, measured=(6, 1024)),
     "bert-base": Shape(768, 12, 12, 3072, measured=(12, 1024)),
-    "bert-large": Shape(1024, 24, 16, 4096, measured=(1, 64)),
+    "bert-large": Shape(1024, 24, 16, 4096, measured=(2, 128)),
     "toy": Shape(32, 2, 4, 64, measured=(1, 8), vocabulary=100),
 }
 
