@@ -187,7 +187,7 @@ def finalists_grid(report: Report) -> Grid:
         (Column("model", "text"), *columns, *latency),
         tuple((*_finalist_row(row, report), *(_latency_cells(row) if timed else ())) for row in report.finalists),
         f"{metric} × 100: on the search rows before fine-tuning; on the select rows and the {report_rows}report rows "
-        "after it.\n* chosen by the select rows. 95 %: interval of the report score, – where the metric has none.\n"
+        "after it.\n* best on the select rows. 95 %: interval of the report score, – where the metric has none.\n"
         "int8: the quantized file itself, scored again." + (f"\n{latency_note(report)}" if timed else ""),
     )
 
