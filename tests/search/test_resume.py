@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.pool import NullPool
 
 from aebert.pruning.architecture import Architecture
 from aebert.search.outcomes import Outcomes
@@ -140,7 +141,7 @@ def _check_whole(path: Path) -> int:
     database.close()
     if "alembic_version" not in tables:
         return 0
-    storage = optuna.storages.RDBStorage(sqlite_url(path))
+    storage = optuna.storages.RDBStorage(sqlite_url(path), engine_kwargs={"poolclass": NullPool})
     if "toy" not in optuna.get_all_study_names(storage):
         return 0
     trials = optuna.load_study(storage=storage, study_name="toy").trials

@@ -108,7 +108,7 @@ def test_an_unknown_sampler_suggests_the_nearest() -> None:
 def test_the_uniform_start_counts_for_the_first_generation_of_nsga2(toy: ModuleType, tmp_path: Path) -> None:
     """Nothing is drawn for it, and Optuna numbers generations only where it draws."""
     toy.study(toy.toy_setup(tmp_path / "study.db", 25, "nsga2", (0.3, 0.6)), toy.ToyScorer(), "uniform")
-    trials = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="toy").trials
+    trials = optuna.load_study(storage=toy.unpooled(tmp_path / "study.db"), study_name="toy").trials
     generations = [[v for k, v in trial.system_attrs.items() if k.endswith("generation")] for trial in trials]
     assert generations == [[], *[[0]] * 20, *[[1]] * 4]
 

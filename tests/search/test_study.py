@@ -29,7 +29,8 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def _stored(path: Path) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(storage=f"sqlite:///{path}", study_name="toy").trials
+    with StudyDatabase.load(f"sqlite:///{path}", "toy") as database:
+        return database.frozen_trials()
 
 
 def test_dense_first_then_uniform_then_budgets_in_turn(toy: ModuleType, tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_several_budgets_have_the_share_removed_as_second_objective(kind: str, t
     for trial, record in zip(trials, records, strict=True):
         assert record.score - 1 / 384 < trial.values[0] <= record.score
     assert [trial.params["budget"] for trial in trials[1:]] == [0.25, 0.5, 0.25, 0.5, 0.25]
-    study = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="toy")
+    study = optuna.load_study(storage=toy.unpooled(tmp_path / "study.db"), study_name="toy")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MAXIMIZE"]
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+from optuna.storages import RDBStorage
+from sqlalchemy.pool import NullPool
 
 from aebert.models.shape import ModelShape
 from aebert.progress import SILENT, Progress
@@ -63,6 +65,11 @@ class ToyScorer:
         time.sleep(self.seconds)
         quality = toy_quality(architecture)
         return Scored({"accuracy": quality}, 1.0 - quality)
+
+
+def unpooled(path: Path) -> RDBStorage:
+    """Optuna's storage on a study's file, which keeps no connection open."""
+    return RDBStorage(f"sqlite:///{path}", engine_kwargs={"poolclass": NullPool})
 
 
 def toy_quality(architecture: Architecture) -> float:
