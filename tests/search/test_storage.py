@@ -143,7 +143,7 @@ def test_a_truncated_database_is_damaged(share: float, toy: ModuleType, tmp_path
 @pytest.mark.parametrize("trials", [0, 1])
 def test_a_study_that_someone_else_made_is_left_alone(trials: int, toy: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    study = optuna.create_study(storage=sqlite_url(path), study_name="toy", directions=["minimize"])
+    study = optuna.create_study(storage=toy.unpooled(path), study_name="toy", directions=["minimize"])
     for _ in range(trials):
         study.add_trial(optuna.trial.create_trial(value=1.0))
     before = _dump(path)
