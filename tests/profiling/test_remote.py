@@ -300,7 +300,8 @@ def wait_until_empty(board: Board) -> None:
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
 from pathlib import Path
 from aebert.profiling.compare import Settings, compare
 from aebert.profiling.remote import Host
