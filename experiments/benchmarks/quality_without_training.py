@@ -37,7 +37,7 @@ from aebert.pruning.sequential import repair_sequentially
 from aebert.search.first import greedy, uniform
 from aebert.search.front import best_per_budget
 from aebert.search.outcomes import Difference, Judge, Outcomes, jackknife
-from aebert.search.racing import race_rows
+from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer
 
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")
@@ -113,13 +113,17 @@ class Place:
         chosen = self._chosen[target]
         return chosen, self.ours.library if method == "library" else _Sequential(self.ours)
 
+    @cached_property
+    def _report_rows(self) -> RaceRows:
+        run = self.ours
+        length, tokens = run.config.data.max_length, run.config.search.max_batch_tokens
+        return race_rows(run.task.rows["report"], run.task.spec, run.dense.tokenizer, length, tokens, 0, looks=())
+
     def report(self, method: str, target: float) -> dict[str, Any]:
         """Architecture, score and outcomes on the report rows of what a method chooses at a budget."""
-        run, (architecture, pruner) = self.ours, self._choice(method, target)
-        spec, config, rows = run.task.spec, run.config, run.task.rows["report"]
-        tokens = config.search.max_batch_tokens
-        prepared = race_rows(rows, spec, run.dense.tokenizer, config.data.max_length, tokens, 0, looks=())
-        scored = SubnetworkScorer(run.dense.model, pruner, prepared, Judge(spec))(architecture)
+        architecture, pruner = self._choice(method, target)
+        spec = self.ours.task.spec
+        scored = SubnetworkScorer(self.ours.dense.model, pruner, self._report_rows, Judge(spec))(architecture)
         assert scored.outcomes is not None
         score = scored.metrics[spec.headline]
         return {"architecture": architecture.to_dict(), "score": score, "outcomes": scored.outcomes.encode()}

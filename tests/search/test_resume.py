@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy.pool import NullPool
 
 from aebert.pruning.architecture import Architecture
 from aebert.search.outcomes import Outcomes
@@ -131,7 +130,7 @@ def test_no_sampler_is_left_out() -> None:
     assert {"tpe", "nsga2", "local", "random", "gp"} == set(SAMPLERS)
 
 
-def _check_whole(path: Path) -> int:
+def _check_whole(toy: ModuleType, path: Path) -> int:
     """Number of trials in a database that a killed process left; each must be finished and have all its parts."""
     if not path.is_file():
         return 0
@@ -141,7 +140,7 @@ def _check_whole(path: Path) -> int:
     database.close()
     if "alembic_version" not in tables:
         return 0
-    storage = optuna.storages.RDBStorage(sqlite_url(path), engine_kwargs={"poolclass": NullPool})
+    storage = toy.unpooled(path)
     if "toy" not in optuna.get_all_study_names(storage):
         return 0
     trials = optuna.load_study(storage=storage, study_name="toy").trials
@@ -163,12 +162,12 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(server: Server, toy: 
         if kill > 1:  # the first ones may fall into the making of the tables
             _wait_for(path, seen[-1] + 1)
         server.kill_after(rng.uniform(0, 0.15), process)
-        seen.append(_check_whole(path))
+        seen.append(_check_whole(toy, path))
     assert seen == sorted(seen)
     assert 0 < seen[-1] < 16, "the kills must fall into the search to show anything"
     server.start(path, 16, "tpe", TARGETS)
     server.wait()
-    assert _check_whole(path) == 16
+    assert _check_whole(toy, path) == 16
     expected = toy.study(toy.toy_setup(tmp_path / "whole.db", 16, "tpe", TARGETS), toy.ToyScorer())
     assert toy.told(StudyDatabase.load(sqlite_url(path), "toy").records()) == toy.told(expected)
     assert toy.stored(sqlite_url(path)) == toy.stored(sqlite_url(tmp_path / "whole.db"))
@@ -201,9 +200,9 @@ def test_killed_at_any_moment_of_any_sampler(sampler: str, toy: ModuleType, tmp_
         time.sleep(rng.uniform(0, 1) + (4 if before else 0))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        _check_whole(path)
+        _check_whole(toy, path)
     subprocess.run(command, env=environment, check=True)
-    assert _check_whole(path) == trials
+    assert _check_whole(toy, path) == trials
     setup = toy.toy_setup(tmp_path / "whole.db", trials, sampler, TARGETS)
     expected, verdicts = search(setup, toy.RowScorer(), toy.toy_first(setup, "uniform", "magnitude"))
     with StudyDatabase.load(sqlite_url(path), "toy") as database:

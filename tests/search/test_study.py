@@ -22,14 +22,14 @@ from aebert.search.ranking import pick
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import Scored
 from aebert.search.space import SearchSpace, make_grid
-from aebert.search.storage import StudyDatabase
+from aebert.search.storage import StudyDatabase, sqlite_url
 from aebert.search.study import FirstTrials, SearchSetup, search
 
 pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def _stored(path: Path) -> list[optuna.trial.FrozenTrial]:
-    with StudyDatabase.load(f"sqlite:///{path}", "toy") as database:
+    with StudyDatabase.load(sqlite_url(path), "toy") as database:
         return database.frozen_trials()
 
 
