@@ -20,7 +20,7 @@ from aebert.models.evaluation import Prepared, prepare
 from aebert.pipeline import DENSE
 from aebert.profiling.memory import peak_memory_bytes
 from aebert.pruning.subnetwork import load_subnetwork
-from aebert.reporting.rows import ProfileRow
+from aebert.reporting.report import ProfileRow
 from aebert.shipment import Shipment, measure_in_turns, score_file
 from aebert.stages import Stage
 from aebert.tasks.task import Row
@@ -29,7 +29,7 @@ _BITS: Mapping[str, Bits] = {"int8": 8, "int4": 4}
 
 
 @dataclass(frozen=True)
-class Form:
+class FlatBufferForm:
     """One FlatBuffer of a model. kind: weights as float32, int8 or int4. length: tokens of a row, padding included."""
 
     model: str
@@ -47,10 +47,10 @@ class Form:
         return f"LiteRT {self.kind}, {self.length} tokens"
 
 
-def forms(config: LiteRTConfig, model: str) -> list[Form]:
+def forms(config: LiteRTConfig, model: str) -> list[FlatBufferForm]:
     """The FlatBuffers of one model, the float32 one of each length first."""
     kinds = ["float32", *(kind for kind in _BITS if getattr(config, kind))]
-    return [Form(model, length, kind) for length in config.lengths for kind in kinds]
+    return [FlatBufferForm(model, length, kind) for length in config.lengths for kind in kinds]
 
 
 class FlatBuffers:
@@ -61,7 +61,7 @@ class FlatBuffers:
         self.config = self.run.config.deploy.litert
 
     @cached_property
-    def files(self) -> dict[Form, Path]:
+    def files(self) -> dict[FlatBufferForm, Path]:
         """The files of the dense model and every finalist, made where they are missing."""
         if self.config is None:
             return {}
@@ -71,7 +71,7 @@ class FlatBuffers:
         names = [DENSE, *(finalist.name for finalist in self.run.finalists)]
         return {form: self._path(form) for name in names for form in forms(self.config, name)}
 
-    def _path(self, form: Form) -> Path:
+    def _path(self, form: FlatBufferForm) -> Path:
         return self.run.folder / "models" / f"{form.name}{FLATBUFFER}"
 
     def _export(self, name: str, folder: Path, weights: str) -> None:
@@ -87,7 +87,7 @@ class FlatBuffers:
                     if form.kind == "float32":
                         parity[form.length] = self._convert(model, form)
                     else:
-                        source = self._path(Form(name, form.length))
+                        source = self._path(FlatBufferForm(name, form.length))
                         quantize_litert(source, self._path(form), bits=_BITS[form.kind])
                     bar.advance(1, form.name)
             # of this process so far: the conversion is what takes most of it
@@ -96,7 +96,7 @@ class FlatBuffers:
         inputs = {"weights": weights, "litert": plain(self.config)}
         Stage(self.run.folder, f"litert-{name}", inputs, outputs).run(make)
 
-    def _convert(self, model: Any, form: Form) -> dict[str, Any]:
+    def _convert(self, model: Any, form: FlatBufferForm) -> dict[str, Any]:
         """Make the float32 file and compare its logits with the model's, on real rows of several lengths."""
         tokenizer = self.run.dense.tokenizer
         path = export_litert(model, tokenizer.model_input_names, self._path(form), length=form.length)
@@ -113,12 +113,12 @@ class FlatBuffers:
         return prepare(rows, spec, self.run.dense.tokenizer, most, tokens)
 
     @cached_property
-    def reported(self) -> dict[Form, dict[str, Any]]:
+    def reported(self) -> dict[FlatBufferForm, dict[str, Any]]:
         """Metrics of every file on the report rows, cut to its length, with the interval of the headline one."""
         files = self.files
         return {form: self._reported(form, path) for form, path in files.items()}
 
-    def _reported(self, form: Form, path: Path) -> dict[str, Any]:
+    def _reported(self, form: FlatBufferForm, path: Path) -> dict[str, Any]:
         config, rows = self.run.config, self.run.task.rows["report"]
         inputs = {
             "file": file_digest(path),
@@ -132,7 +132,7 @@ class FlatBuffers:
 
         return Stage(self.run.folder, f"report-{form.name}{FLATBUFFER}", inputs).run(make)
 
-    def _cut(self, form: Form) -> int:
+    def _cut(self, form: FlatBufferForm) -> int:
         """Report rows that are longer than the file."""
         whole = self._prepare(self.run.task.rows["report"], self.run.config.data.max_length)
         return sum(len(row["input_ids"]) > form.length for row in whole.encoded)
@@ -159,7 +159,7 @@ class FlatBuffers:
         return [_row(form, measured[form.name], found["metrics"][metric]) for form, found in self.reported.items()]
 
 
-def _row(form: Form, measured: Mapping[str, Any], score: float) -> ProfileRow:
+def _row(form: FlatBufferForm, measured: Mapping[str, Any], score: float) -> ProfileRow:
     names = ("size_bytes", "p50_ms", "p90_ms", "p99_ms", "throughput_per_s", "peak_memory_bytes")
     return ProfileRow(
         name=form.model,

@@ -25,8 +25,8 @@ from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.opening import ExportedModel
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
-from aebert.deployment.quantize import VARIANTS, DynamicInt8, Feed, Setting, Source, quantize
-from aebert.deployment.session import OnnxModel
+from aebert.deployment.quantize import VARIANTS, DynamicInt8, QuantizeOptions, Source, quantize
+from aebert.deployment.session import Feed, OnnxModel
 from aebert.digests import file_digest
 from aebert.files import replacing
 from aebert.models.evaluation import evaluate_forward, prepare
@@ -158,7 +158,7 @@ class Forms:
             if files:
                 for name in ("plain", "apart"):
                     path = paths[f"{name}-int8"] = self._path(f"{name}-int8.onnx")
-                    quantize(Source.load(self._path(f"{name}.onnx")), path, DynamicInt8(), Setting())
+                    quantize(Source.load(self._path(f"{name}.onnx")), path, DynamicInt8(), QuantizeOptions())
             timed = self._timed(paths).milliseconds
             ratios = {"float32": _ratio(timed["plain"], timed["fused"])}
             if files:

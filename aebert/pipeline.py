@@ -25,12 +25,12 @@ from aebert.deployment.quantize import VARIANTS
 from aebert.digests import arrays_digest, weights_digest
 from aebert.errors import StudyError
 from aebert.files import replacing
+from aebert.latency.sources import EstimatedPrices
+from aebert.latency.table import LatencyTable
 from aebert.models.checkpoint import load_checkpoint
 from aebert.models.evaluation import Prepared, evaluate, example_losses, model_inputs, prepare
 from aebert.models.shape import ModelShape, shape_of
 from aebert.pricing import device_name, prices_of, settings_of, study_prices
-from aebert.profiling.latency_table import LatencyTable
-from aebert.profiling.price_sources import EstimatedPrices
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance

@@ -9,14 +9,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import BudgetConfig, RunConfig, digest
 from aebert.errors import ConfigError
+from aebert.latency.devices import Device
+from aebert.latency.measurement import TablePlan, measure_table
+from aebert.latency.sources import EstimatedPrices, price_source
+from aebert.latency.table import FileForm, LatencyTable, TableShape, Workload, read_table, to_dict, write_table
 from aebert.models.shape import ModelShape, shape_of
-from aebert.profiling.devices import Device
-from aebert.profiling.latency_table import Form, LatencyTable, Setting, TableShape, read_table, to_dict, write_table
 from aebert.profiling.machine import machine_facts
-from aebert.profiling.price_sources import EstimatedPrices, price_source
-from aebert.profiling.table_measurement import TablePlan, measure_table
 from aebert.progress import Progress
-from aebert.search.budget import Prices
+from aebert.search.budget import LatencyCosts
 from aebert.search.space import Grid
 from aebert.stages import Stage
 
@@ -24,12 +24,12 @@ TABLE = "latency-table.json"  # in a study's folder
 _HELD_OUT = 12  # models that a study's own table is checked with, for its margin
 
 
-def setting_of(budget: BudgetConfig) -> Setting:
+def setting_of(budget: BudgetConfig) -> Workload:
     """How a latency budget's requests are run."""
-    return Setting(budget.length, budget.batch, budget.threads)
+    return Workload(budget.length, budget.batch, budget.threads)
 
 
-def form_of(config: RunConfig) -> Form:
+def form_of(config: RunConfig) -> FileForm:
     """The form of file that a run ships."""
     return "int8" if config.deploy.int8 else "float32"
 
@@ -60,7 +60,7 @@ def study_prices(
     return source
 
 
-def _check(table: LatencyTable, form: Form, budget: BudgetConfig) -> None:
+def _check(table: LatencyTable, form: FileForm, budget: BudgetConfig) -> None:
     if table.form != form:
         raise ConfigError(
             f"latency table {budget.device} must be of the {form} files that the run ships, it is of {table.form} "
@@ -96,9 +96,9 @@ def _plain_shape(shape: ModelShape) -> dict[str, Any]:
     return {**vars(of), "heads": list(of.heads), "ffn": list(of.ffn)}
 
 
-def prices_of(source: LatencyTable | EstimatedPrices, budget: BudgetConfig, grid: Grid) -> Prices:
+def prices_of(source: LatencyTable | EstimatedPrices, budget: BudgetConfig, grid: Grid) -> LatencyCosts:
     """The costs of a grid's blocks, and the margin between what is predicted and what may be measured."""
-    return Prices(source.cost_table(setting_of(budget), grid), margin_of(source, budget))
+    return LatencyCosts(source.cost_table(setting_of(budget), grid), margin_of(source, budget))
 
 
 def margin_of(source: LatencyTable | EstimatedPrices, budget: BudgetConfig) -> float:

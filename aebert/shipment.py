@@ -15,12 +15,12 @@ from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
 from aebert.forms import Forms, file_forward, instruction_sets_here, requests_of
+from aebert.latency.measurement import measure_files
 from aebert.models.evaluation import Prepared, evaluate_forward
 from aebert.pipeline import DENSE, Run
 from aebert.pricing import measured_here, setting_of
-from aebert.profiling.latency import profile_files
 from aebert.profiling.machine import machine_facts
-from aebert.profiling.table_measurement import measure_files
+from aebert.profiling.profiles import profile_files
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.reporting.intervals import bootstrap
 from aebert.stages import Stage

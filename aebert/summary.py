@@ -13,20 +13,20 @@ from aebert.config import THIS_DEVICE, BudgetKind, load_config, plain
 from aebert.config import digest as values_digest
 from aebert.errors import AebertError, ConfigError, NoStudyError, StudyError
 from aebert.flatbuffers import FlatBuffers
+from aebert.latency.devices import Device
+from aebert.latency.sources import EstimatedPrices, price_source
+from aebert.latency.table import FileForm, LatencyTable, Workload, read_table
 from aebert.models.shape import ModelShape
 from aebert.models.stored import stored_shape
 from aebert.packing import bundles
 from aebert.pipeline import CONFIG, DENSE, Finalist, Run
 from aebert.pricing import TABLE, form_of
-from aebert.profiling.devices import Device
-from aebert.profiling.latency_table import Form, LatencyTable, Setting, read_table
-from aebert.profiling.price_sources import EstimatedPrices, price_source
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.files import read_summary_json, write_front_csv, write_summary_json
+from aebert.reporting.documents import read_summary_json, write_front_csv, write_summary_json
 from aebert.reporting.page import write_front_html
 from aebert.reporting.plot import write_front_png
-from aebert.reporting.repricing import Prices, counted_prices, estimated_prices, latency_prices
-from aebert.reporting.rows import FinalistRow, ProfileRow, Report
+from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.repricing import Repricing, counted_prices, estimated_prices, latency_prices
 from aebert.search.record import TrialRecord
 from aebert.search.storage import StudyDatabase, sqlite_url
 from aebert.shipment import INT8, Shipment
@@ -115,8 +115,8 @@ def reprice(
     device: str | None,
     kinds: Sequence[BudgetKind],
     way: tuple[int | None, int, int],
-    form: Form | None = None,
-) -> dict[BudgetKind, Prices]:
+    form: FileForm | None = None,
+) -> dict[BudgetKind, Repricing]:
     """What the candidates of a study cost by other measures, by kind; nothing is scored again.
 
     device: a latency table, or a device that has a model, as `search.budget.device`; by default, for latency_ms, the
@@ -127,10 +127,10 @@ def reprice(
     """
     first: list[BudgetKind] = ["latency_ms"] if device else []
     wanted = list(dict.fromkeys([*first, *kinds]))
-    shape, prices = stored_shape(folder / DENSE), dict[BudgetKind, Prices]()
+    shape, prices = stored_shape(folder / DENSE), dict[BudgetKind, Repricing]()
     for kind in wanted:
         if kind == "latency_ms":
-            setting = Setting(found.info.length if way[0] is None else way[0], *way[1:])
+            setting = Workload(found.info.length if way[0] is None else way[0], *way[1:])
             prices[kind] = _milliseconds(found, _source(device, folder), setting, shape, folder, form)
         else:
             prices[kind] = counted_prices(found, kind, shape, int8=(form or _shipped(folder)) == "int8")
@@ -140,11 +140,11 @@ def reprice(
 def _milliseconds(
     found: Report,
     source: LatencyTable | Device,
-    setting: Setting,
+    setting: Workload,
     shape: ModelShape | None,
     folder: Path,
-    form: Form | None,
-) -> Prices:
+    form: FileForm | None,
+) -> Repricing:
     if isinstance(source, LatencyTable):
         if form not in (None, source.form):
             raise ConfigError(f"--form must be that of the latency table, {source.form}, got {form}; leave it out")
@@ -171,7 +171,7 @@ def _own_device(folder: Path) -> str:
     return load_config(folder / CONFIG).search.budget.device if (folder / CONFIG).is_file() else THIS_DEVICE
 
 
-def _shipped(folder: Path) -> Form:
+def _shipped(folder: Path) -> FileForm:
     return form_of(load_config(folder / CONFIG)) if (folder / CONFIG).is_file() else "int8"
 
 

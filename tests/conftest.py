@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -23,7 +26,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from aebert.tasks.task import Kind, Row, TaskSpec
+from aebert.tasks.task import Row, TaskKind, TaskSpec
 
 GOOD = ("good", "fine", "great", "nice")
 BAD = ("bad", "poor", "awful", "dull")
@@ -109,7 +112,7 @@ METRIC = {"classification": "accuracy", "regression": "pearson_spearman", "ner":
 HEADLINE = {"classification": "accuracy", "regression": "spearman", "ner": "f1"}
 
 
-def _row(kind: Kind, index: int, generator: torch.Generator) -> Row:
+def _row(kind: TaskKind, index: int, generator: torch.Generator) -> Row:
     """A sentence with one word of praise or blame at a random place."""
     fill = torch.randint(len(FILLERS), (3 + index % 5,), generator=generator).tolist()
     words = [FILLERS[place] for place in fill]
@@ -128,7 +131,7 @@ TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
 def tiny_task() -> TinyTask:
     """`tiny_task(kind, rows=32)`: spec and rows; one word of each row tells its label."""
 
-    def make(kind: Kind = "classification", rows: int = 32) -> tuple[TaskSpec, list[Row]]:
+    def make(kind: TaskKind = "classification", rows: int = 32) -> tuple[TaskSpec, list[Row]]:
         column = "words" if kind == "ner" else "text"
         spec = TaskSpec("toy", kind, (column,), "label", LABELS[kind], METRIC[kind], HEADLINE[kind])
         generator = torch.Generator().manual_seed(3)
@@ -172,3 +175,25 @@ def board(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Path:
+    """A file with the inputs and output of an exported token classifier: logits are rows of a table."""
+    table = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32)
+    ids, mask = (
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "s"]) for name in ("input_ids", "attention_mask")
+    )
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["b", "s", 5])
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["wide"]),
+        helper.make_node("Mul", ["rows", "wide"], ["logits"]),
+    ]
+    constants = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([-1]), "last")]
+    graph = helper.make_graph(nodes, "tiny", [ids, mask], [logits], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    path = tmp_path / "tiny.onnx"
+    onnx.save(model, path)
+    return path

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from aebert.config import BudgetConfig
+from aebert.latency.devices import load_device
+from aebert.latency.fit import Blocks, Curve
+from aebert.latency.references import bert_shape
+from aebert.latency.sources import EstimatedPrices
+from aebert.latency.table import LatencyTable, TableShape, Workload
 from aebert.pricing import device_name, margin_of, measured_here, prices_of, settings_of
-from aebert.profiling.additive import Blocks, Curve
-from aebert.profiling.devices import load_device
-from aebert.profiling.latency_table import LatencyTable, Setting, TableShape
 from aebert.profiling.machine import machine_facts
-from aebert.profiling.price_sources import EstimatedPrices
-from aebert.profiling.references import bert_shape
 from aebert.search.budget import make_budget
 from aebert.search.space import load_space, make_grid
 
@@ -32,7 +32,7 @@ def budget(**more: object) -> BudgetConfig:
 
 def table(**machine: object) -> LatencyTable:
     facts = {**machine_facts(), "cpu": "Toy 1", **machine}
-    return LatencyTable(facts, "int8", TableShape.of(SHAPE), {Setting(16): BLOCKS})
+    return LatencyTable(facts, "int8", TableShape.of(SHAPE), {Workload(16): BLOCKS})
 
 
 def test_an_estimate_has_no_margin_unless_one_is_asked_for(estimated: Estimated) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from aebert.errors import ConfigError, StudyError
-from aebert.profiling.additive import Blocks, Curve
-from aebert.profiling.latency_table import LatencyTable, Setting, TableShape, write_table
+from aebert.latency.fit import Blocks, Curve
+from aebert.latency.table import LatencyTable, TableShape, Workload, write_table
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.rows import Report
+from aebert.reporting.report import Report
 from aebert.search.record import StudyInfo, TrialRecord
 from aebert.summary import reprice
 
@@ -27,7 +27,9 @@ def table(tmp_path: Path) -> Path:
     """1 ms, 0.5 ms a head, 0.25 ms per 16 neurons: 7 ms for the dense model."""
     blocks = Blocks(1.0, Curve((1, 4), (0.5, 2.0)), Curve((16, 64), (0.25, 1.0)))
     shape = TableShape("bert", 32, 8, (4, 4), (64, 64))
-    return write_table(LatencyTable({"cpu": "Toy 1"}, "float32", shape, {Setting(16): blocks}), tmp_path / "table.json")
+    return write_table(
+        LatencyTable({"cpu": "Toy 1"}, "float32", shape, {Workload(16): blocks}), tmp_path / "table.json"
+    )
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import sys
 import typer
 
 # they add their commands
-from aebert.cli import bundles, devices, explain, latency, measure, stages, studies  # noqa: F401
-from aebert.cli.base import app
+from aebert.cli import bundles, devices, explain, latency_tables, measure, stages, studies  # noqa: F401
+from aebert.cli.app import app
 from aebert.errors import AebertError
 
 __all__ = ["app", "main"]

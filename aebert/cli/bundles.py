@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aebert.cli.base import Results, Study, app, started
+from aebert.cli.app import Results, Study, app, started
 from aebert.errors import ConfigError, StudyError
 
 bundle_app = typer.Typer(help="Make, look at and check bundles: what a run ships.", no_args_is_help=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aebert.cli.base import app
+from aebert.cli.app import app
 
 devices_app = typer.Typer(help="List the devices, or show one.", rich_markup_mode=None)
 app.add_typer(devices_app, name="devices", invoke_without_command=True)
@@ -19,9 +19,9 @@ def _list(context: typer.Context) -> None:
     """List the devices, or `show` one; `aebert pareto --device` prices a study's candidates on it."""
     if context.invoked_subcommand is not None:
         return
-    from aebert.profiling.devices import device_names, load_device
+    from aebert.latency.devices import device_names, load_device
     from aebert.reporting.devices import devices_table
-    from aebert.reporting.tables import print_table
+    from aebert.reporting.printing import print_table
 
     print_table(devices_table([load_device(name) for name in device_names()]))
     typer.echo("own devices: the path of a YAML file with name, and host or estimate")
@@ -30,8 +30,8 @@ def _list(context: typer.Context) -> None:
 @devices_app.command()
 def show(device: DeviceName) -> None:
     """Show a device: its parameters, their source, assumptions, and errors against published times."""
-    from aebert.profiling.devices import load_device
+    from aebert.latency.devices import load_device
     from aebert.reporting.devices import device_detail
-    from aebert.reporting.tables import print_table
+    from aebert.reporting.printing import print_table
 
     print_table(device_detail(load_device(device)))

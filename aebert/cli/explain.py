@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aebert.cli.base import app
+from aebert.cli.app import app
 
 
 @app.command()
@@ -25,8 +25,8 @@ def explain(
     ] = None,
 ) -> None:
     """Compare a sub-network's expected with its measured speedup, and name the causes that can be proved."""
-    from aebert.profiling.explain import explain as explained
-    from aebert.profiling.explain_files import find_graph, gather
+    from aebert.explain.causes import explain as explained
+    from aebert.explain.gathering import find_graph, gather
 
     small = find_graph(file)
     full = find_graph(dense) if dense is not None else small.with_name("dense.onnx")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from aebert.cli.base import Set, app, started
+from aebert.cli.app import Set, app, started
 from aebert.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aebert.profiling.compare import Settings
-    from aebert.profiling.remote import Host
+    from aebert.compare.comparison import Settings
+    from aebert.compare.remote import Host
 
 _LISTS = ("--lengths", "--batches", "--threads")
 
@@ -89,8 +89,8 @@ def profile(
     if len(targets) == 1 and _is_run(targets[0]) and not values and here and out is None:
         _profile_run(targets[0], sets)
         return
-    from aebert.profiling.compare import Settings
-    from aebert.profiling.remote import Host
+    from aebert.compare.comparison import Settings
+    from aebert.compare.remote import Host
 
     asked = {"address": host, "port": port, "identity": identity, "python": python}
     reach: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
@@ -105,7 +105,7 @@ def profile(
 
 def _measured(name: str) -> tuple[dict[str, Any], int]:
     """How a device file's host is reached, as arguments of `Host`, none if it is this machine; and its threads."""
-    from aebert.profiling.devices import load_device
+    from aebert.latency.devices import load_device
 
     device = load_device(name)
     if device.estimate is not None:
@@ -126,7 +126,7 @@ def _is_run(path: Path) -> bool:
 
 def _profile_run(config: Path, sets: list[str] | None) -> None:
     with started(config, sets) as work:
-        from aebert.reporting.tables import print_table, profiles_table
+        from aebert.reporting.printing import print_table, profiles_table
         from aebert.shipment import Shipment
         from aebert.summary import build_report
 
@@ -136,10 +136,10 @@ def _profile_run(config: Path, sets: list[str] | None) -> None:
 def _compare(
     paths: list[Path], sets: list[str] | None, settings: Settings, host: Host | None, out: Path | None
 ) -> None:
-    from aebert.profiling.compare import compare
-    from aebert.profiling.targets import opened
+    from aebert.compare.comparison import compare
+    from aebert.compare.targets import opened
     from aebert.reporting.comparisons import check_format, comparison_table, write_comparison
-    from aebert.reporting.tables import print_table
+    from aebert.reporting.printing import print_table
     from aebert.terminal import Terminal
 
     if out is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from aebert.cli.base import Config, Model, Name, Set, Trials, app, print_report, print_search, started
+from aebert.cli.app import Config, Model, Name, Set, Trials, app, print_report, print_search, started
 
 
 @app.command()
@@ -44,7 +44,7 @@ def library(config: Config, sets: Set = None) -> None:
 def search(config: Config, sets: Set = None, trials: Trials = None, name: Name = None) -> None:
     """Run the study up to its total number of trials, or go on with it."""
     with started(config, sets, trials=trials, name=name) as work:
-        from aebert.reporting.rows import Report
+        from aebert.reporting.report import Report
 
         records, verdicts = work.study
         print_search(Report(work.setup.info, tuple(records), verdicts=tuple(verdicts)))
@@ -65,7 +65,7 @@ def export(config: Config, sets: Set = None) -> None:
     """Write the dense model and the finalists as ONNX files (and FlatBuffers, if asked for), and check their parity."""
     with started(config, sets) as work:
         from aebert.flatbuffers import FlatBuffers
-        from aebert.reporting.tables import forms_table, print_table
+        from aebert.reporting.printing import forms_table, print_table
         from aebert.shipment import Shipment
 
         shipment = Shipment(work)

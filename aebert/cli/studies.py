@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aebert.cli.base import Results, Study, app, print_report, print_search
+from aebert.cli.app import Results, Study, app, print_report, print_search
 
 if TYPE_CHECKING:
-    from aebert.reporting.repricing import Prices
-    from aebert.reporting.rows import Report
+    from aebert.reporting.report import Report
+    from aebert.reporting.repricing import Repricing
 
 Form = Literal["int8", "float32"]
 
@@ -56,9 +56,9 @@ def pareto(
         _print_repriced(found, each, asked.get(kind, []), out or folder)
 
 
-def _print_repriced(found: Report, prices: Prices, targets: list[float], out: Path) -> None:
+def _print_repriced(found: Report, prices: Repricing, targets: list[float], out: Path) -> None:
+    from aebert.reporting.printing import print_grid
     from aebert.reporting.repricing import budgets_grid, repriced_grid, write_repriced_csv
-    from aebert.reporting.tables import print_grid
 
     print_grid(repriced_grid(found, prices))
     if targets:
@@ -70,7 +70,7 @@ def _print_repriced(found: Report, prices: Prices, targets: list[float], out: Pa
 @app.command()
 def studies(results: Results = Path("results")) -> None:
     """List the studies below --results."""
-    from aebert.reporting.tables import print_table, studies_table
+    from aebert.reporting.printing import print_table, studies_table
     from aebert.summary import open_reports
 
     reports, problems = open_reports(results)
@@ -86,7 +86,7 @@ def show(
     results: Results = Path("results"),
 ) -> None:
     """Show a study with its finalists and profiles, or one trial with what it keeps of each layer."""
-    from aebert.reporting.tables import print_table, trial_detail
+    from aebert.reporting.printing import print_table, trial_detail
     from aebert.summary import open_report
 
     found, _ = open_report(study, results)

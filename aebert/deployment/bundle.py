@@ -29,8 +29,8 @@ from aebert.runtime.container import (
     write_zip,
 )
 from aebert.runtime.encoding import Encoder
-from aebert.runtime.graph import Graph, read_opsets
 from aebert.runtime.manifest import FORMAT, parse_manifest
+from aebert.runtime.session import Graph, read_opsets
 from aebert.tasks.encoding import encode
 from aebert.tasks.task import Row, TaskSpec
 

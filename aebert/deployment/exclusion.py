@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aebert.deployment.choice import least
-from aebert.deployment.quantize import Feed, Setting, Source, Variant, quantize
+from aebert.deployment.quantize import QuantizeOptions, Source, Variant, quantize
 from aebert.deployment.sensitivity import Suspect, fewest, suspects
+from aebert.deployment.session import Feed
 
 _SUSPECT_ROWS = 32  # calibration rows that suspects are looked for on
 
@@ -54,7 +55,7 @@ class Search:
         tried = {0: self._try(())}
         if tried[0].loss <= max_loss or not may_exclude:
             return tried[0]
-        setting = Setting(self.calibration[:_SUSPECT_ROWS])
+        setting = QuantizeOptions(self.calibration[:_SUSPECT_ROWS])
         ranked = self._affordable(suspects(self.variant, self._source, setting, self.source_path))
 
         def is_enough(count: int) -> bool:
@@ -85,7 +86,7 @@ class Search:
         return kept
 
     def _write(self, excluded: Sequence[Suspect]) -> Path:
-        setting = Setting(self.calibration, exclude=frozenset(one.node for one in excluded))
+        setting = QuantizeOptions(self.calibration, exclude=frozenset(one.node for one in excluded))
         return quantize(self._source, self.path, self.variant, setting)
 
     def _try(self, excluded: Sequence[Suspect]) -> Found:

@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -30,11 +29,10 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from aebert.deployment.cpu import Cpu, this_cpu
 from aebert.deployment.graph import layer_names, load_onnx, save_onnx, weight_names
+from aebert.deployment.session import Feed
 from aebert.errors import ExportError
 from aebert.files import replacing
 from aebert.registry import Registry
-
-Feed = Mapping[str, NDArray[np.integer]]
 
 # What the nodes of fused files give can't be inferred by the quantizer; all that it meets are activations.
 _OPTIONS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
@@ -91,7 +89,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Setting:
+class QuantizeOptions:
     """What a variant needs besides the graph.
 
     calibration: batches of the task's own rows, as the graph takes them. nodes: the only products and tables to
@@ -114,7 +112,7 @@ class Variant(Protocol):
     Writes a whole file at the path, which is in a folder of its own, and changes neither source nor setting.
     """
 
-    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+    def __call__(self, source: Source, path: Path, setting: QuantizeOptions) -> None:
         """Write the quantized graph."""
 
     def describe(self) -> str:
@@ -132,7 +130,7 @@ class DynamicInt8:
     per_channel: bool = True
     signed: bool = True
 
-    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+    def __call__(self, source: Source, path: Path, setting: QuantizeOptions) -> None:
         """Write the quantized graph."""
         _dynamic(source.model, path, self, setting, setting.chosen(source.layers))
 
@@ -153,7 +151,7 @@ class StaticInt8:
     method: Literal["minmax", "entropy", "percentile"] = "minmax"
     per_channel: bool = True
 
-    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+    def __call__(self, source: Source, path: Path, setting: QuantizeOptions) -> None:
         """Write the quantized graph."""
         if not setting.calibration:
             raise ExportError("static quantization needs calibration rows, got none; raise deploy.calibration_rows")
@@ -208,7 +206,7 @@ class WeightOnly:
     bits: Literal[4, 8]
     block_size: Literal[16, 32, 64, 128] = 32
 
-    def __call__(self, source: Source, path: Path, setting: Setting) -> None:
+    def __call__(self, source: Source, path: Path, setting: QuantizeOptions) -> None:
         """Write the quantized graph."""
         with _embedded(source, setting) as embedded:
             chosen = set(setting.chosen(source.products))
@@ -240,7 +238,7 @@ VARIANTS.add("weight-int8", WeightOnly(8))
 VARIANTS.add("weight-int4", WeightOnly(4))
 
 
-def quantize(source: Source, target: Path, variant: Variant, setting: Setting) -> Path:
+def quantize(source: Source, target: Path, variant: Variant, setting: QuantizeOptions) -> Path:
     """Write a quantized file, whole or not at all.
 
     Raises: ExportError when the variant can't quantize this graph, or the disk refuses.
@@ -259,10 +257,10 @@ def quantize_int8(source: Path, target: Path, *, per_channel: bool = True) -> Pa
 
     Raises: ExportError when `source` is missing or damaged, or the disk refuses.
     """
-    return quantize(Source.load(source), target, DynamicInt8(per_channel), Setting())
+    return quantize(Source.load(source), target, DynamicInt8(per_channel), QuantizeOptions())
 
 
-def _dynamic(model: onnx.ModelProto, path: Path, form: DynamicInt8, setting: Setting, nodes: list[str]) -> None:
+def _dynamic(model: onnx.ModelProto, path: Path, form: DynamicInt8, setting: QuantizeOptions, nodes: list[str]) -> None:
     if not nodes:  # the quantizer takes an empty list for all nodes
         save_onnx(model, path)
         return
@@ -290,7 +288,7 @@ def _nbits_quantizer() -> Any:
 
 
 @contextmanager
-def _embedded(source: Source, setting: Setting) -> Iterator[Path]:
+def _embedded(source: Source, setting: QuantizeOptions) -> Iterator[Path]:
     """A file of the source whose embedding tables are int8, for quantizers that know products only."""
     with tempfile.TemporaryDirectory(prefix="aebert-quantize-") as folder:
         path = Path(folder) / "embedded.onnx"

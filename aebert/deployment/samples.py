@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from aebert.runtime.graph import Graph
 from aebert.runtime.manifest import Case, Probe
+from aebert.runtime.session import Graph
 from aebert.runtime.words import is_mark
 from aebert.tasks.encoding import encode
 from aebert.tasks.task import EncodedRow, Row, TaskSpec

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aebert.deployment.quantize import Setting, Source, Variant, quantize
+from aebert.deployment.quantize import QuantizeOptions, Source, Variant, quantize
 from aebert.deployment.session import OnnxModel
 
 # A set of nodes whose joint error is below this share of the error of all is not looked into.
@@ -25,7 +25,7 @@ class Suspect:
     error: float
 
 
-def suspects(variant: Variant, source: Source, setting: Setting, float32: Path) -> list[Suspect]:
+def suspects(variant: Variant, source: Source, setting: QuantizeOptions, float32: Path) -> list[Suspect]:
     """Nodes that make most of the error of `variant`, the worst first.
 
     float32: the file that `source` was read from, to compare logits with on the calibration rows of `setting`.

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from aebert.errors import ExportError
 
+Feed = Mapping[str, NDArray[np.integer]]  # one request as a graph takes it, each input [batch, seq]
+
 
 class OnnxModel:
     """An exported classifier on the CPU.

@@ -29,7 +29,7 @@ TICK_S = 0.01
 QUIET_SHARE = 0.1
 
 
-class Run(Protocol[RequestT_contra]):
+class TimedCall(Protocol[RequestT_contra]):
     """What is timed: one request, start to finish."""
 
     def __call__(self, request: RequestT_contra, /) -> object:
@@ -132,7 +132,7 @@ def spread(num_requests: int, runs: int, *, seed: int = 0) -> list[int]:
 
 
 def interleave(
-    models: Mapping[str, Run[RequestT]],
+    models: Mapping[str, TimedCall[RequestT]],
     requests: Sequence[RequestT],
     schedule: Sequence[int],
     *,
@@ -170,7 +170,7 @@ class _Timed:
 class _Turns(Generic[RequestT]):
     """The state of one measurement."""
 
-    models: Mapping[str, Run[RequestT]]
+    models: Mapping[str, TimedCall[RequestT]]
     requests: Sequence[RequestT]
     meter: Meter
     gauge: Gauge | None

@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from aebert.config import FirstTrial
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
-from aebert.reporting.grids import (
+from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.tables import (
     COST_TITLES,
     dense_finalist,
     explored,
@@ -22,7 +23,6 @@ from aebert.reporting.grids import (
     metric_of,
     trial_key,
 )
-from aebert.reporting.rows import FinalistRow, Report
 from aebert.reporting.verdicts import METHODS
 from aebert.reporting.window import score_floor
 from aebert.search.front import cost_of, pareto_front, removed

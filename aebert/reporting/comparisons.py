@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from aebert.compare.comparison import Comparison, Condition, Measured
 from aebert.errors import ConfigError
 from aebert.files import replacing, write_json
-from aebert.profiling.compare import Cell, Comparison, Measured
 from aebert.reporting import units
-from aebert.reporting.grids import Cell as Shown
-from aebert.reporting.grids import Column, Grid, measured_on
-from aebert.reporting.tables import grid_table
+from aebert.reporting.printing import grid_table
+from aebert.reporting.tables import Cell as Shown
+from aebert.reporting.tables import Column, Table, measured_on
 
 FORMATS = (".json", ".csv")
 
@@ -26,7 +26,7 @@ def comparison_table(found: Comparison) -> RenderableType:
     return Group(grid_table(files_grid(found)), Text(), grid_table(times_grid(found)), *warnings)
 
 
-def files_grid(found: Comparison) -> Grid:
+def files_grid(found: Comparison) -> Table:
     """Size, load time and memory of each target."""
     columns = (
         Column("model", "text"),
@@ -34,7 +34,7 @@ def files_grid(found: Comparison) -> Grid:
         *_numbers("size (MB)", "load (ms)", "memory (MB)", "libraries (MB)"),
     )
     largest = f"{max(found.settings.batches)} × {max(found.settings.lengths)}"
-    return Grid(
+    return Table(
         "Files",
         columns,
         tuple(_file_row(one) for one in found.targets),
@@ -54,13 +54,13 @@ def _file_row(one: Measured) -> tuple[Shown, ...]:
     )
 
 
-def times_grid(found: Comparison) -> Grid:
+def times_grid(found: Comparison) -> Table:
     """One row per target and shape of request, targets of one shape together."""
     first, energy = found.targets[0].name, any(cell.joules is not None for cell in found.cells)
     titles = ["threads", "batch", "length", "p50 (ms)", "p90 (ms)", "p99 (ms)", "mean ± std", "rows/s"]
     titles += [*(["mJ/row"] if energy else []), "times as fast", "95 %"]
     shapes, model = _numbers(*titles[:3]), Column("model", "text")
-    return Grid(
+    return Table(
         "Times of one request",
         (*shapes, model, *_numbers(*titles[3:])),
         tuple(_times_row(cell, energy=energy) for cell in found.cells),
@@ -70,7 +70,7 @@ def times_grid(found: Comparison) -> Grid:
     )
 
 
-def _times_row(cell: Cell, *, energy: bool) -> tuple[Shown, ...]:
+def _times_row(cell: Condition, *, energy: bool) -> tuple[Shown, ...]:
     millijoules = None if cell.joules is None else 1000 * cell.joules / cell.batch_size
     ratio = cell.ratio
     known = ratio.low is not None and ratio.high is not None
@@ -115,7 +115,7 @@ def write_comparison(found: Comparison, path: Path) -> None:
         writer.writerows(rows)
 
 
-def _flat(cell: Cell) -> dict[str, object]:
+def _flat(cell: Condition) -> dict[str, object]:
     values = asdict(cell)
     ratio = values.pop("ratio")
     return {**values, "times_as_fast": ratio["median"], "low": ratio["low"], "high": ratio["high"]}

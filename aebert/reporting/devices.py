@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from aebert.profiling.devices import Device
-from aebert.profiling.pricing import published_errors
+from aebert.latency.devices import Device
+from aebert.latency.estimation import published_errors
 
 
 def devices_table(devices: Sequence[Device]) -> RenderableType:

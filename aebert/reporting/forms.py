@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aebert.reporting import units
-from aebert.reporting.grids import Cell, Column, Grid
+from aebert.reporting.tables import Cell, Column, Table
 
 _TITLES = ("size (MB)", "select", "loss", "median (ms)", "speed-up")
 
 
-def forms_grid(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Grid:
+def forms_grid(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Table:
     """One row per model and way to quantize.
 
     forms: by model, what `Shipment.forms` says of it. metric: name of the headline one.
@@ -29,7 +29,7 @@ def forms_grid(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Grid:
         *(line for name, one in forms.items() for line in _notes(name, one)),
         *dict.fromkeys(f"Processor: {one['cpu']}." for one in quantized),
     ]
-    return Grid(
+    return Table(
         "Quantized forms",
         (*columns, Column("left in float32", "text"), Column("verdict", "text")),
         rows,

@@ -18,11 +18,12 @@ from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.chart import front_chart, progress_chart
 from aebert.reporting.forms import forms_grid
-from aebert.reporting.grids import (
+from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.tables import (
     COST_TITLES,
     Cell,
     Column,
-    Grid,
+    Table,
     budget_name,
     chosen,
     dense_finalist,
@@ -37,7 +38,6 @@ from aebert.reporting.grids import (
     scored_on,
     trial_key,
 )
-from aebert.reporting.rows import FinalistRow, Report
 from aebert.reporting.verdicts import Standing, standings, verdict_grids
 from aebert.reporting.window import below, score_floor
 from aebert.search.front import cost_of, pareto_front
@@ -105,7 +105,7 @@ def _script_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
-def _grids(report: Report) -> list[Grid]:
+def _grids(report: Report) -> list[Table]:
     grids = [*verdict_grids(report), front_grid(report)]
     grids += [finalists_grid(report)] if report.finalists else []
     grids += [forms_grid(report.forms, report.info.metric)] if report.forms else []
@@ -113,7 +113,7 @@ def _grids(report: Report) -> list[Grid]:
     return grids
 
 
-def _table(grid: Grid) -> str:
+def _table(grid: Table) -> str:
     heads = "".join(
         f'<th scope="col" class="{column.kind}"><button type="button">{escape(column.title)}</button></th>'
         for column in grid.columns

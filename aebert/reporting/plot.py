@@ -16,7 +16,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from aebert.config import FirstTrial
 from aebert.files import replacing
-from aebert.reporting.grids import (
+from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.tables import (
     COST_TITLES,
     dense_finalist,
     explored,
@@ -25,7 +26,6 @@ from aebert.reporting.grids import (
     metric_of,
     scored_on,
 )
-from aebert.reporting.rows import FinalistRow, Report
 from aebert.reporting.verdicts import METHODS
 from aebert.reporting.window import below, score_floor
 from aebert.search.front import cost_of, pareto_front, removed

@@ -12,17 +12,18 @@ from typing import get_args
 from aebert.config import BudgetKind
 from aebert.errors import ConfigError, StudyError
 from aebert.files import replacing
+from aebert.latency.sources import EstimatedPrices
+from aebert.latency.table import LatencyTable, TableShape, Workload
 from aebert.models.shape import ModelShape
-from aebert.profiling.latency_table import LatencyTable, Setting, TableShape
-from aebert.profiling.price_sources import EstimatedPrices
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import block_bytes, fixed_bytes
 from aebert.registry import nearest
 from aebert.reporting import units
-from aebert.reporting.grids import (
+from aebert.reporting.report import Report
+from aebert.reporting.tables import (
     Cell,
     Column,
-    Grid,
+    Table,
     full_architecture,
     headline,
     kept_cells,
@@ -30,7 +31,6 @@ from aebert.reporting.grids import (
     trial_key,
     trial_name,
 )
-from aebert.reporting.rows import Report
 from aebert.search.front import standing
 from aebert.search.record import TrialRecord
 
@@ -46,7 +46,7 @@ _TITLES = {
 
 
 @dataclass(frozen=True)
-class Prices:
+class Repricing:
     """What the candidates of a study cost by another measure.
 
     spent: by number of the trial, less is better: ms, MB, parameters, or the share of the dense model that is left.
@@ -101,7 +101,9 @@ def _target(kind: BudgetKind, value: str, text: str) -> float:
     return target
 
 
-def latency_prices(report: Report, table: LatencyTable, setting: Setting, shape: ModelShape | None = None) -> Prices:
+def latency_prices(
+    report: Report, table: LatencyTable, setting: Workload, shape: ModelShape | None = None
+) -> Repricing:
     """Predicted milliseconds of every candidate on the device of a table.
 
     shape: of the study's encoder; where it isn't at hand, only its block sizes are compared with the table's.
@@ -119,10 +121,10 @@ def latency_prices(report: Report, table: LatencyTable, setting: Setting, shape:
     spent = {record.number: blocks.predict(record.architecture) for record in report.trials}
     accuracy = table.accuracy(setting)
     error = "" if accuracy is None else f"; median error {units.percent(accuracy.median)} of {accuracy.models} models"
-    return Prices("latency_ms", spent, f"predicted ms on {table.device}, {setting}{error}")
+    return Repricing("latency_ms", spent, f"predicted ms on {table.device}, {setting}{error}")
 
 
-def estimated_prices(report: Report, source: EstimatedPrices, setting: Setting) -> Prices:
+def estimated_prices(report: Report, source: EstimatedPrices, setting: Workload) -> Repricing:
     """Estimated milliseconds of every candidate on a device that isn't at hand; what they rest on is told along.
 
     Raises: ConfigError when the device's model says nothing about such work.
@@ -135,10 +137,10 @@ def estimated_prices(report: Report, source: EstimatedPrices, setting: Setting) 
         f"{dense.checked} (`aebert devices show` lists them)",
         *(f"assumed: {each}" for each in dense.assumptions),
     )
-    return Prices("latency_ms", spent, "\n".join(about), estimated=True)
+    return Repricing("latency_ms", spent, "\n".join(about), estimated=True)
 
 
-def counted_prices(report: Report, kind: BudgetKind, shape: ModelShape | None, *, int8: bool) -> Prices:
+def counted_prices(report: Report, kind: BudgetKind, shape: ModelShape | None, *, int8: bool) -> Repricing:
     """What every candidate costs by counting.
 
     Raises: StudyError for a file size when the study's dense model, which tells it, is not at hand.
@@ -147,13 +149,15 @@ def counted_prices(report: Report, kind: BudgetKind, shape: ModelShape | None, *
         if shape is None:
             raise StudyError(f"sizes of study {report.info.name!r} can't be told: its folder has no dense model")
         about = f"MB of 10^6 bytes of the {'int8' if int8 else 'float32'} file"
-        return Prices(kind, {each.number: _megabytes(each.architecture, shape, int8) for each in report.trials}, about)
+        return Repricing(
+            kind, {each.number: _megabytes(each.architecture, shape, int8) for each in report.trials}, about
+        )
     spent = {
         "params": {each.number: float(each.params) for each in report.trials},
         "sparsity": {each.number: 1 - each.sparsity for each in report.trials},
         "macs": {each.number: 1 - each.macs_removed for each in report.trials},
     }[kind]
-    return Prices(kind, spent, {"macs": f"counted at {report.info.length} tokens"}.get(kind, "counted"))
+    return Repricing(kind, spent, {"macs": f"counted at {report.info.length} tokens"}.get(kind, "counted"))
 
 
 def _megabytes(architecture: Architecture, shape: ModelShape, int8: bool) -> float:
@@ -162,7 +166,7 @@ def _megabytes(architecture: Architecture, shape: ModelShape, int8: bool) -> flo
     return (fixed_bytes(shape, int8=int8) + blocks) / 1e6
 
 
-def repriced_front(records: Sequence[TrialRecord], prices: Prices) -> list[TrialRecord]:
+def repriced_front(records: Sequence[TrialRecord], prices: Repricing) -> list[TrialRecord]:
     """The records that no other beats in score or cost without losing in the other; dearest first.
 
     Candidates that a race stopped are left out, since their scores are estimates; so are NaN scores.
@@ -175,7 +179,7 @@ def repriced_front(records: Sequence[TrialRecord], prices: Prices) -> list[Trial
     return front[::-1]
 
 
-def best_within(records: Sequence[TrialRecord], prices: Prices, target: float) -> TrialRecord | None:
+def best_within(records: Sequence[TrialRecord], prices: Repricing, target: float) -> TrialRecord | None:
     """The record with the highest score that meets a target, the dense model too; None if there is none."""
     return min((each for each in _comparable(records) if prices.meets(each, target)), key=standing, default=None)
 
@@ -184,10 +188,10 @@ def _comparable(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [each for each in records if each.stopped_at is None and not math.isnan(each.score)]
 
 
-def repriced_grid(report: Report, prices: Prices) -> Grid:
+def repriced_grid(report: Report, prices: Repricing) -> Table:
     """The front of score against cost."""
     columns = ("trial", prices.title, report.info.metric, "params (M)")
-    return Grid(
+    return Table(
         f"Front of {report.info.name} by {_cost(prices)}",
         (*map(Column, columns), Column("heads", "bars"), Column("FFN", "bars")),
         tuple(_row(record, report, prices) for record in repriced_front(report.trials, prices)),
@@ -195,11 +199,11 @@ def repriced_grid(report: Report, prices: Prices) -> Grid:
     )
 
 
-def _cost(prices: Prices) -> str:
+def _cost(prices: Repricing) -> str:
     return f"estimated {prices.kind}" if prices.estimated else prices.kind
 
 
-def _row(record: TrialRecord, report: Report, prices: Prices) -> tuple[Cell, ...]:
+def _row(record: TrialRecord, report: Report, prices: Repricing) -> tuple[Cell, ...]:
     score = headline(record, report.info)
     return (
         Cell(trial_name(record), record.number, trial_key(record.number)),
@@ -210,7 +214,7 @@ def _row(record: TrialRecord, report: Report, prices: Prices) -> tuple[Cell, ...
     )
 
 
-def budgets_grid(report: Report, prices: Prices, targets: Sequence[float]) -> Grid:
+def budgets_grid(report: Report, prices: Repricing, targets: Sequence[float]) -> Table:
     """The best candidate within each budget."""
     rows = []
     for target in targets:
@@ -221,10 +225,10 @@ def budgets_grid(report: Report, prices: Prices, targets: Sequence[float]) -> Gr
     note = f"cheapest candidate scored: {units.significant(cheapest)} {prices.title}."
     note = note if prices.kind == "latency_ms" else ""
     columns = ("budget", "best trial", prices.title, report.info.metric, "params (M)")
-    return Grid("Best within each budget", tuple(map(Column, columns)), tuple(rows), note)
+    return Table("Best within each budget", tuple(map(Column, columns)), tuple(rows), note)
 
 
-def write_repriced_csv(report: Report, prices: Prices, path: Path) -> Path:
+def write_repriced_csv(report: Report, prices: Repricing, path: Path) -> Path:
     """Write all candidates with their new costs, one line each, in the order of their numbers."""
     front = {record.number for record in repriced_front(report.trials, prices)}
     cost = {"sparsity": "parameters_left", "macs": "macs_left"}.get(prices.kind, _cost(prices).replace(" ", "_"))

@@ -1,227 +1,341 @@
-"""Tables for the terminal: aligned, and readable without colour."""
+"""The tables of a report as text cells, drawn by the terminal and by the HTML page alike."""
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any, Literal
 
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
-
-from aebert.errors import StudyError
+from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
-from aebert.reporting.forms import forms_grid
-from aebert.reporting.grids import (
-    Column,
-    Grid,
-    finalists_grid,
-    front_grid,
-    full_architecture,
-    headline,
-    profiles_grid,
-    scored_on,
-)
 from aebert.reporting.intervals import score_interval
-from aebert.reporting.rows import Report
-from aebert.reporting.verdicts import verdict_grids
-from aebert.search.front import best_per_budget, cost_of, pareto_front
-from aebert.search.record import TrialRecord
+from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.shipped import unpriced
+from aebert.search.front import cost_of, pareto_front, removed, uniform_per_budget
+from aebert.search.record import StudyInfo, TrialRecord
 
-_BAR_WIDTH = 20
-# For streams that can't show the signs (a log in ASCII): shares kept become digits, # for all.
-_ASCII = str.maketrans(
-    {
-        **dict(zip("·▁▂▃▄▅▆▇█", "01234567#", strict=True)),
-        "–": "-",
-        "×": "x",
-        "±": "+",
-        "─": "-",
-        "…": "~",
-        "░": ".",
-    }
-)
+COST_TITLES = {"sparsity": "parameters", "macs_removed": "MACs"}
 
 
-def front_table(report: Report) -> RenderableType:
-    """The Pareto front."""
-    return _table(front_grid(report))
+@dataclass(frozen=True)
+class Cell:
+    """text: as shown. value: what the column is sorted by, None last. key: the `architecture_key` it stands for."""
+
+    text: str
+    value: float | str | None
+    key: str | None = None
 
 
-def verdict_table(report: Report) -> RenderableType:
-    """What the search found at each budget, and what it won over the first trials."""
-    first, *others = map(_table, verdict_grids(report))
-    return Group(first, *(Group(Text(), other) for other in others))
+@dataclass(frozen=True)
+class Column:
+    """title: with the unit. kind: numbers are aligned right, bars need signs of one width."""
+
+    title: str
+    kind: Literal["number", "text", "bars"] = "number"
 
 
-def finalists_table(report: Report) -> RenderableType:
-    """The fine-tuned models."""
-    return _table(finalists_grid(report))
+@dataclass(frozen=True)
+class Table:
+    """note: one or more lines below the table that say what the columns mean."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str
 
 
-def profiles_table(report: Report) -> RenderableType:
-    """The exported files as measured."""
-    return _table(profiles_grid(report))
+def trial_key(number: int) -> str:
+    """Key of a trial's architecture, unique in a report."""
+    return f"trial:{number}"
 
 
-def grid_table(grid: Grid) -> RenderableType:
-    """Any grid with its title and note."""
-    return _table(grid)
+def finalist_key(name: str) -> str:
+    """Key of a finalist's architecture, unique in a report."""
+    return f"finalist:{name}"
 
 
-def print_grid(grid: Grid) -> None:
-    """Print one table of a report."""
-    print_table(grid_table(grid))
+def headline(record: TrialRecord, info: StudyInfo) -> float:
+    """The headline metric of a trial, also where the search maximized something else."""
+    return record.metrics[info.metric]
 
 
-def forms_table(forms: Mapping[str, Mapping[str, Any]], metric: str) -> RenderableType:
-    """The quantized forms of each model, as tried."""
-    return grid_table(forms_grid(forms, metric))
+def explored(trials: Sequence[TrialRecord], *, stopped: bool) -> list[TrialRecord]:
+    """What was proposed after the first trials: those that a race stopped, or those that saw all rows."""
+    after = (trial for trial in trials if trial.origin in ("sampled", "neighbour"))
+    return [trial for trial in after if (trial.stopped_at is not None) is stopped]
 
 
-def studies_table(reports: Sequence[Report]) -> RenderableType:
-    """One line per study: what it searches, how far it is, its best score at each budget."""
-    columns = ("study", "task", "model", "sampler", "trials", "metric", "dense", "best at each budget")
-    table = _empty(
-        "Studies", [Column(title, "number" if title in ("trials", "dense") else "text") for title in columns]
+def full_architecture(report: Report) -> Architecture | None:
+    """What nothing was removed from: the dense trial's, else the dense finalist's; None if the report has neither."""
+    if report.dense is not None:
+        return report.dense.architecture
+    row = dense_finalist(report.finalists)
+    return row.architecture if row else None
+
+
+def layer_totals(architecture: Architecture) -> tuple[int, ...]:
+    """FFN neurons kept per layer; MobileBERT has several FFN blocks in each."""
+    blocks = max(1, len(architecture.ffn) // max(1, len(architecture.heads)))
+    return tuple(sum(architecture.ffn[start : start + blocks]) for start in range(0, len(architecture.ffn), blocks))
+
+
+def budget_name(target: float, info: StudyInfo) -> str:
+    """A budget with what it limits: `50 % of MACs removed`, `11M params`, `20 MB`."""
+    text = units.budget(target, info.budget_kind)
+    return f"{text} of {COST_TITLES[cost_of(info)]} removed" if info.budget_kind in ("sparsity", "macs") else text
+
+
+def is_of_metric(report: Report) -> bool:
+    """Whether the search maximized the headline metric, and not another score."""
+    return all(_same(trial.score, headline(trial, report.info)) for trial in report.trials)
+
+
+def scored_on(report: Report) -> str:
+    """What every trial's score is: the metric, its rows, and what the search maximized if that is another."""
+    metric = report.info.metric
+    target = (
+        ""
+        if is_of_metric(report)
+        else "; the search maximized another score (the negative loss), so the front follows that"
     )
-    for report in reports:
-        info, dense = report.info, report.dense
-        best = best_per_budget(report.trials, info).items()
-        table.add_row(
-            *map(Text, (info.name, info.task, info.model, info.sampler)),
-            f"{len(report.trials)}/{info.trials}",
-            Text(info.metric),
-            units.points(headline(dense, info) if dense else None),
-            ", ".join(
-                f"{units.points(headline(trial, info))} at {units.budget(budget, info.budget_kind)}"
-                for budget, trial in best
-            ),
-        )
-    return Group(table, Text("Scores × 100 on each study's search rows, before fine-tuning."))
+    return f"{metric} × 100 on the {report.info.search_rows:,} search rows, before fine-tuning{target}"
 
 
-def trial_detail(report: Report, number: int) -> RenderableType:
-    """All facts of one trial and what it keeps of each layer; `StudyError` if there is no such trial."""
-    record = next((trial for trial in report.trials if trial.number == number), None)
-    if record is None:
-        known = f"0..{max(trial.number for trial in report.trials)}" if report.trials else "none yet"
-        raise StudyError(f"study {report.info.name!r} must have the trial to show, got {number} (its trials: {known})")
-    return Group(_facts(record, report), Text(f"{scored_on(report)}.\n"), _layers(record, report))
-
-
-def print_table(table: RenderableType, file: TextIO | None = None) -> None:
-    """Print to a terminal in its width, to anything else in full width and without control codes."""
-    stream = sys.stdout if file is None else file
-    console = Console(file=stream)
-    if console.is_terminal:
-        console.print(table)
-        return
-    wide = Console(width=10_000)
-    width = Measurement.get(wide, wide.options, table).maximum
-    plain = Console(width=max(width, 40), color_system=None, force_terminal=False)
-    with plain.capture() as capture:
-        plain.print(table)
-    text = "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
-    stream.write(text if _can_show(text, stream) else text.translate(_ASCII).encode("ascii", "replace").decode())
-
-
-def _can_show(text: str, stream: TextIO) -> bool:
-    try:
-        text.encode(getattr(stream, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _empty(title: str | None, columns: Sequence[Column]) -> Table:
-    table = Table(
-        title=None if title is None else Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+def front_grid(report: Report) -> Table:
+    """The Pareto front by share removed, with each member's distance from dense and from uniform at its budget."""
+    cost, metric = cost_of(report.info), report.info.metric
+    columns = _columns(
+        "trial",
+        "budget",
+        f"{COST_TITLES[cost]} removed",
+        "params (M)",
+        metric,
+        "95 %",
+        "loss",
+        "vs dense",
+        "vs uniform",
+        *([predicted_title(report.info)] if report.info.budget_kind == "latency_ms" else []),
     )
-    for column in columns:
-        table.add_column(Text(column.title), justify="right" if column.kind == "number" else "left", overflow="fold")
-    return table
-
-
-def _table(grid: Grid) -> Group:
-    table = _empty(None, grid.columns)
-    for row in grid.rows:
-        table.add_row(*(Text(cell.text) for cell in row))
-    # not as the table's title and caption: those would be broken to the table's width
-    return Group(Text(grid.title, style="table.title"), table, Text(grid.note))
-
-
-def _facts(record: TrialRecord, report: Report) -> Table:
-    table = Table(
-        title=Text(f"Trial {record.number} of {report.info.name}"),
-        title_justify="left",
-        show_header=False,
-        box=None,
-        pad_edge=False,
+    uniform = uniform_per_budget(report.trials, report.info)
+    rows = tuple(_front_row(record, report, uniform) for record in pareto_front(report.trials, cost))
+    return Table(
+        f"Pareto front of {report.info.name}",
+        (*columns, Column("heads", "bars"), Column("FFN", "bars")),
+        rows,
+        f"{scored_on(report)}. 95 %: interval for rows like these.\n"
+        "vs: difference in points. uniform: every layer pruned alike to the same budget.\n"
+        + (f"ms: {_milliseconds(report.info)} of one request on {report.info.device}.\n" if report.info.device else "")
+        + "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
     )
-    for name, value in _fact_lines(record, report):
-        table.add_row(Text(name), Text(value))
-    return table
 
 
-def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
-    front = {member.number for member in pareto_front(report.trials, cost_of(report.info))}
-    taken = "" if record.same_as is None else f", score taken over from trial {record.same_as} (same architecture)"
-    estimated = "" if record.stopped_at is None else " (estimated)"
-    return [
-        ("origin", f"{record.origin}{taken}"),
-        *_race_lines(record, report),
-        ("architecture", record.architecture.key()),
-        ("on the Pareto front", "yes" if record.number in front else "no"),
-        (f"budget ({report.info.budget_kind})", units.budget(record.budget, report.info.budget_kind)),
-        ("parameters removed", f"{units.percent(record.sparsity)} of the encoder"),
-        ("MACs removed", f"{units.percent(record.macs_removed)} of the encoder"),
-        ("parameters", f"{record.params:,} (with embeddings)"),
-        ("MACs", f"{record.macs:,} (encoder, {report.info.length} tokens)"),
-        *((name, f"{units.points(value)}{estimated}") for name, value in record.metrics.items()),
-        ("loss", f"{record.loss:.4f}{estimated}"),
-        ("score", f"{record.score:.4f}{estimated}{_between(record)}"),
-        ("time", f"{record.seconds:.1f} s"),
-    ]
+def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRecord]) -> tuple[Cell, ...]:
+    info, dense = report.info, report.dense
+    score, share = headline(record, info), removed(record, cost_of(info))
+    peer = uniform.get(record.budget) if record.budget is not None else None
+    bounds = score_interval(record) if _same(score, record.score) else None
+    return (
+        Cell(trial_name(record), record.number, trial_key(record.number)),
+        Cell(units.budget(record.budget, info.budget_kind), record.budget),
+        Cell(units.percent(share), share),
+        Cell(units.millions(record.params), record.params),
+        Cell(units.points(score), score),
+        Cell(units.span(bounds), bounds and bounds[0]),
+        Cell(f"{record.loss:.3f}", record.loss),
+        _difference(score, headline(dense, info) if dense else None),
+        _difference(score, headline(peer, info) if peer else None),
+        *([Cell(units.significant(record.cost), record.cost)] if info.budget_kind == "latency_ms" else []),
+        *kept_cells(record.architecture, full_architecture(report)),
+    )
 
 
-def _race_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
-    if record.stopped_at is None:
-        return []
-    rows = f"{record.stopped_at:,} of {report.info.search_rows:,} search rows"
-    return [("stopped", f"by a race after {rows}, clearly behind the best of its budget; scores are estimates")]
+def trial_name(record: TrialRecord) -> str:
+    """Its number, and who proposed it unless the sampler did."""
+    return f"{record.number}" if record.origin == "sampled" else f"{record.number} {record.origin}"
 
 
-def _between(record: TrialRecord) -> str:
-    bounds = score_interval(record)
-    return "" if bounds is None else f" (95 %: {bounds[0]:.4f} to {bounds[1]:.4f})"
+def kept_cells(architecture: Architecture, full: Architecture | None) -> tuple[Cell, Cell]:
+    """What is kept of each layer, as bars: heads and FFN neurons."""
+    full = full or architecture
+    heads = units.bars(architecture.heads, full.heads)
+    ffn = units.bars(layer_totals(architecture), layer_totals(full))
+    return Cell(heads, sum(architecture.heads)), Cell(ffn, sum(architecture.ffn))
 
 
-def _layers(record: TrialRecord, report: Report) -> Table:
-    architecture, full = record.architecture, full_architecture(report) or record.architecture
-    per_layer = len(full.ffn) // max(1, len(full.heads))
-    table = _empty("Kept per layer, the first layer at the top", _LAYER_COLUMNS)
-    for block, (kept, most) in enumerate(zip(architecture.ffn, full.ffn, strict=True)):
-        layer, part = divmod(block, per_layer)
-        # a layer's heads stand beside its first FFN block only
-        heads = (architecture.heads[layer], full.heads[layer]) if part == 0 else None
-        name = str(layer + 1) if part == 0 else ""
-        table.add_row(name, *(_kept(*heads) if heads else ("", "")), *_kept(kept, most))
-    return table
+def finalists_grid(report: Report) -> Table:
+    """The fine-tuned models: scores on each role's rows, float32 and int8."""
+    cost, metric = cost_of(report.info), report.info.metric
+    columns = _columns(
+        "trial",
+        f"{COST_TITLES[cost]} removed",
+        "params (M)",
+        "search, before",
+        "select",
+        "report",
+        "95 %",
+        "vs dense",
+        "int8 report",
+        "int8 95 %",
+    )
+    report_rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
+    timed = report.info.budget_kind == "latency_ms"
+    latency = (*_columns(predicted_title(report.info), "measured (ms)"), Column("budget", "text")) if timed else ()
+    return Table(
+        f"Finalists of {report.info.name}",
+        (Column("model", "text"), *columns, *latency),
+        tuple((*_finalist_row(row, report), *(_latency_cells(row) if timed else ())) for row in report.finalists),
+        f"{metric} × 100: on the search rows before fine-tuning; on the select rows and the {report_rows}report rows "
+        "after it.\n* best on the select rows. 95 %: interval of the report score, – where the metric has none.\n"
+        "int8: the quantized file itself, scored again." + (f"\n{latency_note(report)}" if timed else ""),
+    )
 
 
-_LAYER_COLUMNS = (
-    Column("layer"),
-    Column("heads"),
-    Column("", "bars"),
-    Column("FFN neurons"),
-    Column("", "bars"),
-)
+def _latency_cells(row: FinalistRow) -> tuple[Cell, ...]:
+    """What a finalist takes by the table and when measured, and whether it keeps its budget."""
+    verdict = {True: " met", False: " NOT met", None: ""}[row.meets_budget]
+    return (
+        Cell(units.significant(row.predicted_ms), row.predicted_ms),
+        Cell(units.significant(row.measured_ms), row.measured_ms),
+        Cell(units.budget(row.budget, "latency_ms") + verdict, row.budget),
+    )
 
 
-def _kept(count: int, most: int) -> tuple[str, str]:
-    filled = round(_BAR_WIDTH * count / most) if most else 0
-    return f"{count}/{most}", "█" * filled + "░" * (_BAR_WIDTH - filled)
+def latency_note(report: Report) -> str:
+    """What milliseconds are of, how many finalists keep their budget, and which were predicted in another form."""
+    known = [row for row in report.finalists if row.meets_budget is not None]
+    met = sum(row.meets_budget is True for row in known)
+    if known:
+        told = f"{met} of {len(known)} finalists meet their budget when measured."
+    elif report.info.estimated:
+        told = "The budget is not confirmed by measurement."
+    else:
+        told = "Not measured: this machine is not that device."
+    tuned = [row.name for row in report.finalists if row.trial is not None and row.name in report.forms]
+    form = unpriced({name: report.forms[name] for name in tuned})
+    note = f"ms: {_milliseconds(report.info)} of one request of the shipped file on {report.info.device}. {told}"
+    return f"{note}\n{form}" if form else note
+
+
+def predicted_title(info: StudyInfo) -> str:
+    """Title of a column of a latency budget's costs."""
+    return "estimated (ms)" if info.estimated else "predicted (ms)"
+
+
+def _milliseconds(info: StudyInfo) -> str:
+    return "estimate, not a measurement," if info.estimated else "median"
+
+
+def _finalist_row(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
+    metric, share = report.info.metric, finalist_share(row, report.info)
+    score, int8 = metric_of(row.report_metrics, metric), metric_of(row.int8_report_metrics, metric)
+    dense = dense_finalist(report.finalists)
+    return (
+        Cell(f"{row.name} *" if row.chosen else row.name, row.name, finalist_key(row.name)),
+        Cell(units.MISSING if row.trial is None else str(row.trial), row.trial),
+        Cell(units.percent(share), share),
+        Cell(units.millions(row.params), row.params),
+        Cell(units.points(row.search_score), row.search_score),
+        Cell(units.points(row.select_score), row.select_score),
+        Cell(units.points(score), score),
+        Cell(units.span(row.report_interval), row.report_interval[0] if row.report_interval else None),
+        _difference(score, metric_of(dense.report_metrics, metric) if dense and dense is not row else None),
+        Cell(units.points(int8), int8),
+        Cell(
+            units.span(row.int8_report_interval),
+            row.int8_report_interval[0] if row.int8_report_interval else None,
+        ),
+    )
+
+
+def profiles_grid(report: Report) -> Table:
+    """The exported files as measured: size, latency, throughput, memory, speed-up, score."""
+    columns = _columns(
+        "size (MB)", "p50 (ms)", "p90 (ms)", "p99 (ms)", "rows/s", "memory (MB)", "speed-up", "p10–p90", "report"
+    )
+    measured = measured_on(report.machine)
+    return Table(
+        f"Profiles of {report.info.name}",
+        (Column("model", "text"), Column("file", "text"), *columns),
+        tuple(_profile_row(row) for row in report.profiles),
+        "p50, p90, p99: percentiles of the time of one call. memory: peak of a process with this file alone. "
+        "MB: 10^6 bytes.\n"
+        "speed-up: against the dense float32 file on the same request, median and middle 80 %. "
+        f"report: {report.info.metric} × 100 of this file." + (f"\nMeasured on: {measured}." if measured else ""),
+    )
+
+
+def measured_on(machine: Mapping[str, Any]) -> str:
+    """The facts about a measurement that decide its figures, as one line; what is unknown is left out."""
+    lengths = machine.get("lengths") or {}
+    facts = (
+        ("{cpu}", machine),
+        ("{cores} cores", machine),
+        ("{isa}", {"isa": " ".join(machine.get("isa") or ()) or None}),
+        ("{threads} thread(s)", machine),
+        ("batch {batch_size}", machine),
+        ("{runs} requests per file", machine),
+        ("{min}–{max} tokens (median {median:g})", lengths),
+        ("onnxruntime {onnxruntime}", machine.get("versions") or {}),
+    )
+    told = [text.format(**values) for text, values in facts if _known(text, values)]
+    if machine.get("all_runs_quiet") is False:
+        told.append("other processes were busy in some runs")
+    return ", ".join(told)
+
+
+def _known(text: str, values: Mapping[str, Any]) -> bool:
+    names = [name.partition(":")[0] for _, name, _, _ in Formatter().parse(text) if name]
+    return all(values.get(name) is not None for name in names)
+
+
+def _profile_row(row: ProfileRow) -> tuple[Cell, ...]:
+    speedup = units.MISSING if row.speedup is None else f"{row.speedup:.2f}×"
+    known = row.speedup_low is not None and row.speedup_high is not None
+    return (
+        Cell(row.name, row.name, finalist_key(row.name)),
+        Cell(row.kind, row.kind),
+        Cell(units.megabytes(row.size_bytes), row.size_bytes),
+        Cell(units.significant(row.p50_ms), row.p50_ms),
+        Cell(units.significant(row.p90_ms), row.p90_ms),
+        Cell(units.significant(row.p99_ms), row.p99_ms),
+        Cell(units.significant(row.throughput_per_s), row.throughput_per_s),
+        Cell(units.megabytes(row.peak_memory_bytes), row.peak_memory_bytes),
+        Cell(speedup, row.speedup),
+        Cell(f"{row.speedup_low:.2f}–{row.speedup_high:.2f}" if known else units.MISSING, row.speedup_low),
+        Cell(units.points(row.report_score), row.report_score),
+    )
+
+
+def finalist_share(row: FinalistRow, info: StudyInfo) -> float:
+    """Share removed of the cost that the study's budget limits."""
+    return row.sparsity if cost_of(info) == "sparsity" else row.macs_removed
+
+
+def metric_of(metrics: Mapping[str, float] | None, name: str) -> float | None:
+    """One metric; None where nothing was measured."""
+    return None if metrics is None else metrics[name]
+
+
+def _difference(score: float | None, other: float | None) -> Cell:
+    value = None if score is None or other is None else score - other
+    return Cell(units.difference(value), value)
+
+
+def _columns(*titles: str) -> tuple[Column, ...]:
+    return tuple(Column(title) for title in titles)
+
+
+def _same(first: float, second: float) -> bool:
+    return first == second or (math.isnan(first) and math.isnan(second))
+
+
+def chosen(rows: Sequence[FinalistRow]) -> FinalistRow | None:
+    """The finalist to use; None before one is chosen."""
+    return next((row for row in rows if row.chosen), None)
+
+
+def dense_finalist(rows: Sequence[FinalistRow]) -> FinalistRow | None:
+    """The dense model among the finalists; None if it is not there."""
+    return next((row for row in rows if row.trial is None), None)

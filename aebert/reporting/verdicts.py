@@ -9,17 +9,17 @@ from typing import get_args
 
 from aebert.config import FirstTrial
 from aebert.reporting import units
-from aebert.reporting.grids import (
+from aebert.reporting.intervals import score_interval
+from aebert.reporting.report import Report
+from aebert.reporting.tables import (
     Cell,
     Column,
-    Grid,
+    Table,
     is_of_metric,
     scored_on,
     trial_key,
     trial_name,
 )
-from aebert.reporting.intervals import score_interval
-from aebert.reporting.rows import Report
 from aebert.search.front import best_per_budget, meets
 from aebert.search.leaders import KEPT
 from aebert.search.record import GainRecord, TrialRecord, Verdict
@@ -96,17 +96,17 @@ def first_trial(trials: Sequence[TrialRecord], method: FirstTrial, budget: float
     return next((trial for trial in trials if trial.origin == method and trial.budget == budget), None)
 
 
-def verdict_grids(report: Report) -> list[Grid]:
+def verdict_grids(report: Report) -> list[Table]:
     """Two tables with one line per budget: what the search found, and what it won over the first trials."""
     found = standings(report)
     grids = [_found_grid(report, found)]
     return [*grids, _won_grid(report, found)] if any(standing.gains for standing in found) else grids
 
 
-def _found_grid(report: Report, found: Sequence[Standing]) -> Grid:
+def _found_grid(report: Report, found: Sequence[Standing]) -> Table:
     score = report.info.metric if is_of_metric(report) else "score"
     titles = ("budget", "best trial", score, "95 %", "flatters by", "candidates", "stopped")
-    return Grid(
+    return Table(
         f"What the search found in {report.info.name}",
         (*map(Column, titles), Column("tied with the best", "text"), Column("chosen")),
         tuple(_found_row(standing, report) for standing in found),
@@ -176,7 +176,7 @@ def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
         yield f"{units.MISSING}: known when a search has ended that compared its candidates row by row."
 
 
-def _won_grid(report: Report, found: Sequence[Standing]) -> Grid:
+def _won_grid(report: Report, found: Sequence[Standing]) -> Table:
     methods = [method for method in METHODS if any(method in standing.gains for standing in found)]
     scale, meanings = _Scale(is_of_metric(report)), "; ".join(f"{method}: {_MEANINGS[method]}" for method in methods)
     architectures = {trial.number: trial.architecture for trial in report.trials}
@@ -187,7 +187,7 @@ def _won_grid(report: Report, found: Sequence[Standing]) -> Grid:
         }
         cells = [_gain(standing.gains.get(method), itself, scale) for method in methods]
         rows.append((Cell(units.budget(standing.budget, report.info.budget_kind), standing.budget), *cells))
-    return Grid(
+    return Table(
         f"What the search won in {report.info.name}",
         (Column("budget"), *(Column(f"over {method}") for method in methods)),
         tuple(rows),

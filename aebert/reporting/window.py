@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from aebert.reporting.grids import headline, metric_of
-from aebert.reporting.rows import Report
+from aebert.reporting.report import Report
+from aebert.reporting.tables import headline, metric_of
 from aebert.search.front import cost_of, pareto_front
 
 # Below what must be seen, as many times its span, and as if the span were at least so many points.

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 from aebert.errors import AebertError, BundleError
 from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
 from aebert.runtime.encoding import Encoder, parse_tokenizer
-from aebert.runtime.graph import Graph, read_opsets
 from aebert.runtime.manifest import FORMAT, Case, Manifest, parse_manifest
+from aebert.runtime.session import Graph, read_opsets
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from aebert.errors import BundleError, ConfigError
 from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
 from aebert.runtime.encoding import Encoder, Text, parse_tokenizer
-from aebert.runtime.graph import Graph
 from aebert.runtime.manifest import Manifest, parse_manifest
 from aebert.runtime.predictions import Prediction, decode
+from aebert.runtime.session import Graph
 from aebert.runtime.words import WORD_RULES
 
 BATCH = 32

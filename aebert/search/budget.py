@@ -44,7 +44,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Prices:
+class LatencyCosts:
     """What a latency budget is counted with.
 
     table: in ns. margin: predictions are limited to target / (1 + margin), since what is measured may be above them.
@@ -65,7 +65,7 @@ def make_budget(
     shape: ModelShape,
     grid: Grid,
     int8: bool = True,
-    prices: Prices | None = None,
+    prices: LatencyCosts | None = None,
 ) -> Budget:
     """The budget with this target.
 

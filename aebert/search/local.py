@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from aebert.search.memory import BUDGET, complete_trials
+from aebert.search.history import BUDGET, complete_trials
 
 FEW = 4  # trials that must be there before it stops drawing at random
 PARENTS = 3  # of a budget, the best

@@ -11,9 +11,9 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from aebert.search.memory import BUDGET as BUDGET
-from aebert.search.memory import Stage
-from aebert.search.memory import directions as directions
+from aebert.search.history import BUDGET as BUDGET
+from aebert.search.history import ShownStudies
+from aebert.search.history import directions as directions
 from aebert.search.samplers import study_memory, trial_sampler
 
 
@@ -29,7 +29,7 @@ class Proposer:
         self._names, self._targets = tuple(names), tuple(targets)
         self._distributions = self.distributions
         self._memory = study_memory(sampler, self._targets)
-        self._stage = Stage(self._targets)
+        self._stage = ShownStudies(self._targets)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:

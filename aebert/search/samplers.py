@@ -16,8 +16,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from aebert.registry import Registry
+from aebert.search.history import BestAndLatest, Everything, MakeMemory, Memory, Nothing, ShownStudies, complete_trials
 from aebert.search.local import LocalSampler
-from aebert.search.memory import BestAndLatest, Everything, MakeMemory, Memory, Nothing, Stage, complete_trials
 
 MakeSampler = Callable[[int], BaseSampler]
 SAMPLERS: Registry[MakeSampler] = Registry("sampler")
@@ -103,7 +103,7 @@ class _Generations:
     """Shows the latest generation of NSGA-II and its parents."""
 
     def __init__(self, targets: Sequence[float]) -> None:
-        self._stage = Stage(targets)
+        self._stage = ShownStudies(targets)
         self._sampler = _OrderedNSGAII(seed=0, population_size=POPULATION)
         self._parents: list[FrozenTrial] = []
         self._latest: list[FrozenTrial] = []

@@ -23,7 +23,7 @@ from aebert.search.racing import RaceRows, expected_difference, is_beaten
 from aebert.tasks.metrics import evaluate_outputs
 from aebert.tasks.resampling import row_marks
 
-Precision = Literal["float32", "bfloat16", "float16"]
+ScoringPrecision = Literal["float32", "bfloat16", "float16"]
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -59,7 +59,7 @@ class SubnetworkScorer:
         judge: Judge,
         *,
         device: str = "cpu",
-        precision: Precision = "float32",
+        precision: ScoringPrecision = "float32",
     ) -> None:
         self._pruner, self._rows, self._judge = pruner, rows, judge
         self._device, self._precision = usable_device(device), precision

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from aebert import __version__
 from aebert.errors import NoStudyError, StudyError
-from aebert.search.memory import directions
+from aebert.search.history import directions
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 from aebert.search.rows import insert_trials
 

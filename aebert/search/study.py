@@ -16,7 +16,7 @@ from aebert.models.shape import ModelShape
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost, macs_removed, sparsity
-from aebert.search.budget import Budget, Prices, make_budget, project
+from aebert.search.budget import Budget, LatencyCosts, make_budget, project
 from aebert.search.front import Front, cost_of
 from aebert.search.front import removed as _removed
 from aebert.search.leaders import Leaders
@@ -56,7 +56,7 @@ class SearchSetup:
     settings: Mapping[str, Any]
     int8: bool = True
     race: bool = True
-    prices: Prices | None = None
+    prices: LatencyCosts | None = None
 
     @property
     def budgets(self) -> tuple[Budget, ...]:

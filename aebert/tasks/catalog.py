@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aebert.registry import Registry
 from aebert.tasks.endpoints import SPEC as ENDPOINTS
-from aebert.tasks.task import Kind, TaskSpec
+from aebert.tasks.task import TaskKind, TaskSpec
 
 GLUE_HUB = "nyu-mll/glue"
 """The data set of the hub that has all GLUE tasks, one configuration per task name."""
@@ -20,7 +20,7 @@ def _glue(
     labels: tuple[str, ...],
     metric: str = "accuracy",
     headline: str = "accuracy",
-    kind: Kind = "classification",
+    kind: TaskKind = "classification",
 ) -> None:
     """Register a GLUE task; `labels` in the order of the hub's ids.
 

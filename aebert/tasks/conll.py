@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 from aebert.errors import DataError
 from aebert.registry import nearest
-from aebert.tasks.lines import numbered_lines
 from aebert.tasks.task import Row, TaskSpec
+from aebert.tasks.text_files import numbered_lines
 
 Scheme = Literal["IOB1", "IOB2", "IOBES"]
 

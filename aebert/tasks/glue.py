@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aebert.errors import DataError
-from aebert.tasks.lines import numbered_lines
 from aebert.tasks.tabular import Record, pick, read_table, read_tsv, text_rows
 from aebert.tasks.task import Row, TaskSpec
+from aebert.tasks.text_files import numbered_lines
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from aebert.tasks.metrics import METRICS
 from aebert.tasks.own import check_labels, read_files, with_classes, with_tags
 from aebert.tasks.roles import Part, assign_roles
 from aebert.tasks.tabular import tagged_sentences
-from aebert.tasks.task import Kind, Role, Row, Task, TaskSpec
+from aebert.tasks.task import Role, Row, Task, TaskKind, TaskSpec
 
-_METRIC_OF_KIND: Mapping[Kind, str] = {
+_METRIC_OF_KIND: Mapping[TaskKind, str] = {
     "classification": "accuracy",
     "regression": "pearson_spearman",
     "ner": "seqeval",

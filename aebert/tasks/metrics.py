@@ -12,7 +12,7 @@ from scipy import stats
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
 from aebert.registry import Registry
-from aebert.tasks.task import EncodedRow, Kind, Row, TaskSpec
+from aebert.tasks.task import EncodedRow, Row, TaskKind, TaskSpec
 
 _INT, _FLOAT, _TAGS = datasets.Value("int64"), datasets.Value("float64"), datasets.List(datasets.Value("string"))
 
@@ -24,7 +24,7 @@ class OfflineMetric(evaluate.Metric):  # type: ignore[misc]
     that it needs, if only one will do.
     """
 
-    kinds: ClassVar[tuple[Kind, ...]]
+    kinds: ClassVar[tuple[TaskKind, ...]]
     headline: ClassVar[str]
     num_labels: ClassVar[int | None] = None
     feature: ClassVar[Any]

@@ -13,8 +13,8 @@ from typing import Literal
 from aebert.errors import ConfigError, DataError
 from aebert.registry import nearest
 from aebert.tasks.conll import Sentence
-from aebert.tasks.lines import numbered_lines
 from aebert.tasks.task import Row, TaskSpec
+from aebert.tasks.text_files import numbered_lines
 
 TableFormat = Literal["csv", "tsv", "jsonl"]
 

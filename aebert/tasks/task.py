@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Kind = Literal["classification", "regression", "ner"]
+TaskKind = Literal["classification", "regression", "ner"]
 Role = Literal["train", "search", "select", "report"]
 ROLES: tuple[Role, ...] = ("train", "search", "select", "report")
 
@@ -25,7 +25,7 @@ class TaskSpec:
     """
 
     name: str
-    kind: Kind
+    kind: TaskKind
     columns: tuple[str, ...]
     label_column: str
     labels: tuple[str, ...]

@@ -129,7 +129,7 @@ def _arguments(config: TrainConfig, folder: Path, seed: int) -> TrainingArgument
     )
 
 
-Objective = Callable[[PreTrainedModel, dict[str, torch.Tensor]], torch.Tensor]
+LossFunction = Callable[[PreTrainedModel, dict[str, torch.Tensor]], torch.Tensor]
 
 
 class _EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
@@ -153,7 +153,7 @@ class _EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
 class _DistillingTrainer(Trainer):  # type: ignore[misc]
     """transformers' Trainer with our loss: the task's, plus the teacher's when there is one."""
 
-    objective: Objective
+    objective: LossFunction
     head_learning_rate: float | None = None
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
@@ -180,7 +180,7 @@ class _DistillingTrainer(Trainer):  # type: ignore[misc]
         return self.objective(model, inputs)
 
 
-def _objective(spec: TaskSpec, teacher: PreTrainedModel | None, distill: DistillConfig | None) -> Objective:
+def _objective(spec: TaskSpec, teacher: PreTrainedModel | None, distill: DistillConfig | None) -> LossFunction:
     def plain(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         return task_loss(spec, model(**model_inputs(model, batch)).logits, batch["labels"])
 

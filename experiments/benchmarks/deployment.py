@@ -26,7 +26,8 @@ from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.litert import export_litert, quantize_litert
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.opening import open_model
-from aebert.deployment.quantize import VARIANTS, Feed, Setting, Source, quantize
+from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quantize
+from aebert.deployment.session import Feed
 from aebert.models.checkpoint import load_checkpoint
 from aebert.models.shape import shape_of
 from aebert.pipeline import Run
@@ -113,7 +114,7 @@ def files(built: Built, variants: Sequence[str], calibration: Sequence[Feed], op
         path = found[f"ONNX Runtime {name}"] = built.path(f"{name}.onnx")
         if not path.exists():
             source = source or Source.load(apart)
-            quantize(source, path, VARIANTS[name], Setting(calibration))
+            quantize(source, path, VARIANTS[name], QuantizeOptions(calibration))
     return found
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from common import make_parser, table, write_result
 
 from aebert.errors import ConfigError
-from aebert.profiling.devices import Device, device_names, load_device
-from aebert.profiling.estimates import Precision
-from aebert.profiling.pricing import estimate, published_errors
-from aebert.profiling.references import REFERENCE_SHAPES
+from aebert.latency.devices import Device, device_names, load_device
+from aebert.latency.estimates import Precision
+from aebert.latency.estimation import estimate, published_errors
+from aebert.latency.references import REFERENCE_SHAPES
 from aebert.pruning.architecture import Architecture
 
 LENGTHS = (11, 32, 128)

@@ -13,8 +13,8 @@ from typing import Any
 from common import make_parser, table, write_result
 from random_berts import SHAPES
 
-from aebert.profiling.latency_table import LatencyTable, Setting, write_table
-from aebert.profiling.table_measurement import TablePlan, measure_table
+from aebert.latency.measurement import TablePlan, measure_table
+from aebert.latency.table import LatencyTable, Workload, write_table
 from aebert.terminal import Terminal, quiet_libraries
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--held-out", type=int, default=20)
     given = parser.parse_args(arguments)
     quiet_libraries()
-    settings = tuple(Setting(length, 1, threads) for threads in given.threads for length in given.lengths)
+    settings = tuple(Workload(length, 1, threads) for threads in given.threads for length in given.lengths)
     model, measured, rows = SHAPES[given.shape].model(), {}, []
     for form in given.forms:
         plan = TablePlan(form, settings, given.runs, given.held_out)

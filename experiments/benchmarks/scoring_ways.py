@@ -20,7 +20,7 @@ from aebert.pruning.pruners import CriterionPruner, Pruner
 from aebert.pruning.slicing import Selection, masked
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.racing import RaceRows, race_rows
-from aebert.search.scoring import Precision, Scored, SubnetworkScorer
+from aebert.search.scoring import Scored, ScoringPrecision, SubnetworkScorer
 from aebert.tasks.encoding import Batch, collate, encode
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
@@ -137,7 +137,7 @@ def ours(
     pruner: Pruner,
     rows: RaceRows,
     rival: Outcomes | None = None,
-    precision: Precision = "float32",
+    precision: ScoringPrecision = "float32",
 ) -> tuple[Way, SubnetworkScorer]:
     """Our scorer; with a rival it races."""
     scorer = SubnetworkScorer(setting.dense, pruner, rows, Judge(setting.spec), precision=precision)

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from aebert.deployment.fusion import Fused, Fusion, add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
-from aebert.deployment.quantize import VARIANTS, Setting, Source, quantize
+from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quantize
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ExportError
 from aebert.pruning.slicing import Selection, extract
@@ -97,7 +97,7 @@ def test_every_family_is_fused_and_computes_the_same(
     exact = OnnxModel(plain).logits(arrays)
     for name in ("dynamic-int8", "static-int8", "weight-int8"):
         source = Source.load(tmp_path / "apart.onnx")
-        path = quantize(source, tmp_path / f"{name}.onnx", VARIANTS[name], Setting([arrays]))
+        path = quantize(source, tmp_path / f"{name}.onnx", VARIANTS[name], QuantizeOptions([arrays]))
         assert 0 < np.abs(OnnxModel(path).logits(arrays) - exact).max() < 0.25 * np.abs(exact).max()
 
 

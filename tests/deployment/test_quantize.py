@@ -12,7 +12,7 @@ import torch
 
 from aebert.deployment import quantize
 from aebert.deployment.cpu import Cpu
-from aebert.deployment.quantize import VARIANTS, DynamicInt8, Setting, Source, StaticInt8, quantize_int8
+from aebert.deployment.quantize import VARIANTS, DynamicInt8, QuantizeOptions, Source, StaticInt8, quantize_int8
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ExportError, OutputError
 
@@ -95,7 +95,7 @@ def test_every_variant_answers_alike_in_a_smaller_file(
 ) -> None:
     source, handlers = Source.load(exported.path), list(logging.getLogger().handlers)
     with caplog.at_level(logging.WARNING):
-        path = quantize.quantize(source, tmp_path / "small.onnx", VARIANTS[name], Setting(feeds(batch)))
+        path = quantize.quantize(source, tmp_path / "small.onnx", VARIANTS[name], QuantizeOptions(feeds(batch)))
     assert [one.getMessage() for one in caplog.records] == []
     assert logging.getLogger().handlers == handlers, "no logger set up for the whole process"
     assert VARIANTS[name].describe()
@@ -115,11 +115,11 @@ def test_what_is_excluded_stays_float32(
     assert "bert.encoder.layer.0.intermediate.dense" in source.layers.values()
     up = next(node for node, layer in source.layers.items() if layer.endswith("intermediate.dense"))
     words = next(node for node, layer in source.layers.items() if layer.endswith("word_embeddings"))
-    setting = Setting(feeds(batch), exclude=frozenset({up, words}))
+    setting = QuantizeOptions(feeds(batch), exclude=frozenset({up, words}))
     path = quantize.quantize(source, tmp_path / "small.onnx", VARIANTS[name], setting)
     kept = {tuple(t.dims) for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
     assert {(32, 5), (99, 32)} <= kept
-    everything = Setting(feeds(batch), exclude=frozenset(source.layers))
+    everything = QuantizeOptions(feeds(batch), exclude=frozenset(source.layers))
     same = quantize.quantize(source, tmp_path / "same.onnx", VARIANTS[name], everything)
     (*_, arrays) = feeds(batch)
     assert np.abs(OnnxModel(same).logits(arrays) - OnnxModel(exported.path).logits(arrays)).max() < 1e-5
@@ -137,7 +137,7 @@ def test_static_quantization_fixes_the_ranges_of_every_product(
     exported: Any, batch: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     source = Source.load(exported.path)
-    path = quantize.quantize(source, tmp_path / "small.onnx", StaticInt8(), Setting(feeds(batch)))
+    path = quantize.quantize(source, tmp_path / "small.onnx", StaticInt8(), QuantizeOptions(feeds(batch)))
     nodes = onnx.load(path).graph.node
     made = {name: node.op_type for node in nodes for name in node.output}
     products = [node for node in nodes if node.name in source.products]
@@ -147,7 +147,7 @@ def test_static_quantization_fixes_the_ranges_of_every_product(
 
 def test_static_quantization_needs_rows(exported: Any, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"needs calibration rows, got none; raise deploy\.calibration_rows"):
-        quantize.quantize(Source.load(exported.path), tmp_path / "small.onnx", StaticInt8(), Setting())
+        quantize.quantize(Source.load(exported.path), tmp_path / "small.onnx", StaticInt8(), QuantizeOptions())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_static_quantization_needs_rows(exported: Any, tmp_path: Path) -> None:
 def test_weights_have_7_bits_where_products_of_8_overflow(
     sets: tuple[str, ...], largest: int, exported: Any, tmp_path: Path
 ) -> None:
-    setting = Setting(cpu=Cpu("x86_64", sets))
+    setting = QuantizeOptions(cpu=Cpu("x86_64", sets))
     path = quantize.quantize(Source.load(exported.path), tmp_path / "small.onnx", DynamicInt8(), setting)
     signed = [t for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2]
     assert max(int(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max()) for t in signed) == largest

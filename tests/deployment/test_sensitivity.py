@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aebert.deployment.quantize import DynamicInt8, Setting, Source
+from aebert.deployment.quantize import DynamicInt8, QuantizeOptions, Source
 from aebert.deployment.sensitivity import fewest, suspects, worst
 
 
@@ -88,14 +88,14 @@ def test_the_layer_that_suffers_is_named(spoilt: Path, batch: dict[str, torch.Te
     feeds = [{name: tensor.numpy() for name, tensor in batch.items() if name != "labels"}]
     form = DynamicInt8(per_channel=False)
     source = Source.load(spoilt)
-    found = suspects(form, source, Setting(feeds), spoilt)
+    found = suspects(form, source, QuantizeOptions(feeds), spoilt)
     assert found[0].layer == "bert.encoder.layer.0.attention.self.value"
     assert found[0].error > 2 * sum(one.error for one in found[1:])
-    excluded = Setting(feeds, exclude=frozenset({found[0].node}))
+    excluded = QuantizeOptions(feeds, exclude=frozenset({found[0].node}))
     assert all(one.layer != found[0].layer for one in suspects(form, source, excluded, spoilt))
 
 
 def test_errors_are_those_of_logits(exported: Any, batch: dict[str, torch.Tensor]) -> None:
     feeds = [{name: tensor.numpy() for name, tensor in batch.items() if name != "labels"}]
-    for one in suspects(DynamicInt8(), Source.load(exported.path), Setting(feeds), exported.path):
+    for one in suspects(DynamicInt8(), Source.load(exported.path), QuantizeOptions(feeds), exported.path):
         assert 0 < one.error < np.inf

@@ -48,6 +48,6 @@ def test_the_tables_say_that_they_are_estimates(
 
 
 def models_devices() -> list[Any]:
-    from aebert.profiling.devices import load_device
+    from aebert.latency.devices import load_device
 
     return [load_device(name) for name in ("alveo-u200-tiled", "raspberry-pi-5")]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.rows import FinalistRow, ProfileRow, Report
+from aebert.reporting.report import FinalistRow, ProfileRow, Report
 from aebert.search.record import GainRecord, Origin, StudyInfo, TrialRecord, Verdict
 
 DENSE = Architecture((4, 4), (8, 8))

@@ -8,7 +8,7 @@ import pytest
 
 from aebert.reporting import chart
 from aebert.reporting.chart import front_chart, progress_chart
-from aebert.reporting.rows import Report
+from aebert.reporting.report import Report
 
 
 def test_traces_hold_the_trials_and_finalists(report: Report) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from aebert.compare.comparison import Comparison, Condition, Measured, Ratio, Settings
 from aebert.errors import ConfigError, OutputError
-from aebert.profiling.compare import Cell, Comparison, Measured, Ratio, Settings
 from aebert.reporting.comparisons import check_format, comparison_table, write_comparison
-from aebert.reporting.tables import print_table
+from aebert.reporting.printing import print_table
 
 
-def cell(target: str, p50: float, ratio: Ratio, joules: float | None = None) -> Cell:
-    return Cell(target, 2, 4, 32, 50, p50, 1.5 * p50, 2 * p50, p50 + 0.1, 1.25, 4000 / p50, joules, ratio)
+def cell(target: str, p50: float, ratio: Ratio, joules: float | None = None) -> Condition:
+    return Condition(target, 2, 4, 32, 50, p50, 1.5 * p50, 2 * p50, p50 + 0.1, 1.25, 4000 / p50, joules, ratio)
 
 
 FOUND = Comparison(

@@ -4,9 +4,9 @@ import io
 
 from rich.console import RenderableType
 
-from aebert.profiling.devices import Device, load_device
+from aebert.latency.devices import Device, load_device
 from aebert.reporting.devices import device_detail, devices_table
-from aebert.reporting.tables import print_table
+from aebert.reporting.printing import print_table
 
 PI = load_device("raspberry-pi-5")
 

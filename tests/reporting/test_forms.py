@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from aebert.cli.base import print_report
-from aebert.reporting.files import read_summary_json, write_summary_json
+from aebert.cli.app import print_report
+from aebert.reporting.documents import read_summary_json, write_summary_json
 from aebert.reporting.forms import forms_grid
 from aebert.reporting.page import front_html
-from aebert.reporting.rows import Report
-from aebert.reporting.tables import forms_table, print_table
+from aebert.reporting.printing import forms_table, print_table
+from aebert.reporting.report import Report
 
 
 def tried(variant: str, verdict: str, **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aebert.reporting.intervals import bootstrap, score_interval
-from aebert.reporting.rows import Report
+from aebert.reporting.report import Report
 
 
 def test_bootstrap_of_a_mean_agrees_with_the_normal_interval() -> None:

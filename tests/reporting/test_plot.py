@@ -11,7 +11,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.image import imread
 
 from aebert.reporting.plot import front_figure, write_front_png
-from aebert.reporting.rows import Report
+from aebert.reporting.report import Report
 
 
 def _marks(report: Report) -> dict[str, Any]:

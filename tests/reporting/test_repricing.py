@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from aebert.errors import ConfigError, StudyError
-from aebert.profiling.additive import Blocks, Curve
-from aebert.profiling.devices import load_device
-from aebert.profiling.latency_table import LatencyTable, Setting, TableShape
-from aebert.profiling.price_sources import EstimatedPrices
-from aebert.profiling.references import bert_shape
+from aebert.latency.devices import load_device
+from aebert.latency.fit import Blocks, Curve
+from aebert.latency.references import bert_shape
+from aebert.latency.sources import EstimatedPrices
+from aebert.latency.table import LatencyTable, TableShape, Workload
 from aebert.pruning.architecture import Architecture
+from aebert.reporting.report import Report
 from aebert.reporting.repricing import (
     best_within,
     budgets_grid,
@@ -26,13 +27,12 @@ from aebert.reporting.repricing import (
     repriced_grid,
     write_repriced_csv,
 )
-from aebert.reporting.rows import Report
 from aebert.search.record import Origin, StudyInfo, TrialRecord
 
 INFO = StudyInfo("toy", "reviews", "tiny", "accuracy", "sparsity", (0.5,), 16, "tpe", 0, 6, 100)
 # 1 ms, 0.5 ms a head, 0.25 ms per 16 neurons
 BLOCKS = Blocks(1.0, Curve((1, 4), (0.5, 2.0)), Curve((16, 64), (0.25, 1.0)))
-TABLE = LatencyTable({"cpu": "Toy 1"}, "int8", TableShape("bert", 32, 8, (4, 4), (64, 64)), {Setting(16): BLOCKS})
+TABLE = LatencyTable({"cpu": "Toy 1"}, "int8", TableShape("bert", 32, 8, (4, 4), (64, 64)), {Workload(16): BLOCKS})
 
 
 def trial(number: int, heads: tuple[int, int], ffn: tuple[int, int], score: float, **more: Any) -> TrialRecord:
@@ -57,7 +57,7 @@ REPORT = Report(INFO, TRIALS)
 
 
 def test_every_candidate_gets_its_price_and_the_front_follows_it() -> None:
-    prices = latency_prices(REPORT, TABLE, Setting(16))
+    prices = latency_prices(REPORT, TABLE, Workload(16))
     assert dict(prices.spent) == {0: 7.0, 1: 5.0, 2: 5.0, 3: 2.25, 4: 1.0, 5: 1.25}
     assert [each.number for each in repriced_front(TRIALS, prices)] == [0, 1, 3, 4]
     assert prices.about == "predicted ms on Toy 1, int8, 16 tokens, batch 1, 1 thread(s)"
@@ -65,7 +65,7 @@ def test_every_candidate_gets_its_price_and_the_front_follows_it() -> None:
 
 @pytest.mark.parametrize(("target", "best"), [(8, 0), (6.9, 1), (5, 1), (4.99, 3), (2.25, 3), (1, 4), (0.5, None)])
 def test_the_best_within_a_budget(target: float, best: int | None) -> None:
-    found = best_within(TRIALS, latency_prices(REPORT, TABLE, Setting(16)), target)
+    found = best_within(TRIALS, latency_prices(REPORT, TABLE, Workload(16)), target)
     assert (found and found.number) == best
 
 
@@ -80,7 +80,7 @@ def test_other_costs_are_counted() -> None:
 
 
 def test_tables_show_what_meets_which_budget() -> None:
-    prices = latency_prices(REPORT, TABLE, Setting(16))
+    prices = latency_prices(REPORT, TABLE, Workload(16))
     front, best = repriced_grid(REPORT, prices), budgets_grid(REPORT, prices, [5, 0.5])
     assert [row[1].text for row in front.rows] == ["7.00", "5.00", "2.25", "1.00"]
     assert [[cell.text for cell in row[:3]] for row in best.rows] == [
@@ -91,7 +91,7 @@ def test_tables_show_what_meets_which_budget() -> None:
 
 
 def test_all_candidates_are_written(tmp_path: Path) -> None:
-    path = write_repriced_csv(REPORT, latency_prices(REPORT, TABLE, Setting(16)), tmp_path / "out.csv")
+    path = write_repriced_csv(REPORT, latency_prices(REPORT, TABLE, Workload(16)), tmp_path / "out.csv")
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     assert [row["latency_ms"] for row in rows] == ["7.0", "5.0", "5.0", "2.25", "1.0", "1.25"]
     assert [row["on_front"] for row in rows] == ["True", "True", "False", "True", "True", "False"]
@@ -101,7 +101,7 @@ def test_all_candidates_are_written(tmp_path: Path) -> None:
 def test_a_table_of_another_encoder_is_refused() -> None:
     other = replace(TABLE, shape=TableShape("bert", 32, 8, (4, 4, 4), (64, 64, 64)))
     with pytest.raises(ConfigError, match=r"its blocks are heads \[4, 4, 4\] .* the study's \[4, 4\]"):
-        latency_prices(REPORT, other, Setting(16))
+        latency_prices(REPORT, other, Workload(16))
 
 
 def test_budgets_are_read() -> None:
@@ -129,7 +129,7 @@ def estimated(board: Callable[..., Path]) -> EstimatedPrices:
 
 def test_an_estimate_prices_the_same_candidates(estimated: EstimatedPrices) -> None:
     # 2 ms, 1 ms a block, 1 ms a head, 0.05 ms a neuron
-    prices = estimated_prices(REPORT, estimated, Setting(16))
+    prices = estimated_prices(REPORT, estimated, Workload(16))
     assert dict(prices.spent) == pytest.approx({0: 20.4, 1: 16.4, 2: 12.0, 3: 8.4, 4: 2.0, 5: 3.8})
     assert [each.number for each in repriced_front(TRIALS, prices)] == [0, 1, 2, 3, 4]
     found = best_within(TRIALS, prices, 12.5)
@@ -138,7 +138,7 @@ def test_an_estimate_prices_the_same_candidates(estimated: EstimatedPrices) -> N
 
 
 def test_no_estimate_is_printed_or_written_without_the_word(estimated: EstimatedPrices, tmp_path: Path) -> None:
-    prices = estimated_prices(REPORT, estimated, Setting(16))
+    prices = estimated_prices(REPORT, estimated, Workload(16))
     front, best = repriced_grid(REPORT, prices), budgets_grid(REPORT, prices, [12.5])
     assert front.title == "Front of toy by estimated latency_ms"
     assert [grid.columns[place].title for grid, place in ((front, 1), (best, 2))] == ["estimated ms", "estimated ms"]

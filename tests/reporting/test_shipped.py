@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from aebert.reporting.grids import finalists_grid
-from aebert.reporting.rows import Report
+from aebert.reporting.report import Report
 from aebert.reporting.shipped import ShippedForm, unpriced
+from aebert.reporting.tables import finalists_grid
 
 
 def exported(graph: str = "plain", variant: str = "dynamic-int8", excluded: tuple[str, ...] = ()) -> dict[str, Any]:

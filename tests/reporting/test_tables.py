@@ -1,108 +1,110 @@
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
-import pytest
-from rich.console import Console, RenderableType
-
-from aebert.errors import StudyError
-from aebert.reporting.rows import Report
+from aebert.pruning.architecture import Architecture
+from aebert.reporting.report import Report
 from aebert.reporting.tables import (
-    finalists_table,
-    front_table,
-    print_table,
-    profiles_table,
-    studies_table,
-    trial_detail,
+    Table,
+    chosen,
+    finalists_grid,
+    front_grid,
+    full_architecture,
+    layer_totals,
+    profiles_grid,
+    scored_on,
 )
 
-GOLDEN_FRONT = """\
-Pareto front of toy
 
-   trial   budget   parameters removed   params (M)   accuracy   95 %    loss   vs dense   vs uniform   heads   FFN
- ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
- 0 dense        –                0.0 %         2.00       75.0      –   0.250       ±0.0            –   ██      ██
-       2     50 %               50.0 %         1.50       62.5      –   0.500      -12.5        +12.5   █▄      ▄▂
-       3     75 %               75.0 %         1.25       37.5      –   2.000      -37.5            –   ·▂      █·
-
-accuracy × 100 on the 8 search rows, before fine-tuning. 95 %: interval for rows like these.
-vs: difference in points. uniform: every layer pruned alike to the same budget.
-heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.
-"""
+def _text(grid: Table) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in grid.rows]
 
 
-def _printed(table: RenderableType) -> str:
-    stream = io.StringIO()
-    print_table(table, stream)
-    return stream.getvalue()
-
-
-def test_front_is_the_stored_text(report: Report) -> None:
-    assert _printed(front_table(report)) == GOLDEN_FRONT
-
-
-def test_a_file_gets_whole_lines_without_control_codes(report: Report) -> None:
-    for table in (finalists_table(report), profiles_table(report)):
-        text = _printed(table)
-        assert "\x1b" not in text
-        assert [line for line in text.splitlines() if "trial-2" in line] != []
-    assert "trial-2 *" in _printed(finalists_table(report))
-    assert "1.5       3.00       3.50       4.00" in _printed(profiles_table(report))
-
-
-def test_a_terminal_is_not_overrun(report: Report) -> None:
-    stream = io.StringIO()
-    Console(file=stream, width=70).print(front_table(report))
-    lines = stream.getvalue().splitlines()
-    assert max(map(len, lines)) <= 70
-    # folded, not cut: every score is still there
-    assert all(score in stream.getvalue() for score in ("75.0", "62.5", "37.5"))
-
-
-def test_a_stream_without_the_signs_gets_digits(report: Report) -> None:
-    raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding="ascii")
-    print_table(front_table(report), stream)
-    stream.flush()
-    lines = raw.getvalue().decode("ascii").splitlines()
-    assert lines[4].split() == ["0", "dense", "-", "0.0", "%", "2.00", "75.0", "-", "0.250", "+0.0", "-", "##", "##"]
-    assert lines[6].split()[-2:] == ["02", "#0"]
-
-
-def test_markup_in_names_is_shown_as_it_is(report: Report) -> None:
-    named = replace(report, info=replace(report.info, name="[bold]x[/bold]", task="[red]"))
-    assert "[bold]x[/bold]" in _printed(front_table(named))
-    assert "[red]" in _printed(studies_table([named]))
-
-
-def test_studies_show_progress_and_the_best_of_each_budget(report: Report, trials_only: Report) -> None:
-    empty = Report(replace(report.info, name="empty", trials=40), ())
-    lines = _printed(studies_table([trials_only, empty])).splitlines()
-    toy, none = (line for line in lines if line.startswith((" toy", " empty")))
-    assert toy.split() == [*"toy sst2 tiny tpe 6/6 accuracy 75.0".split(), *"62.5 at 50 %, 37.5 at 75 %".split()]
-    assert none.split() == "empty sst2 tiny tpe 0/40 accuracy –".split()
-
-
-def test_trial_detail_tells_every_fact(report: Report) -> None:
-    text = _printed(trial_detail(report, 4))
-    facts = dict(line.split("  ", 1) for line in text.splitlines() if "  " in line and not line.startswith(" "))
-    facts = {name: value.strip() for name, value in facts.items()}
-    assert facts["origin"] == "sampled, score taken over from trial 2 (same architecture)"
-    assert facts["on the Pareto front"] == "no"
-    assert facts["budget (sparsity)"] == "50 %"
-    assert facts["parameters"] == "1,500,000 (with embeddings)"
-    assert facts["MACs"] == "500 (encoder, 16 tokens)"
-    assert (facts["accuracy"], facts["f1"], facts["loss"]) == ("62.5", "31.2", "0.5000")
-    rows = [line.split() for line in text.splitlines() if line.startswith("     ")]
-    assert rows == [
-        ["1", "4/4", "█" * 20, "4/8", "█" * 10 + "░" * 10],
-        ["2", "2/4", "█" * 10 + "░" * 10, "2/8", "█" * 5 + "░" * 15],
+def test_front_rows(report: Report) -> None:
+    grid = front_grid(report)
+    titles = ["trial", "budget", "parameters removed", "params (M)", "accuracy", "95 %", "loss"]
+    assert [column.title for column in grid.columns] == [*titles, "vs dense", "vs uniform", "heads", "FFN"]
+    assert _text(grid) == [
+        ["0 dense", "–", "0.0 %", "2.00", "75.0", "–", "0.250", "±0.0", "–", "██", "██"],
+        ["2", "50 %", "50.0 %", "1.50", "62.5", "–", "0.500", "-12.5", "+12.5", "█▄", "▄▂"],
+        ["3", "75 %", "75.0 %", "1.25", "37.5", "–", "2.000", "-37.5", "–", "·▂", "█·"],
     ]
+    assert [row[0].key for row in grid.rows] == ["trial:0", "trial:2", "trial:3"]
 
 
-def test_an_unknown_trial_is_one_clear_error(report: Report) -> None:
-    with pytest.raises(StudyError, match=r"'toy' must have the trial to show, got 9 \(its trials: 0\.\.5\)"):
-        trial_detail(report, 9)
-    with pytest.raises(StudyError, match="none yet"):
-        trial_detail(Report(report.info, ()), 0)
+def test_front_of_a_study_limited_in_macs_says_so(report: Report) -> None:
+    limited = replace(report, info=replace(report.info, budget_kind="macs"))
+    assert front_grid(limited).columns[2].title == "MACs removed"
+
+
+def test_scores_have_their_intervals(raced: Report) -> None:
+    # a sixteenth times 2.093, the 97.5 % point of Student's t with 19 degrees of freedom, is 13.08 points
+    shown = {row[0].text: row[5].text for row in front_grid(raced).rows}
+    assert shown == {"0 dense": "61.9–88.1", "3": "49.4–75.6", "5 neighbour": "36.9–63.1"}
+    by_loss = replace(raced, trials=tuple(replace(trial, score=-trial.loss) for trial in raced.trials))
+    # the error is that of the loss, and the metric is shown
+    assert {row[5].text for row in front_grid(by_loss).rows} == {"–"}
+
+
+def test_finalist_rows(report: Report) -> None:
+    dense, small = _text(finalists_grid(report))
+    assert dense == ["dense", "–", "0.0 %", "2.00", "75.0", "75.0", "80.0", "70.0–90.0", "–", "–", "–"]
+    scores = ["62.5", "70.0", "78.0", "68.0–88.0", "-2.0", "77.0", "67.0–87.0"]
+    assert small == ["trial-2 *", "2", "50.0 %", "1.50", *scores]
+    assert "100 report rows" in finalists_grid(report).note
+
+
+def test_profile_rows(report: Report) -> None:
+    grid = profiles_grid(report)
+    assert _text(grid) == [
+        ["dense", "float32", "8.0", "12.0", "13.0", "15.0", "80.0", "100.0", "–", "–", "80.0"],
+        ["trial-2", "int8", "1.5", "3.00", "3.50", "4.00", "320", "–", "4.00×", "3.90–4.10", "77.0"],
+    ]
+    assert grid.note.endswith("Measured on: 1 thread(s).")
+
+
+def test_a_score_that_is_not_the_metric_is_told(report: Report) -> None:
+    assert scored_on(report) == "accuracy × 100 on the 8 search rows, before fine-tuning"
+    by_loss = replace(report, trials=tuple(replace(trial, score=-trial.loss) for trial in report.trials))
+    assert "the search maximized another score (the negative loss)" in scored_on(by_loss)
+    # the score shown stays the headline metric
+    assert _text(front_grid(by_loss))[0][4] == "75.0"
+
+
+def test_several_ffn_blocks_of_a_layer_are_summed() -> None:
+    assert layer_totals(Architecture((4, 2), (1, 2, 3, 4, 5, 6))) == (6, 15)
+    assert layer_totals(Architecture((4, 2), (7, 8))) == (7, 8)
+
+
+def test_full_architecture_is_the_dense_model_s(report: Report) -> None:
+    assert full_architecture(report) == report.trials[0].architecture
+    assert full_architecture(replace(report, trials=report.trials[1:])) == report.finalists[0].architecture
+    assert full_architecture(Report(report.info, report.trials[1:])) is None
+
+
+def test_chosen_is_the_marked_finalist(report: Report) -> None:
+    assert chosen(report.finalists) is report.finalists[1]
+    assert chosen(report.finalists[:1]) is None
+
+
+def test_an_estimated_budget_is_called_so_and_is_not_confirmed(report: Report) -> None:
+    device = "toy-board (estimate), 16 tokens, batch 1"
+    info = replace(report.info, budget_kind="latency_ms", device=device, estimated=True)
+    found = replace(report, info=info)
+    front, finalists = front_grid(found), finalists_grid(found)
+    assert "estimated (ms)" in [column.title for column in front.columns]
+    assert f"ms: estimate, not a measurement, of one request on {device}.\n" in front.note
+    assert "estimated (ms)" in [column.title for column in finalists.columns]
+    assert finalists.note.endswith(
+        f"ms: estimate, not a measurement, of one request of the shipped file on {device}. "
+        "The budget is not confirmed by measurement."
+    )
+
+
+def test_a_table_of_another_machine_predicts(report: Report) -> None:
+    info = replace(report.info, budget_kind="latency_ms", device="Toy 1, int8")
+    finalists = finalists_grid(replace(report, info=info))
+    assert "predicted (ms)" in [column.title for column in finalists.columns]
+    assert finalists.note.endswith(
+        "ms: median of one request of the shipped file on Toy 1, int8. Not measured: this machine is not that device."
+    )

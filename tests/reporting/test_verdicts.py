@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from aebert.reporting.grids import Grid
-from aebert.reporting.rows import Report
-from aebert.reporting.tables import print_table, trial_detail, verdict_table
+from aebert.reporting.printing import print_table, trial_detail, verdict_table
+from aebert.reporting.report import Report
+from aebert.reporting.tables import Table
 from aebert.reporting.verdicts import first_trial, standings, verdict_grids
 from aebert.search.record import GainRecord, Verdict
 
@@ -40,7 +40,7 @@ uniform: every layer pruned alike; knapsack: least sum of block errors.
 """
 
 
-def _text(grid: Grid) -> list[list[str]]:
+def _text(grid: Table) -> list[list[str]]:
     return [[cell.text for cell in row] for row in grid.rows]
 
 

@@ -7,7 +7,7 @@ import pytest
 from aebert.reporting.chart import front_chart
 from aebert.reporting.page import front_html
 from aebert.reporting.plot import front_figure
-from aebert.reporting.rows import Report
+from aebert.reporting.report import Report
 from aebert.reporting.window import below, score_floor
 
 

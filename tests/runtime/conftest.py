@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from transformers import BertConfig, PreTrainedTokenizerFast
 
 from aebert.deployment.bundle import BundleSource, write_bundle
-from aebert.tasks.task import Kind, Row, TaskSpec
+from aebert.tasks.task import Row, TaskKind, TaskSpec
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -73,7 +73,7 @@ Source = Callable[..., BundleSource]
 def toy_source(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Source:
     """`toy_source(kind)`: what the toy bundle of a kind is made of; further arguments replace its fields."""
 
-    def make(kind: Kind = "classification", **changes: Any) -> BundleSource:
+    def make(kind: TaskKind = "classification", **changes: Any) -> BundleSource:
         vocabulary = tiny_tokenizer.get_vocab()
         width = len(SPECS[kind].output_names)
         # token types are not told apart, small numbers at all other ids make every id count in parity
@@ -101,6 +101,6 @@ def toy_source(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrai
 def made(tmp_path_factory: pytest.TempPathFactory, toy_source: Source) -> dict[str, Path]:
     """One bundle of each kind, and the classifier's as `zip`; not to be changed."""
     folder = tmp_path_factory.mktemp("bundles")
-    kinds: tuple[Kind, ...] = ("classification", "regression", "ner")
+    kinds: tuple[TaskKind, ...] = ("classification", "regression", "ner")
     bundles: dict[str, Path] = {kind: write_bundle(toy_source(kind), folder / kind) for kind in kinds}
     return {**bundles, "zip": write_bundle(toy_source("classification"), folder / "toy.zip")}

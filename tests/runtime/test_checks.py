@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aebert.errors import BundleError
 from aebert.runtime.checks import CHECKS, verify
 from aebert.runtime.container import GRAPH, MANIFEST, PARTS, SUMS, TOKENIZER, Digest, sums
-from aebert.runtime.graph import read_opsets
+from aebert.runtime.session import read_opsets
 
 from .conftest import lookup_graph
 

@@ -24,7 +24,7 @@ MINILM = ModelShape(
     "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
 )
 UNITS = st.integers(2, 5000)
-# milliseconds come from a table: see tests/profiling/test_latency_table.py
+# milliseconds come from a table: see tests/latency/test_table.py
 COUNTED = tuple(kind for kind in get_args(BudgetKind) if kind != "latency_ms")
 
 

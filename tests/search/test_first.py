@@ -11,7 +11,7 @@ from aebert.config import BudgetKind
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance
-from aebert.search.budget import Budget, Prices, make_budget
+from aebert.search.budget import Budget, LatencyCosts, make_budget
 from aebert.search.first import BINS, greedy, knapsack, uniform
 from aebert.search.space import Grid, Range, SearchSpace, load_space, make_grid
 from aebert.search.table import linear_table, measured_table
@@ -144,7 +144,9 @@ def test_all_first_trials_meet_every_kind_of_budget(kind: BudgetKind, per: str) 
     errors = [np.sort(rng.exponential(1, last + 1))[::-1] for last in grid.last]
     target = HALF[kind]
     prices = (
-        Prices(linear_table("ns", 10**6, np.array([40_000] * 6 + [400] * 6), grid)) if kind == "latency_ms" else None
+        LatencyCosts(linear_table("ns", 10**6, np.array([40_000] * 6 + [400] * 6), grid))
+        if kind == "latency_ms"
+        else None
     )
     budget = make_budget(kind, target, 128, MINILM, grid, prices=prices)
     for found in (uniform(grid, budget), greedy(importance, grid, budget), knapsack(errors, grid, budget)):

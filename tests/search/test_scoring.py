@@ -19,7 +19,7 @@ from aebert.pruning.slicing import masked
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer
-from aebert.tasks.task import Kind, Row, TaskSpec
+from aebert.tasks.task import Row, TaskKind, TaskSpec
 
 TinyModel = Callable[..., PreTrainedModel]
 TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
@@ -37,7 +37,7 @@ class Case:
         tiny_task: TinyTask,
         tokenizer: PreTrainedTokenizerFast,
         family: str = "bert",
-        kind: Kind = "classification",
+        kind: TaskKind = "classification",
         rows: int = 32,
     ) -> None:
         self.spec, self.rows = tiny_task(kind, rows)
@@ -75,7 +75,7 @@ def make_case(tiny_model: TinyModel, tiny_task: TinyTask, tiny_tokenizer: PreTra
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "ner"])
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_scores_what_a_plain_evaluation_says(family: str, kind: Kind, make_case: MakeCase) -> None:
+def test_scores_what_a_plain_evaluation_says(family: str, kind: TaskKind, make_case: MakeCase) -> None:
     case = make_case(family, kind, rows=136)
     rows = case.race(looks=(0.5,))
     assert len(rows.legs) == 2

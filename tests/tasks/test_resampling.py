@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from aebert.tasks.encoding import encode
 from aebert.tasks.metrics import evaluate_outputs
 from aebert.tasks.resampling import headline_of, resampler, row_marks
-from aebert.tasks.task import EncodedRow, Kind, Row, TaskSpec
+from aebert.tasks.task import EncodedRow, Row, TaskKind, TaskSpec
 
 TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
 TEXT, CLASSES = ("text",), ("bad", "good")
@@ -27,7 +27,9 @@ SPECS = [
 class Outputs:
     """Rows of a toy task with random outputs that often agree with the labels."""
 
-    def __init__(self, kind: Kind, tiny_task: TinyTask, tokenizer: PreTrainedTokenizerFast, count: int = 60) -> None:
+    def __init__(
+        self, kind: TaskKind, tiny_task: TinyTask, tokenizer: PreTrainedTokenizerFast, count: int = 60
+    ) -> None:
         spec, self.rows = tiny_task(kind, count)
         self.encoded: Sequence[EncodedRow] = encode(self.rows, spec, tokenizer, 8)  # longer rows are cut
         rng = np.random.default_rng(0)

@@ -1,0 +1,95 @@
+"""What commands share: the application, options, a started run, and what is printed of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aebert import __version__
+from aebert.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aebert.pipeline import Run
+    from aebert.reporting.report import Report
+
+app = typer.Typer(
+    name="aebert",
+    help="Find good sub-networks of BERT-family encoders: search, fine-tune, quantize, measure, compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[Path, typer.Argument(help="YAML config of a run, or the folder of one that was started.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set search.trials=20.")
+]
+Model = Annotated[str | None, typer.Option(help="Override model.path: 'minilm', a hub id or a folder.")]
+Trials = Annotated[int | None, typer.Option(help="Override search.trials, the total number of trials.")]
+Name = Annotated[str | None, typer.Option(help="Override name: the study and its folder below results.")]
+Results = Annotated[Path, typer.Option(help="Folder that holds the studies.")]
+Study = Annotated[str, typer.Argument(help="Name of a study below --results, or the path of its folder.")]
+
+
+@contextmanager
+def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[Run]:
+    """A run, locked and with its config stored, for as long as the block runs."""
+    from aebert.config import load_config
+    from aebert.pipeline import CONFIG, Run
+    from aebert.terminal import Terminal, quiet_libraries
+
+    quiet_libraries()
+    overrides = dict(_split(item) for item in sets or [])
+    keys = {"model": "model.path", "trials": "search.trials", "name": "name"}
+    overrides |= {keys[key]: str(value) for key, value in given.items() if value is not None}
+    run = Run(load_config(config / CONFIG if config.is_dir() else config, overrides), Terminal())
+    with run.lock():
+        run.store_config()
+        yield run
+
+
+def _split(item: str) -> tuple[str, str]:
+    key, equals, value = item.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes KEY=VALUE such as search.trials=20, got {item!r}")
+    return key, value
+
+
+def print_report(found: Report) -> None:
+    """All that is known of a study."""
+    from aebert.reporting.printing import finalists_table, forms_table, print_table, profiles_table
+
+    print_search(found)
+    tables = [finalists_table(found)] if found.finalists else []
+    tables += [forms_table(found.forms, found.info.metric)] if found.forms else []
+    tables += [profiles_table(found)] if found.profiles else []
+    for table in tables:
+        typer.echo()
+        print_table(table)
+
+
+def print_search(found: Report) -> None:
+    """The Pareto front, and what the search found and won."""
+    from aebert.reporting.printing import front_table, print_table, verdict_table
+
+    print_table(front_table(found))
+    typer.echo()
+    print_table(verdict_table(found))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aebert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Options before the command."""

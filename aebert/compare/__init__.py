@@ -1,0 +1,1 @@
+"""Measuring any models against each other, on this machine or over ssh."""

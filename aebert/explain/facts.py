@@ -1,0 +1,109 @@
+"""What is measured of a dense file and a sub-network's, to explain their speeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from aebert.deployment.cpu import Cpu
+from aebert.explain.node_times import QUANTIZED_OPS, Group, NodeTime
+
+# int8 products where float32 has one lane; reached only by instructions that add four products at once.
+INT8_LANES = 4.0
+
+
+@dataclass(frozen=True)
+class WidthTrial:
+    """A product with a width that is no multiple of the alignment, and the same one at the next multiples.
+
+    count: products of this size in the file. milliseconds, aligned_ms: of one, measured interleaved.
+    """
+
+    inner: int
+    columns: int
+    aligned_inner: int
+    aligned_columns: int
+    count: int
+    milliseconds: float
+    aligned_ms: float
+
+    @property
+    def lost_ms(self) -> float:
+        """What the narrower product costs more than the wider one, all of them together; 0 where it is cheaper."""
+        return self.count * max(0.0, self.milliseconds - self.aligned_ms)
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What was measured of one file. milliseconds: median by number of threads. nodes: at all of the threads."""
+
+    name: str
+    milliseconds: Mapping[int, float]
+    nodes: tuple[NodeTime, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a request."""
+        return sum(node.macs for node in self.nodes)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether products are computed in int8."""
+        return any(node.op in QUANTIZED_OPS for node in self.nodes)
+
+    def of(self, group: Group) -> float:
+        """Milliseconds of a group of nodes: its share by the profiler of the measured time."""
+        return self._scale() * sum(node.milliseconds for node in self.nodes if node.group == group)
+
+    def of_ops(self, ops: Iterable[str], group: Group | None = None) -> float:
+        """The same of some kinds of nodes, of all groups or of one."""
+        kinds = frozenset(ops)
+        mine = (node for node in self.nodes if node.op in kinds and group in (None, node.group))
+        return self._scale() * sum(node.milliseconds for node in mine)
+
+    def count(self, ops: frozenset[str]) -> int:
+        """How many nodes of these kinds are executed."""
+        return sum(node.op in ops for node in self.nodes)
+
+    def _scale(self) -> float:
+        total = sum(node.milliseconds for node in self.nodes)
+        return self.milliseconds[max(self.milliseconds)] / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Both files, measured in one interleaved run.
+
+    expected: speedup that was to be expected, and `expected_by` what it is computed from. int8_gain: how many times
+    faster the largest product is in int8 than in float32; None unless only the sub-network is quantized. busy_share: of
+    the runs, during which other processes used the machine.
+    """
+
+    dense: FileFacts
+    small: FileFacts
+    cpu: Cpu
+    expected: float
+    expected_by: str
+    widths: tuple[WidthTrial, ...] = ()
+    int8_gain: float | None = None
+    busy_share: float = 0.0
+
+    @property
+    def threads(self) -> int:
+        """The number that is asked about."""
+        return max(self.small.milliseconds)
+
+    @property
+    def dense_ms(self) -> float:
+        """Of the dense file."""
+        return self.dense.milliseconds[self.threads]
+
+    @property
+    def small_ms(self) -> float:
+        """Of the sub-network's."""
+        return self.small.milliseconds[self.threads]
+
+    @property
+    def measured(self) -> float:
+        """Speedup at all threads."""
+        return self.dense_ms / self.small_ms

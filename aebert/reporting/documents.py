@@ -1,0 +1,126 @@
+"""The small files of a report: front CSV and summary JSON. A file is there whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from aebert.config import FirstTrial
+from aebert.errors import StudyError
+from aebert.files import replacing
+from aebert.reporting.report import Report
+from aebert.reporting.tables import headline
+from aebert.reporting.verdicts import METHODS, first_trial
+from aebert.search.front import cost_of, pareto_front
+from aebert.search.record import TrialRecord
+
+
+def write_front_csv(report: Report, path: Path) -> None:
+    """Write the Pareto front by share removed, one line per trial, numbers in full precision.
+
+    Columns `search_*` are on the search rows before fine-tuning; differences are shares, not points, to the dense model
+    and to each first trial of the same budget; cost is in the budget's own unit, std_error that of score, hypervolume
+    that of the front up to the trial; heads and ffn are counts per block separated by blanks.
+    """
+    rows = [_csv_row(record, report) for record in pareto_front(report.trials, cost_of(report.info))]
+    with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _csv_columns(report), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _csv_columns(report: Report) -> list[str]:
+    names = list(dict.fromkeys(name for trial in report.trials for name in trial.metrics))
+    before = ["trial", "origin", "budget", "cost", "sparsity", "macs_removed", "params", "macs"]
+    return [
+        *before,
+        *(f"search_{name}" for name in names),
+        *("search_loss", "score", "std_error", *(_minus(name, report) for name in ("dense", *_methods(report)))),
+        *("hypervolume", "heads", "ffn", "seconds"),
+    ]
+
+
+def _methods(report: Report) -> list[FirstTrial]:
+    """Those of the first trials that the study has."""
+    return [method for method in METHODS if any(trial.origin == method for trial in report.trials)]
+
+
+def _minus(name: str, report: Report) -> str:
+    return f"search_{report.info.metric}_minus_{name}"
+
+
+def _csv_row(record: TrialRecord, report: Report) -> dict[str, Any]:
+    info = report.info
+    others: dict[str, TrialRecord | None] = {"dense": report.dense}
+    others |= {method: first_trial(report.trials, method, record.budget) for method in _methods(report)}
+    plain = ("origin", "budget", "cost", "sparsity", "macs_removed", "params", "macs", "score", "std_error")
+    return {
+        "trial": record.number,
+        **{name: getattr(record, name) for name in (*plain, "hypervolume", "seconds")},
+        **{f"search_{name}": value for name, value in record.metrics.items()},
+        "search_loss": record.loss,
+        **{
+            _minus(name, report): headline(record, info) - headline(other, info) if other else None
+            for name, other in others.items()
+        },
+        "heads": " ".join(map(str, record.architecture.heads)),
+        "ffn": " ".join(map(str, record.architecture.ffn)),
+    }
+
+
+def write_summary_json(report: Report, path: Path) -> None:
+    """Write the whole report; `read_summary_json` is the inverse, to the last bit of every number.
+
+    Strict JSON: a number that is not finite becomes {"float": "nan"}, which JSON has no sign for.
+    """
+    sections = (f"{_dump(name)}: {_section(value)}" for name, value in report.to_dict().items())
+    text = "{\n" + ",\n".join(sections) + "\n}\n"
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def _section(value: Any) -> str:
+    """A list with one line per item, so that a change of one trial is a change of one line."""
+    if not isinstance(value, list) or not value:
+        return _dump(value)
+    return "[\n" + ",\n".join(f"  {_dump(item)}" for item in value) + "\n]"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(_encode(value), ensure_ascii=False, allow_nan=False)
+
+
+def read_summary_json(path: Path) -> Report:
+    """Read a report; `StudyError` in one line if the file is missing, damaged or of another format."""
+    try:
+        return Report.from_dict(_decode(json.loads(path.read_text(encoding="utf-8"))))
+    except OSError as error:
+        raise StudyError(f"summary {path} can't be read: {error.strerror or error}") from None
+    except StudyError as error:
+        raise StudyError(f"summary {path}: {error}") from None
+    except json.JSONDecodeError as error:
+        raise StudyError(f"summary {path} line {error.lineno} must be JSON: {error.msg}; {_REMAKE}") from None
+    except KeyError as error:
+        raise StudyError(f"summary {path} must have the key {error}; {_REMAKE}") from None
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise StudyError(f"summary {path} must be a report of aebert: {error}; {_REMAKE}") from None
+
+
+_REMAKE = "delete it and run the study again to have it made from the database"
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _encode(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(inner) for inner in value]
+    return {"float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return float(value["float"]) if set(value) == {"float"} else {k: _decode(v) for k, v in value.items()}
+    return [_decode(inner) for inner in value] if isinstance(value, list) else value

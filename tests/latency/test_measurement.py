@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from aebert.deployment.session import Feed
+from aebert.errors import ConfigError
+from aebert.latency.measurement import TablePlan, measure_table
+from aebert.latency.table import Workload
+
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+class SimulatedDevice:
+    """A clock that files move on as their graphs say: a floor, and so much per column of their matrices."""
+
+    def __init__(self) -> None:
+        self.time, self.generator = 0.0, np.random.default_rng(0)
+
+    def now(self) -> float:
+        return self.time
+
+    def others_busy(self) -> float:
+        return 0.0
+
+    def cores(self) -> int:
+        return 2
+
+    def load(self, path: Path, threads: int) -> Callable[[Feed], object]:
+        columns = sum(
+            sum(tensor.dims)
+            for tensor in onnx.load(path).graph.initializer
+            if tensor.name.startswith("val_") and len(tensor.dims) == 2
+        )
+
+        def answer(request: Feed) -> None:
+            tokens = request["input_ids"].size
+            milliseconds = (2.0 + 0.01 * columns * tokens / 16) / threads
+            self.time += milliseconds * self.generator.normal(1, 0.03) / 1000
+
+        return answer
+
+
+def test_a_simulated_device_is_predicted(tiny_model: Any) -> None:
+    device = SimulatedDevice()
+    plan = TablePlan("float32", (Workload(16), Workload(32), Workload(16, batch=2, threads=2)), runs=9, held_out=6)
+    table = measure_table(tiny_model("bert"), INPUTS, plan, load=device.load, meter=device)
+    accuracy = table.accuracy()
+    assert accuracy is not None
+    assert accuracy.models == 6 * 3
+    assert accuracy.median < 0.05
+    # 2 ms and the 32 columns and rows of two hidden layers aside, which no pruning removes
+    assert table.prices[Workload(16)].floor_ms == pytest.approx(2 * table.prices[Workload(16, 2, 2)].floor_ms, rel=0.6)
+    assert {each.setting for each in table.measured} == set(plan.settings)
+    assert not {each.architecture for each in table.measured} & {each.architecture for each in table.held_out}
+    assert (table.rejected, table.noisy) == (0, 0)
+
+
+def test_lengths_beyond_the_model_are_refused_before_any_export(tiny_model: Any) -> None:
+    with pytest.raises(ConfigError, match="length of a latency table must be at most the model's 64, got 65"):
+        measure_table(tiny_model("bert"), INPUTS, TablePlan("int8", (Workload(16), Workload(65))))
+
+
+def test_a_plan_without_settings_is_refused() -> None:
+    with pytest.raises(ConfigError, match="needs settings and at least 3 runs"):
+        TablePlan("int8", ())
