@@ -1,76 +1,25 @@
-"""Putting a run's results together: the report, its files, and reports of studies on disk."""
+"""Reports of studies on disk, and their candidates priced by other measures."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from aebert import __version__
-from aebert.config import THIS_DEVICE, BudgetKind, load_config, plain
-from aebert.config import digest as values_digest
+from aebert.config import THIS_DEVICE, BudgetKind, load_config
 from aebert.errors import AebertError, ConfigError, NoStudyError, StudyError
-from aebert.flatbuffers import FlatBuffers
 from aebert.latency.devices import Device
 from aebert.latency.sources import EstimatedPrices, price_source
 from aebert.latency.table import FileForm, LatencyTable, Workload, read_table
 from aebert.models.shape import ModelShape
 from aebert.models.stored import stored_shape
-from aebert.packing import bundles
-from aebert.pipeline import CONFIG, DENSE, Finalist, Run
-from aebert.pricing import TABLE, form_of
-from aebert.pruning.architecture import Architecture
-from aebert.reporting.documents import read_summary_json, write_front_csv, write_summary_json
-from aebert.reporting.page import write_front_html
-from aebert.reporting.plot import write_front_png
-from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.documents import SUMMARY, read_summary_json
+from aebert.reporting.report import Report
 from aebert.reporting.repricing import Repricing, counted_prices, estimated_prices, latency_prices
-from aebert.search.record import TrialRecord
+from aebert.run.dense import DENSE
+from aebert.run.prices import TABLE, form_of
+from aebert.run.run import CONFIG
 from aebert.search.storage import StudyDatabase, sqlite_url
-from aebert.shipment import INT8, Shipment
-from aebert.tasks.task import ROLES
-
-SUMMARY = "summary.json"
-
-
-def report(run: Run) -> Report:
-    """Stage 9, and all before it: the report of a finished run, with its files written beside it."""
-    shipment = Shipment(run)
-    finished = build_report(shipment)
-    write_files(finished, run.folder, summary=True)
-    bundles(run, shipment)
-    return finished
-
-
-def build_report(shipment: Shipment) -> Report:
-    """The report of a run; stages that are not done yet are done now."""
-    run = shipment.run
-    (trials, verdicts), info = run.study, run.setup.info
-    return Report(
-        info=info,
-        trials=tuple(trials),
-        finalists=tuple(_finalist_rows(run, trials, shipment)),
-        profiles=(*_profile_rows(shipment, run.task.spec.headline), *FlatBuffers(shipment).rows()),
-        machine=_machine(shipment.profiles),
-        provenance=_provenance(run),
-        rows={role: len(run.task.rows[role]) for role in ROLES},
-        verdicts=tuple(verdicts),
-        forms=shipment.forms,
-    )
-
-
-def write_files(finished: Report, folder: Path, *, summary: bool) -> dict[str, Path]:
-    """Write the front as CSV, PNG and HTML, and with `summary` the whole report as JSON; the paths by kind."""
-    paths = {kind: folder / f"front.{kind}" for kind in ("csv", "png", "html")}
-    write_front_csv(finished, paths["csv"])
-    write_front_png(finished, paths["png"])
-    write_front_html(finished, paths["html"])
-    if summary:
-        paths["json"] = folder / SUMMARY
-        write_summary_json(finished, paths["json"])
-    return paths
 
 
 def open_report(study: str, results: Path) -> tuple[Report, Path]:
@@ -184,118 +133,3 @@ def open_reports(results: Path) -> tuple[list[Report], list[str]]:
         except AebertError as error:
             problems.append(f"{folder.name}: {error}")
     return reports, problems
-
-
-def _finalist_rows(run: Run, trials: list[TrialRecord], shipment: Shipment) -> list[FinalistRow]:
-    dense = next(record for record in trials if record.origin == "dense")
-    rows = [_finalist_row(finalist, shipment, run.task.spec.headline) for finalist in run.finalists]
-    return [_dense_row(run, dense, shipment), *_choose(rows)]
-
-
-def _finalist_row(finalist: Finalist, shipment: Shipment, metric: str) -> FinalistRow:
-    trial = finalist.trial
-    return FinalistRow(
-        name=finalist.name,
-        trial=trial.number,
-        architecture=trial.architecture,
-        budget=trial.budget,
-        sparsity=trial.sparsity,
-        macs_removed=trial.macs_removed,
-        params=trial.params,
-        search_score=trial.metrics[metric],
-        select_score=finalist.select_metrics[metric],
-        predicted_ms=trial.cost if shipment.run.setup.info.budget_kind == "latency_ms" else None,
-        measured_ms=shipment.confirmed.get(finalist.name, {}).get("median_ms"),
-        **_reported(shipment, finalist.name),
-    )
-
-
-def _dense_row(run: Run, trial: TrialRecord, shipment: Shipment) -> FinalistRow:
-    metric = run.task.spec.headline
-    return FinalistRow(
-        name=DENSE,
-        trial=None,
-        architecture=Architecture.dense(run.dense.shape),
-        budget=None,
-        sparsity=0.0,
-        macs_removed=0.0,
-        params=trial.params,
-        search_score=trial.metrics[metric],
-        select_score=run.dense_select_metrics[metric],
-        **_reported(shipment, DENSE),
-    )
-
-
-def _reported(shipment: Shipment, name: str) -> dict[str, Any]:
-    """Metrics of a model's files on the report rows, as fields of its row."""
-    values = {}
-    for kind, prefix in (("", "report"), (INT8, "int8_report")):
-        found = shipment.reported.get(name + kind)
-        if found is not None:
-            values[f"{prefix}_metrics"] = found["metrics"]
-            values[f"{prefix}_interval"] = tuple(found["interval"]) if found["interval"] else None
-    return values
-
-
-def _choose(rows: list[FinalistRow]) -> list[FinalistRow]:
-    """Mark the best of each budget on the select rows; the report rows have no say.
-
-    What keeps a latency budget when it is measured comes before what does not.
-    """
-    best: dict[float | None, FinalistRow] = {}
-    for row in rows:
-        leader = best.get(row.budget)
-        if leader is None or _rank(row) > _rank(leader):
-            best[row.budget] = row
-    return [replace(row, chosen=best[row.budget] is row) for row in rows]
-
-
-def _rank(row: FinalistRow) -> tuple[bool, float]:
-    return row.meets_budget is not False, row.select_score or 0.0
-
-
-def _profile_rows(shipment: Shipment, metric: str) -> list[ProfileRow]:
-    rows = []
-    for measured in shipment.profiles["profiles"]:
-        name = measured["name"].removesuffix(INT8)
-        faster = None if measured["name"] == DENSE else measured["speedup"]
-        rows.append(
-            ProfileRow(
-                name=name,
-                kind="int8" if measured["name"].endswith(INT8) else "float32",
-                size_bytes=measured["size_bytes"],
-                p50_ms=measured["p50_ms"],
-                p90_ms=measured["p90_ms"],
-                p99_ms=measured["p99_ms"],
-                throughput_per_s=measured["throughput_per_s"],
-                peak_memory_bytes=measured["peak_memory_bytes"],
-                speedup=faster and faster["median"],
-                speedup_low=faster and faster["p10"],
-                speedup_high=faster and faster["p90"],
-                report_score=shipment.reported[measured["name"]]["metrics"][metric],
-            )
-        )
-    return rows
-
-
-def _machine(measured: Mapping[str, Any]) -> dict[str, Any]:
-    first = measured["profiles"][0]
-    facts = {key: first[key] for key in ("threads", "batch_size", "runs", "warmup", "lengths")}
-    return {**measured["machine"], **facts, "all_runs_quiet": all(p["quiet"] for p in measured["profiles"])}
-
-
-def _provenance(run: Run) -> dict[str, Any]:
-    seconds: Mapping[str, float] = {
-        DENSE: run.dense.seconds,
-        "search": sum(record.seconds for record in run.trials),
-        **{finalist.name: finalist.seconds for finalist in run.finalists},
-    }
-    return {
-        "aebert": __version__,
-        "config": values_digest(plain(run.config)),
-        "seed": run.config.seed,
-        "data": dict(run.task.digests),
-        "dense_weights": run.dense.digest,
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-    }

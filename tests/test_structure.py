@@ -27,12 +27,8 @@ PACKAGE = REPOSITORY / "aebert"
 LAYERS = (
     "cli",
     "summary",
-    "packing",
-    "flatbuffers",
-    "shipment",
-    "forms",
-    "pipeline",
-    "stages terminal pricing",
+    "run",
+    "terminal",
     "reporting",
     "explain",
     "compare",
@@ -57,7 +53,7 @@ def _imported(source: str) -> Iterator[str]:
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            # `from aebert import pipeline` imports a module, `from aebert import __version__` does not
+            # `from aebert import run` imports a module, `from aebert import __version__` does not
             modules = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
@@ -94,11 +90,11 @@ def test_every_part_has_a_level() -> None:
         ("pruning/slicing.py", "from aebert.search.space import Grid"),
         ("models/shape.py", "import aebert.pruning.cost"),
         ("config.py", "def late():\n    from aebert import tasks"),
-        ("stages.py", "if TYPE_CHECKING:\n    from aebert.pipeline import Run"),
+        ("terminal.py", "if TYPE_CHECKING:\n    from aebert.run.run import Run"),
     ],
 )
 def test_an_import_upwards_is_found(path: str, source: str) -> None:
-    other = re.search(r"search|pruning|tasks|pipeline", source)
+    other = re.search(r"search|pruning|tasks|run", source)
     assert other is not None
     assert upward_imports({path: source}) == [f"{path} -> {other[0]}"]
 

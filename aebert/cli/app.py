@@ -13,8 +13,8 @@ from aebert import __version__
 from aebert.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aebert.pipeline import Run
     from aebert.reporting.report import Report
+    from aebert.run.pipeline import Pipeline
 
 app = typer.Typer(
     name="aebert",
@@ -37,20 +37,21 @@ Study = Annotated[str, typer.Argument(help="Name of a study below --results, or 
 
 
 @contextmanager
-def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[Run]:
-    """A run, locked and with its config stored, for as long as the block runs."""
+def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[Pipeline]:
+    """The stages of a run, which is locked and has its config stored for as long as the block runs."""
     from aebert.config import load_config
-    from aebert.pipeline import CONFIG, Run
+    from aebert.run.pipeline import Pipeline
+    from aebert.run.run import CONFIG
     from aebert.terminal import Terminal, quiet_libraries
 
     quiet_libraries()
     overrides = dict(_split(item) for item in sets or [])
     keys = {"model": "model.path", "trials": "search.trials", "name": "name"}
     overrides |= {keys[key]: str(value) for key, value in given.items() if value is not None}
-    run = Run(load_config(config / CONFIG if config.is_dir() else config, overrides), Terminal())
-    with run.lock():
-        run.store_config()
-        yield run
+    pipeline = Pipeline(load_config(config / CONFIG if config.is_dir() else config, overrides), Terminal())
+    with pipeline.run.lock():
+        pipeline.run.store_config()
+        yield pipeline
 
 
 def _split(item: str) -> tuple[str, str]:

@@ -33,10 +33,9 @@ def make(
         raise ConfigError("--out takes one bundle: name it with --model (dense or trial-N)")
     with started(folder, None) as work:
         from aebert.deployment.bundle import pack
-        from aebert.packing import bundles
-        from aebert.shipment import Shipment
+        from aebert.run.bundles import bundles
 
-        made = bundles(work, Shipment(work))
+        made = bundles(work)
         if model is not None and model not in made:
             raise ConfigError(f"--model must be one of {', '.join(made)}, got {model!r}")
         wanted = {name: path for name, path in made.items() if model in (None, name)}

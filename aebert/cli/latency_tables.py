@@ -35,15 +35,15 @@ def latency_table(
 
         settings = tuple(Workload(length, batch, each) for each in used for length in axes[0] for batch in axes[1])
         plan = TablePlan(form, settings, runs=runs, held_out=held_out)
-        start = load_checkpoint(work.config.model, work.task.spec, work.config.seed)
-        deploy = work.config.deploy
+        start = load_checkpoint(work.run.config.model, work.run.task.spec, work.run.config.seed)
+        deploy = work.run.config.deploy
         table = measure_table(
             start.model,
             start.tokenizer.model_input_names,
             plan,
             per_channel=deploy.per_channel,
             opset=deploy.opset,
-            progress=work.progress,
+            progress=work.run.progress,
         )
         write_table(table, out)
         print_grid(accuracy_grid(table))

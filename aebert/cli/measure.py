@@ -127,10 +127,9 @@ def _is_run(path: Path) -> bool:
 def _profile_run(config: Path, sets: list[str] | None) -> None:
     with started(config, sets) as work:
         from aebert.reporting.printing import print_table, profiles_table
-        from aebert.shipment import Shipment
-        from aebert.summary import build_report
+        from aebert.run.report import build_report
 
-        print_table(profiles_table(build_report(Shipment(work))))
+        print_table(profiles_table(build_report(work)))
 
 
 def _compare(
@@ -156,7 +155,4 @@ def _compare(
 
 def _exported(config: Path, sets: list[str] | None, stack: ExitStack) -> list[Path]:
     """All files that a run ships; it stays locked until they are measured."""
-    work = stack.enter_context(started(config, sets))
-    from aebert.shipment import Shipment
-
-    return list(Shipment(work).files.values())
+    return list(stack.enter_context(started(config, sets)).export.files.values())

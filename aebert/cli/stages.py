@@ -11,11 +11,11 @@ from aebert.cli.app import Config, Model, Name, Set, Trials, app, print_report, 
 def run(config: Config, sets: Set = None, model: Model = None, trials: Trials = None, name: Name = None) -> None:
     """Do all stages: dense, search, finalists, export, profile, report. Finished ones are skipped."""
     with started(config, sets, model=model, trials=trials, name=name) as work:
-        from aebert.summary import report
+        from aebert.run.report import report
 
         finished = report(work)
         print_report(finished)
-        typer.echo(f"\nEverything is in {work.folder}; open {work.folder / 'front.html'} in a browser.")
+        typer.echo(f"\nEverything is in {work.run.folder}; open {work.run.folder / 'front.html'} in a browser.")
 
 
 @app.command()
@@ -26,7 +26,7 @@ def dense(config: Config, sets: Set = None, model: Model = None) -> None:
 
         metrics = evaluate(work.dense.model, work.rows("search")).metrics
         shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
-        typer.echo(f"{work.folder / 'dense'}: {shown} on {len(work.task.rows['search'])} search rows")
+        typer.echo(f"{work.run.folder / 'dense'}: {shown} on {len(work.run.task.rows['search'])} search rows")
 
 
 @app.command()
@@ -34,9 +34,9 @@ def library(config: Config, sets: Set = None) -> None:
     """Build what sub-networks are made of: every block at every width, repaired (or the scores of pruning.method)."""
     with started(config, sets) as work:
         _ = work.pruner
-        folder = work.folder / "library"
+        folder = work.run.folder / "library"
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
-        what = f"{folder}: {size:.0f} MB of repaired blocks" if size else f"{work.config.pruning.method}: ready"
+        what = f"{folder}: {size:.0f} MB of repaired blocks" if size else f"{work.run.config.pruning.method}: ready"
         typer.echo(what)
 
 
@@ -54,21 +54,18 @@ def search(config: Config, sets: Set = None, trials: Trials = None, name: Name =
 def finalists(config: Config, sets: Set = None) -> None:
     """Fine-tune the best candidates and rank them on the select rows."""
     with started(config, sets) as work:
-        metric = work.task.spec.headline
+        metric = work.run.task.spec.headline
         for finalist in work.finalists:
             score = 100 * finalist.select_metrics[metric]
-            typer.echo(f"{finalist.folder}: {metric} {score:.1f} on {len(work.task.rows['select'])} select rows")
+            typer.echo(f"{finalist.folder}: {metric} {score:.1f} on {len(work.run.task.rows['select'])} select rows")
 
 
 @app.command()
 def export(config: Config, sets: Set = None) -> None:
     """Write the dense model and the finalists as ONNX files (and FlatBuffers, if asked for), and check their parity."""
     with started(config, sets) as work:
-        from aebert.flatbuffers import FlatBuffers
         from aebert.reporting.printing import forms_table, print_table
-        from aebert.shipment import Shipment
 
-        shipment = Shipment(work)
-        for path in (*shipment.files.values(), *FlatBuffers(shipment).files.values()):
+        for path in (*work.export.files.values(), *work.flatbuffers.files.values()):
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-        print_table(forms_table(shipment.forms, work.task.spec.headline))
+        print_table(forms_table(work.export.forms, work.run.task.spec.headline))

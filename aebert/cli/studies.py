@@ -40,12 +40,13 @@ def pareto(
 
     With --device or --budget, print the front by other costs instead, and write a CSV; nothing is scored again.
     """
-    from aebert.summary import open_report, reprice, write_files
+    from aebert.reporting.writing import write_report
+    from aebert.summary import open_report, reprice
 
     found, folder = open_report(study, results)
     if device is None and not budgets:
         print_search(found)
-        for path in write_files(found, out or folder, summary=False).values():
+        for path in write_report(found, out or folder, summary=False).values():
             typer.echo(str(path))
         return
     from aebert.reporting.repricing import parse_budgets

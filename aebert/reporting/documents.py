@@ -17,6 +17,8 @@ from aebert.reporting.verdicts import METHODS, first_trial
 from aebert.search.front import cost_of, pareto_front
 from aebert.search.record import TrialRecord
 
+SUMMARY = "summary.json"  # in a run's folder
+
 
 def write_front_csv(report: Report, path: Path) -> None:
     """Write the Pareto front by share removed, one line per trial, numbers in full precision.

@@ -13,9 +13,9 @@ import numpy as np
 
 from aebert.config import load_config
 from aebert.files import replacing, write_json
-from aebert.pipeline import Run
 from aebert.profiling.machine import machine_facts
 from aebert.pruning.architecture import Architecture
+from aebert.run.pipeline import Pipeline
 from aebert.search.budget import Budget, project
 from aebert.search.space import Grid
 from aebert.terminal import quiet_libraries
@@ -39,17 +39,17 @@ def add_runs(parser: argparse.ArgumentParser, *tasks: str) -> None:
     parser.add_argument("--only", nargs="+", default=list(tasks), choices=known, metavar="TASK", help=", ".join(known))
 
 
-def open_run(task: str, runs: Path, overrides: Mapping[str, str] | None = None) -> Run:
+def open_run(task: str, runs: Path, overrides: Mapping[str, str] | None = None) -> Pipeline:
     """The run of a task's config, with its dense model and block library made if they are missing.
 
-    overrides: dotted keys with YAML values. Raises: StudyError while another process works on the run.
+    overrides: dotted keys with YAML values. Raises: StudyError while another process works on the pipeline.
     """
     quiet_libraries()
-    run = Run(load_config(TASKS / f"{task}.yaml", {"results": str(runs), **(overrides or {})}))
-    with run.lock():
-        _ = run.library
-        _ = run.first_trials  # makes the importances that they rest on
-    return run
+    pipeline = Pipeline(load_config(TASKS / f"{task}.yaml", {"results": str(runs), **(overrides or {})}))
+    with pipeline.run.lock():
+        _ = pipeline.candidates.library
+        _ = pipeline.first_trials  # makes the importances that they rest on
+    return pipeline
 
 
 def macs_budget(removed: float, length: int) -> dict[str, str]:

@@ -30,10 +30,10 @@ from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quanti
 from aebert.deployment.session import Feed
 from aebert.models.checkpoint import load_checkpoint
 from aebert.models.shape import shape_of
-from aebert.pipeline import Run
 from aebert.profiling.sampling import MachineMeter, Meter, Samples, interleave, spread
 from aebert.pruning.criteria import Importance
 from aebert.pruning.pruners import CriterionPruner
+from aebert.run.pipeline import Pipeline
 from aebert.search.budget import make_budget
 from aebert.search.space import Grid
 from aebert.terminal import quiet_libraries
@@ -77,9 +77,9 @@ def lengths(count: int) -> list[int]:
     """Token counts of sst2 rows of about 30 tokens where the corpora are, else all the same."""
     if not os.environ.get("AEBERT_DATA"):
         return [LENGTH] * count
-    run = Run(load_config(TASKS / "sst2.yaml"))
-    tokenizer = load_checkpoint(run.config.model, run.task.spec, 0).tokenizer
-    rows = run.task.rows["select"]
+    pipeline = Pipeline(load_config(TASKS / "sst2.yaml"))
+    tokenizer = load_checkpoint(pipeline.run.config.model, pipeline.run.task.spec, 0).tokenizer
+    rows = pipeline.run.task.rows["select"]
     tokens = [len(tokenizer(*row.text)["input_ids"]) for row in rows]
     near = [length for length in tokens if SHORTEST <= length <= LONGEST]
     return [near[place] for place in spread(len(near), count)]

@@ -23,9 +23,9 @@ from transformers import PreTrainedModel
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.quantize import quantize_int8
 from aebert.deployment.session import OnnxModel
-from aebert.forms import file_forward
 from aebert.models.evaluation import Prepared, evaluate_forward
-from aebert.pipeline import Run
+from aebert.run.pipeline import Pipeline
+from aebert.run.requests import file_forward
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.tasks.resampling import row_marks
 
@@ -40,14 +40,14 @@ def outcomes(path: Path, rows: Prepared) -> Outcomes:
     return Outcomes(found.losses.astype(np.float32), marks.astype(np.float32))
 
 
-def cost(run: Run, model: PreTrainedModel, rows: Prepared) -> dict[str, Any]:
+def cost(pipeline: Pipeline, model: PreTrainedModel, rows: Prepared) -> dict[str, Any]:
     """Scores of the float32 and the int8 file of a model, and their paired difference."""
     with tempfile.TemporaryDirectory() as folder:
         whole, small = (Path(folder) / name for name in ("float32.onnx", "int8.onnx"))
-        export_onnx(model, run.dense.tokenizer.model_input_names, whole)
+        export_onnx(model, pipeline.dense.tokenizer.model_input_names, whole)
         quantize_int8(whole, small)
         before, after = (outcomes(path, rows) for path in (whole, small))
-    judge = Judge(run.task.spec)
+    judge = Judge(pipeline.run.task.spec)
     difference = judge.difference(after, before)
     interval = [difference.low(CONFIDENCE), difference.high(CONFIDENCE)]
     scores = {"float32": judge.score(before), "int8": judge.score(after)}
@@ -56,21 +56,21 @@ def cost(run: Run, model: PreTrainedModel, rows: Prepared) -> dict[str, Any]:
 
 def of_task(task: str, runs: Path, removed: float, ledger: Ledger) -> list[dict[str, Any]]:
     """One row per model."""
-    run = open_run(task, runs, macs_budget(removed, 32))
+    pipeline = open_run(task, runs, macs_budget(removed, 32))
     models = {
-        "dense": lambda: run.dense.model,
-        f"{1 - removed:.0%} of MACs": lambda: run.pruner(run.first_trials["knapsack"][0]),
+        "dense": lambda: pipeline.dense.model,
+        f"{1 - removed:.0%} of MACs": lambda: pipeline.pruner(pipeline.first_trials["knapsack"][0]),
     }
-    rows = run.rows("report")
-    facts = {"task": task, "metric": run.task.spec.headline}
+    rows = pipeline.rows("report")
+    facts = {"task": task, "metric": pipeline.run.task.spec.headline}
     return [
-        {**facts, "model": name, **ledger.get(f"{task} {name}", partial(_cost_of, run, make, rows))}
+        {**facts, "model": name, **ledger.get(f"{task} {name}", partial(_cost_of, pipeline, make, rows))}
         for name, make in models.items()
     ]
 
 
-def _cost_of(run: Run, make: Any, rows: Prepared) -> dict[str, Any]:
-    return cost(run, make(), rows)
+def _cost_of(pipeline: Pipeline, make: Any, rows: Prepared) -> dict[str, Any]:
+    return cost(pipeline, make(), rows)
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:

@@ -18,9 +18,9 @@ import numpy as np
 from common import add_runs, make_parser, open_run, table, write_result
 
 from aebert.models.families import Block, family_of
-from aebert.pipeline import Run
 from aebert.pruning.moments import Moments, collect_moments
 from aebert.pruning.removal import GROUP, repair_widths
+from aebert.run.pipeline import Pipeline
 
 KEPT = (0.75, 0.5, 0.35, 0.2, 0.1)
 
@@ -36,11 +36,13 @@ def errors(block: Block, moments: Moments, group: int) -> tuple[list[float], flo
     return [found[width] for width in widths], time.perf_counter() - start
 
 
-def compare(run: Run) -> list[dict[str, Any]]:
+def compare(pipeline: Pipeline) -> list[dict[str, Any]]:
     """One row per FFN: ratios of error and time, groups against one at a time."""
-    model = run.dense.model
+    model = pipeline.dense.model
     blocks = [block for block, size in family_of(model.config).blocks(model) if size == 1]
-    all_moments = collect_moments(model, blocks, run.calibration.batches, weighted=True, seed=run.config.seed)
+    all_moments = collect_moments(
+        model, blocks, pipeline.candidates.calibration.batches, weighted=True, seed=pipeline.run.config.seed
+    )
     rows = []
     for layer, (block, moments) in enumerate(zip(blocks, all_moments, strict=True)):
         (grouped, fast), (single, slow) = (errors(block, moments, group) for group in (GROUP, 1))

@@ -29,11 +29,12 @@ from common import Ledger, add_runs, make_parser, open_run, table, write_result
 from transformers import PreTrainedModel
 
 from aebert.config import RunConfig
-from aebert.pipeline import DENSE, Run
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.kwon import KwonPruner
 from aebert.pruning.pruners import CriterionPruner, Pruner
 from aebert.pruning.sequential import repair_sequentially
+from aebert.run.dense import DENSE
+from aebert.run.pipeline import Pipeline
 from aebert.search.first import greedy, uniform
 from aebert.search.front import best_per_budget
 from aebert.search.outcomes import Difference, Judge, Outcomes, jackknife
@@ -53,26 +54,26 @@ class Place:
     candidates: how many each searching method scores per budget.
     """
 
-    def __init__(self, base: Run, seed: int, candidates: int) -> None:
+    def __init__(self, base: Pipeline, seed: int, candidates: int) -> None:
         self._base, self._seed, self._candidates = base, seed, candidates
 
-    def _run(self, name: str, **changes: Any) -> Run:
+    def _run(self, name: str, **changes: Any) -> Pipeline:
         """A run of this seed over the same dense checkpoint and the same rows in the same roles."""
-        config = self._base.config
+        config = self._base.run.config
         values = config.model_dump(mode="json")
         values |= {"name": name, "seed": self._seed, "results": str(config.folder / f"seed-{self._seed}")}
         values["model"]["path"] = str(config.folder / DENSE)
         values["dense"]["train"] = "never"
         for section, settings in changes.items():
             values[section] |= settings
-        run = Run(RunConfig.model_validate(values))
-        run.task = self._base.task  # the seed must not deal the rows anew: some trained the dense model
-        return run
+        pipeline = Pipeline(RunConfig.model_validate(values))
+        pipeline.run.task = self._base.run.task  # the seed must not deal the rows anew: some trained the dense model
+        return pipeline
 
     @cached_property
-    def ours(self) -> Run:
+    def ours(self) -> Pipeline:
         """The run whose study searches all budgets at once."""
-        budgets = self._base.config.search.budget.targets
+        budgets = self._base.run.config.search.budget.targets
         return self._run("library", search={"trials": 1 + self._candidates * len(budgets)})
 
     @cached_property
@@ -84,7 +85,7 @@ class Place:
 
     @cached_property
     def _kwon(self) -> Pruner:
-        return KwonPruner(self.ours.dense.model, self.ours.calibration)
+        return KwonPruner(self.ours.dense.model, self.ours.candidates.calibration)
 
     def _recipe(self, budget: float) -> tuple[Architecture, Pruner]:
         """AE-BERT's recipe: random ratios, magnitude, best of as many candidates."""
@@ -92,17 +93,17 @@ class Place:
             "sampler": "random",
             "first": [],
             "trials": 1 + self._candidates,
-            "budget": {"macs": [budget], "length": self._base.config.search.budget.length},
+            "budget": {"macs": [budget], "length": self._base.run.config.search.budget.length},
         }
-        run = self._run(f"recipe-{round(100 * budget)}", pruning={"method": "magnitude"}, search=search)
-        return best_per_budget(run.trials, run.setup.info)[budget].architecture, run.pruner
+        pipeline = self._run(f"recipe-{round(100 * budget)}", pruning={"method": "magnitude"}, search=search)
+        return best_per_budget(pipeline.trials, pipeline.setup.info)[budget].architecture, pipeline.pruner
 
     def _choice(self, method: str, target: float) -> tuple[Architecture, Pruner]:
         """What a method chooses at a budget, and how it is made."""
         grid, dense = self.ours.setup.grid, self.ours.dense.model
         if method == "dense":
-            return Architecture.dense(self.ours.dense.shape), self.ours.library
-        fisher = self.ours.importance("fisher")
+            return Architecture.dense(self.ours.dense.shape), self.ours.candidates.library
+        fisher = self.ours.candidates.importance("fisher")
         budget = next(one for one in self.ours.setup.budgets if one.target == target)
         if method == "uniform":
             return uniform(grid, budget), CriterionPruner(dense, fisher)
@@ -111,18 +112,26 @@ class Place:
         if method == "kwon":
             return greedy(fisher, grid, budget), self._kwon
         chosen = self._chosen[target]
-        return chosen, self.ours.library if method == "library" else _Sequential(self.ours)
+        return chosen, self.ours.candidates.library if method == "library" else _Sequential(self.ours)
 
     @cached_property
     def _report_rows(self) -> RaceRows:
-        run = self.ours
-        length, tokens = run.config.data.max_length, run.config.search.max_batch_tokens
-        return race_rows(run.task.rows["report"], run.task.spec, run.dense.tokenizer, length, tokens, 0, looks=())
+        pipeline = self.ours
+        length, tokens = pipeline.run.config.data.max_length, pipeline.run.config.search.max_batch_tokens
+        return race_rows(
+            pipeline.run.task.rows["report"],
+            pipeline.run.task.spec,
+            pipeline.dense.tokenizer,
+            length,
+            tokens,
+            0,
+            looks=(),
+        )
 
     def report(self, method: str, target: float) -> dict[str, Any]:
         """Architecture, score and outcomes on the report rows of what a method chooses at a budget."""
         architecture, pruner = self._choice(method, target)
-        spec = self.ours.task.spec
+        spec = self.ours.run.task.spec
         scored = SubnetworkScorer(self.ours.dense.model, pruner, self._report_rows, Judge(spec))(architecture)
         assert scored.outcomes is not None
         score = scored.metrics[spec.headline]
@@ -133,20 +142,20 @@ class Place:
 class _Sequential:
     """The library's sub-network, repaired sequentially."""
 
-    run: Run
+    pipeline: Pipeline
 
     def __call__(self, architecture: Architecture, *, share_weights: bool = False) -> PreTrainedModel:
-        small = self.run.library(architecture, share_weights=share_weights)
-        repair_sequentially(self.run.dense.model, small, self.run.calibration.batches)
+        small = self.pipeline.candidates.library(architecture, share_weights=share_weights)
+        repair_sequentially(self.pipeline.dense.model, small, self.pipeline.candidates.calibration.batches)
         return small
 
 
 Answer = dict[str, dict[float, dict[str, Any]]]  # of one seed: method, budget → architecture, score, outcomes
 
 
-def answer(base: Run, seed: int, candidates: int, ledger: Ledger, methods: Sequence[str] = METHODS) -> Answer:
+def answer(base: Pipeline, seed: int, candidates: int, ledger: Ledger, methods: Sequence[str] = METHODS) -> Answer:
     """Methods of one task and seed on the report rows, and others that the ledger knows; nothing is done twice."""
-    place, targets = Place(base, seed, candidates), base.config.search.budget.targets
+    place, targets = Place(base, seed, candidates), base.run.config.search.budget.targets
     tries = {"dense": (0.0,), **dict.fromkeys(METHODS, targets)}
     found: Answer = {method: {} for method in tries}
     for method, target in ((method, target) for method, budgets in tries.items() for target in budgets):
@@ -154,7 +163,7 @@ def answer(base: Run, seed: int, candidates: int, ledger: Ledger, methods: Seque
         if method not in ("dense", *methods) and key not in ledger:
             continue
         found[method][target] = ledger.get(key, partial(place.report, method, target))
-        print(f"{base.config.name}: {key} of MACs removed: {found[method][target]['score']:.3f}", flush=True)
+        print(f"{base.run.config.name}: {key} of MACs removed: {found[method][target]['score']:.3f}", flush=True)
     return found
 
 
@@ -248,14 +257,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tasks: dict[str, dict[str, Any]] = {}
     for seed in given.seeds:
         for task, base in bases.items():
-            ledger = Ledger(base.folder / "quality_without_training.jsonl")
+            ledger = Ledger(base.run.folder / "quality_without_training.jsonl")
             known.setdefault(task, []).append(answer(base, seed, given.candidates, ledger, given.methods))
             tasks[task] = {
-                "metric": base.task.spec.headline,
+                "metric": base.run.task.spec.headline,
                 "dense": known[task][0]["dense"][0.0]["score"],
-                "rows": {role: len(base.task.rows[role]) for role in ("search", "report")},
+                "rows": {role: len(base.run.task.rows[role]) for role in ("search", "report")},
                 "candidates_per_budget": given.candidates,
-                "results": list(summarize(Judge(base.task.spec), known[task])),
+                "results": list(summarize(Judge(base.run.task.spec), known[task])),
             }
             show(task, tasks[task])
             write_result(given.results, "quality_without_training", {"confidence": CONFIDENCE, "tasks": tasks})

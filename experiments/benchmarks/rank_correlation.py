@@ -27,9 +27,9 @@ from scipy.stats import rankdata
 
 from aebert.config import TrainConfig, digest, plain
 from aebert.models.evaluation import evaluate
-from aebert.pipeline import Run
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import CriterionPruner
+from aebert.run.pipeline import Pipeline
 from aebert.search.budget import Budget, project
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.racing import race_rows
@@ -71,16 +71,16 @@ def candidates_of(grid: Grid, budget: Budget, first: Sequence[Architecture], cou
 class Work:
     """What is done with an architecture. train_rows: how many, drawn by the run's seed; one epoch of them."""
 
-    run: Run
+    pipeline: Pipeline
     train_rows: int
 
     @property
     def settings(self) -> dict[str, Any]:
         """All that a result depends on besides the architecture."""
-        config = self.run.config
+        config = self.pipeline.run.config
         return {
-            "dense": self.run.dense.digest,
-            "rows": dict(self.run.task.digests),
+            "dense": self.pipeline.dense.digest,
+            "rows": dict(self.pipeline.run.task.digests),
             "pruning": plain(config.pruning),
             "train_rows": self.train_rows,
             "finalists": plain(self._training),
@@ -91,7 +91,7 @@ class Work:
 
     @property
     def _training(self) -> TrainConfig:
-        values = self.run.config.finalists
+        values = self.pipeline.run.config.finalists
         return TrainConfig(**{**{key: getattr(values, key) for key in TrainConfig.model_fields}, "epochs": 1.0})
 
     def __call__(self, candidate: Candidate) -> dict[str, Any]:
@@ -105,35 +105,41 @@ class Work:
         return {"group": candidate.group, "architecture": architecture.to_dict(), **before, **after, **seconds}
 
     def _scored(self, method: str, architecture: Architecture) -> dict[str, float]:
-        run, spec = self.run, self.run.task.spec
-        config = run.config
-        pruner = run.library if method == "library" else CriterionPruner(run.dense.model, run.importance(method))
-        rows, tokens = run.task.rows["search"], config.search.max_batch_tokens
-        prepared = race_rows(rows, spec, run.dense.tokenizer, config.data.max_length, tokens, config.seed, looks=())
-        scored = SubnetworkScorer(run.dense.model, pruner, prepared, Judge(spec))(architecture)
+        pipeline, spec = self.pipeline, self.pipeline.run.task.spec
+        config = pipeline.run.config
+        pruner = (
+            pipeline.candidates.library
+            if method == "library"
+            else CriterionPruner(pipeline.dense.model, pipeline.candidates.importance(method))
+        )
+        rows, tokens = pipeline.run.task.rows["search"], config.search.max_batch_tokens
+        prepared = race_rows(
+            rows, spec, pipeline.dense.tokenizer, config.data.max_length, tokens, config.seed, looks=()
+        )
+        scored = SubnetworkScorer(pipeline.dense.model, pruner, prepared, Judge(spec))(architecture)
         return {f"{method}_metric": scored.metrics[spec.headline], f"{method}_loss": scored.loss}
 
     def _after(self, architecture: Architecture) -> dict[str, float]:
-        run, spec = self.run, self.run.task.spec
-        model, rows = run.library(architecture), run.task.rows["train"]
+        pipeline, spec = self.pipeline, self.pipeline.run.task.spec
+        model, rows = pipeline.candidates.library(architecture), pipeline.run.task.rows["train"]
         count = min(self.train_rows, len(rows))
-        drawn = np.random.default_rng(run.config.seed).choice(len(rows), size=count, replace=False)
-        distill = run.config.finalists.distill
-        folder = run.folder / "checkpoints" / f"rank-correlation-{architecture.key()}"
+        drawn = np.random.default_rng(pipeline.run.config.seed).choice(len(rows), size=count, replace=False)
+        distill = pipeline.run.config.finalists.distill
+        folder = pipeline.run.folder / "checkpoints" / f"rank-correlation-{architecture.key()}"
         fine_tune(
             model,
-            run.dense.tokenizer,
+            pipeline.dense.tokenizer,
             [rows[index] for index in sorted(drawn)],
             spec,
             self._training,
-            max_length=run.config.data.max_length,
-            seed=run.config.seed,
+            max_length=pipeline.run.config.data.max_length,
+            seed=pipeline.run.config.seed,
             folder=folder,
-            teacher=run.dense.model if distill else None,
+            teacher=pipeline.dense.model if distill else None,
             distill=distill,
         )
         shutil.rmtree(folder, ignore_errors=True)
-        report = run.rows("report")
+        report = pipeline.rows("report")
         found = evaluate(model, report)
         marks = row_marks(spec, report.rows, report.encoded, found.logits).astype(np.float32)
         error = Judge(spec).error(Outcomes(found.losses.astype(np.float32), marks))
@@ -215,13 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     tasks = {}
     for task in given.only:
-        run = open_run(task, given.runs, macs_budget(given.removed, 32))
-        work = Work(run, given.train_rows)
-        settings, ledger = work.settings, Ledger(run.folder / "rank_correlation.jsonl")
-        first = [each[0] for each in run.first_trials.values()]
-        budget, seed = run.setup.budgets[0], run.config.seed
+        pipeline = open_run(task, given.runs, macs_budget(given.removed, 32))
+        work = Work(pipeline, given.train_rows)
+        settings, ledger = work.settings, Ledger(pipeline.run.folder / "rank_correlation.jsonl")
+        first = [each[0] for each in pipeline.first_trials.values()]
+        budget, seed = pipeline.setup.budgets[0], pipeline.run.config.seed
         lines = []
-        for candidate in candidates_of(run.setup.grid, budget, first, given.architectures, seed):
+        for candidate in candidates_of(pipeline.setup.grid, budget, first, given.architectures, seed):
             key = f"{candidate.architecture.key()}-{digest(settings)}"
             lines.append({**ledger.get(key, partial(work, candidate)), "group": candidate.group})
             print(f"{task} {len(lines)}/{given.architectures}: {lines[-1]['after_metric']:.4f}", flush=True)

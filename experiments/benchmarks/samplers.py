@@ -21,8 +21,8 @@ from common import Ledger, Spread, add_runs, macs_budget, make_parser, open_run,
 
 from aebert.config import digest, plain
 from aebert.models.evaluation import evaluate
-from aebert.pipeline import Run
 from aebert.pruning.architecture import Architecture
+from aebert.run.pipeline import Pipeline
 from aebert.search.front import standing
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import TrialRecord
@@ -164,32 +164,32 @@ def plot(path: Path, tasks: Mapping[str, Sequence[Study]]) -> None:
     figure.savefig(path, dpi=120)
 
 
-def inputs_of(run: Run) -> str:
+def inputs_of(pipeline: Pipeline) -> str:
     """Digest of all that the scores of a run depend on."""
-    config, rows = run.config, run.task.digests
+    config, rows = pipeline.run.config, pipeline.run.task.digests
     pruning, budget = plain(config.pruning), plain(config.search.budget)
     settings = [pruning, budget, config.search.objective, config.data.max_length, config.seed]
-    return digest(run.dense.digest, {role: rows[role] for role in ("train", "search", "report")}, settings)
+    return digest(pipeline.dense.digest, {role: rows[role] for role in ("train", "search", "report")}, settings)
 
 
-def studies_of(run: Run, samplers: Sequence[str], seeds: Sequence[int], trials: int) -> list[Study]:
+def studies_of(pipeline: Pipeline, samplers: Sequence[str], seeds: Sequence[int], trials: int) -> list[Study]:
     """All studies of a task."""
-    inputs, ledger = inputs_of(run), Ledger(run.folder / "samplers.jsonl")
-    scorer, first, rows = CachedScorer(run.scorer, ledger, inputs), run.first_trials, run.rows("report")
+    inputs, ledger = inputs_of(pipeline), Ledger(pipeline.run.folder / "samplers.jsonl")
+    scorer, first, rows = CachedScorer(pipeline.scorer, ledger, inputs), pipeline.first_trials, pipeline.rows("report")
 
     def report(architecture: Architecture) -> float:
         def score() -> dict[str, float]:
-            return {"score": evaluate(run.pruner(architecture), rows).metrics[run.task.spec.headline]}
+            return {"score": evaluate(pipeline.pruner(architecture), rows).metrics[pipeline.run.task.spec.headline]}
 
         return float(ledger.get(f"report-{inputs}-{architecture.key()}", score)["score"])
 
     studies = []
     for seed in seeds:
         for sampler in samplers:
-            setup = study_setup(run.setup, sampler, seed, trials, run.folder / "samplers", inputs)
+            setup = study_setup(pipeline.setup, sampler, seed, trials, pipeline.run.folder / "samplers", inputs)
             studies.append(run_study(setup, scorer, first, report))
             done = studies[-1]
-            print(f"{run.config.name} {sampler} seed {seed}: best {done.search[-1]:.4f}", flush=True)
+            print(f"{pipeline.run.config.name} {sampler} seed {seed}: best {done.search[-1]:.4f}", flush=True)
     return studies
 
 
@@ -206,8 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tasks, every = {}, {}
     for task in given.only:
         overrides = {"search.trials": str(given.trials), "search.race": "false"}
-        run = open_run(task, given.runs, macs_budget(given.removed, 32) | overrides)
-        every[task] = studies_of(run, given.samplers, given.seeds, given.trials)
+        pipeline = open_run(task, given.runs, macs_budget(given.removed, 32) | overrides)
+        every[task] = studies_of(pipeline, given.samplers, given.seeds, given.trials)
         rows = summary(every[task], marks)
         show(task, rows)
         tasks[task] = {"removed": given.removed, "summary": rows, "studies": [asdict(study) for study in every[task]]}

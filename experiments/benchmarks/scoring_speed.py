@@ -14,7 +14,7 @@ machine slows all of them alike:
   their scores with those in float32.
 
 Encoding and batching come before, in all of them. Prints a table and writes `<results>/benchmarks/scoring_speed.json`,
-with what races and shared prefixes of layers did, or would have done, in the study of the run, if there is one.
+with what races and shared prefixes of layers did, or would have done, in the study of the pipeline, if there is one.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from scoring_ways import (
 from study_facts import study_facts
 
 from aebert.models.evaluation import prepare
-from aebert.pipeline import Run
 from aebert.pruning.architecture import Architecture
+from aebert.run.pipeline import Pipeline
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.racing import LOOKS, doubts
 from aebert.search.scoring import SubnetworkScorer, dense_logits
@@ -151,22 +151,22 @@ def _rank_correlation(one: Sequence[Result], other: Sequence[Result]) -> dict[st
     }
 
 
-def setting_of(run: Run, limit: int | None) -> Setting:
-    """The search and select rows of a run, or the first so many, and its models."""
-    config, spec = run.config, run.task.spec
-    rows = [*run.task.rows["search"], *run.task.rows["select"]][:limit]
-    prepared = prepare(rows, spec, run.dense.tokenizer, config.data.max_length, config.search.max_batch_tokens)
+def setting_of(pipeline: Pipeline, limit: int | None) -> Setting:
+    """The search and select rows of a pipeline, or the first so many, and its models."""
+    config, spec = pipeline.run.config, pipeline.run.task.spec
+    rows = [*pipeline.run.task.rows["search"], *pipeline.run.task.rows["select"]][:limit]
+    prepared = prepare(rows, spec, pipeline.dense.tokenizer, config.data.max_length, config.search.max_batch_tokens)
     return Setting(
-        dense=run.dense.model,
-        pruner=run.pruner,
-        importance=run.importance("magnitude"),
-        tokenizer=run.dense.tokenizer,
+        dense=pipeline.dense.model,
+        pruner=pipeline.pruner,
+        importance=pipeline.candidates.importance("magnitude"),
+        tokenizer=pipeline.dense.tokenizer,
         spec=spec,
         rows=rows,
         max_length=config.data.max_length,
         max_tokens=config.search.max_batch_tokens,
         seed=config.seed,
-        doubt=doubts(spec, prepared.encoded, dense_logits(run.dense.model, prepared)),
+        doubt=doubts(spec, prepared.encoded, dense_logits(pipeline.dense.model, prepared)),
     )
 
 
@@ -219,11 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     results = {}
     for task in given.only:
-        run = open_run(task, given.runs, macs_budget(given.removed, 32))
-        setting = setting_of(run, given.rows)
-        budget = run.setup.budgets[0]
-        first = [each[0] for each in run.first_trials.values()]
-        candidates = random_architectures(run.setup.grid, budget, given.candidates, run.config.seed)
+        pipeline = open_run(task, given.runs, macs_budget(given.removed, 32))
+        setting = setting_of(pipeline, given.rows)
+        budget = pipeline.setup.budgets[0]
+        first = [each[0] for each in pipeline.first_trials.values()]
+        candidates = random_architectures(pipeline.setup.grid, budget, given.candidates, pipeline.run.config.seed)
         rival, outcomes = best_first(setting, first)
         result = benchmark(setting, candidates, outcomes, given.rounds)
         results[task] = {
@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "rounds": given.rounds,
             "rival": rival.to_dict(),
             **result,
-            "study": study_facts(run),
+            "study": study_facts(pipeline),
         }
         show(task, results[task])
     write_result(given.results, "scoring_speed", {"tasks": results})

@@ -9,8 +9,8 @@ import numpy as np
 
 from aebert.errors import StudyError
 from aebert.models.shape import ModelShape
-from aebert.pipeline import Run
 from aebert.pruning.architecture import Architecture
+from aebert.run.pipeline import Pipeline
 from aebert.search.record import TrialRecord
 from aebert.search.storage import StudyDatabase
 
@@ -61,18 +61,18 @@ def races(records: Sequence[TrialRecord], rows: int) -> dict[str, float]:
     }
 
 
-def study_facts(run: Run) -> dict[str, Any] | None:
+def study_facts(pipeline: Pipeline) -> dict[str, Any] | None:
     """Races and shared prefixes in the run's study; None if it has none."""
-    if not (run.folder / "study.db").is_file():
+    if not (pipeline.run.folder / "study.db").is_file():
         return None
     try:
-        with StudyDatabase.load(run.storage, run.config.name) as database:
+        with StudyDatabase.load(pipeline.run.storage, pipeline.run.config.name) as database:
             records, info = database.records(), database.info
     except StudyError as error:
         print(f"no facts of a study: {error}")
         return None
     if not records:
         return None
-    sharing = prefix_sharing(records, run.dense.shape, info.length)
+    sharing = prefix_sharing(records, pipeline.dense.shape, info.length)
     facts = {"trials": len(records), "sampler": info.sampler, "budgets": list(info.targets)}
     return {**facts, "races": races(records, info.search_rows), "prefixes": sharing}

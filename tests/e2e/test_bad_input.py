@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from aebert import pipeline
+from aebert.run import dense
 
 from .conftest import Aebert, Result, Workspace
 
@@ -160,7 +160,7 @@ def test_a_full_disk(aebert: Aebert, workspace: Workspace, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device", "results/reviews/dense/model.safetensors")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.Run, "_store", full)
+        patch.setattr(dense, "store_model", full)
         _refused(aebert("search", "reviews.yaml"), "No space left on device", "what was finished is kept")
     assert aebert("search", "reviews.yaml").code == 0
 

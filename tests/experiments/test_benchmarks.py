@@ -237,7 +237,8 @@ def test_known_qualities_are_not_asked_again(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(quality, "Place", Place)
     search = SimpleNamespace(budget=SimpleNamespace(targets=(0.3, 0.5)))
-    base, path = SimpleNamespace(config=SimpleNamespace(name="toy", search=search)), tmp_path / "ledger.jsonl"
+    config, path = SimpleNamespace(name="toy", search=search), tmp_path / "ledger.jsonl"
+    base = SimpleNamespace(run=SimpleNamespace(config=config))
     with pytest.raises(KeyboardInterrupt):
         quality.answer(base, 3, 16, script("common").Ledger(path))
     found = quality.answer(base, 3, 16, script("common").Ledger(path))
@@ -669,7 +670,8 @@ def test_ratios_are_of_the_same_request() -> None:
 def test_the_cost_of_int8_is_of_the_same_rows(tiny_model: Any, tiny_tokenizer: Any, tiny_task: Any) -> None:
     module, (spec, rows) = script("int8_cost"), tiny_task("classification", 48)
     prepared = prepare(rows, spec, tiny_tokenizer, 32, 512)
-    run = SimpleNamespace(dense=SimpleNamespace(tokenizer=tiny_tokenizer), task=SimpleNamespace(spec=spec))
+    shared = SimpleNamespace(task=SimpleNamespace(spec=spec))
+    run = SimpleNamespace(dense=SimpleNamespace(tokenizer=tiny_tokenizer), run=shared)
     model = tiny_model("bert", labels=2)
     found = module.cost(run, model, prepared)
     assert found["float32"] == evaluate(model, prepared).metrics[spec.headline]

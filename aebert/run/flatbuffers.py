@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,14 @@ from aebert.deployment.litert_session import LiteRTModel
 from aebert.deployment.opening import FLATBUFFER
 from aebert.deployment.parity import check_logits, other_shapes
 from aebert.digests import file_digest
-from aebert.models.evaluation import Prepared, prepare
-from aebert.pipeline import DENSE
+from aebert.models.evaluation import Prepared
 from aebert.profiling.memory import peak_memory_bytes
-from aebert.pruning.subnetwork import load_subnetwork
 from aebert.reporting.report import ProfileRow
-from aebert.shipment import Shipment, measure_in_turns, score_file
-from aebert.stages import Stage
+from aebert.run.dense import DENSE, Dense
+from aebert.run.finalists import ShippedModel
+from aebert.run.profiles import measure_in_turns
+from aebert.run.run import Run
+from aebert.run.scores import score_file
 from aebert.tasks.task import Row
 
 _BITS: Mapping[str, Bits] = {"int8": 8, "int4": 4}
@@ -56,61 +57,58 @@ def forms(config: LiteRTConfig, model: str) -> list[FlatBufferForm]:
 class FlatBuffers:
     """The FlatBuffers that a run ships, and what is known of them; none without `deploy.litert`."""
 
-    def __init__(self, shipment: Shipment) -> None:
-        self.shipment, self.run = shipment, shipment.run
-        self.config = self.run.config.deploy.litert
+    def __init__(self, run: Run, dense: Dense, models: Sequence[ShippedModel], base: Callable[[], Path]) -> None:
+        """base: makes the dense model's float32 ONNX file, which speed-ups are against."""
+        self.run, self.dense, self.models, self.base = run, dense, models, base
+        self.config = run.config.deploy.litert
 
     @cached_property
     def files(self) -> dict[FlatBufferForm, Path]:
         """The files of the dense model and every finalist, made where they are missing."""
         if self.config is None:
             return {}
-        self._export(DENSE, self.run.folder / DENSE, self.run.dense.digest)
-        for finalist in self.run.finalists:
-            self._export(finalist.name, finalist.folder, finalist.digest)
-        names = [DENSE, *(finalist.name for finalist in self.run.finalists)]
-        return {form: self._path(form) for name in names for form in forms(self.config, name)}
+        for model in self.models:
+            self._export(model)
+        return {form: self._path(form) for model in self.models for form in forms(self.config, model.name)}
 
     def _path(self, form: FlatBufferForm) -> Path:
         return self.run.folder / "models" / f"{form.name}{FLATBUFFER}"
 
-    def _export(self, name: str, folder: Path, weights: str) -> None:
+    def _export(self, shipped: ShippedModel) -> None:
         assert self.config is not None
-        wanted = forms(self.config, name)
+        wanted = forms(self.config, shipped.name)
         outputs = [str(self._path(form).relative_to(self.run.folder)) for form in wanted]
 
         def make() -> dict[str, Any]:
-            model = self.run.dense.model if name == DENSE else load_subnetwork(folder)
-            parity = {}
-            with self.run.progress.bar(f"LiteRT {name}", len(wanted)) as bar:
+            model, parity = shipped.load(), {}
+            with self.run.progress.bar(f"LiteRT {shipped.name}", len(wanted)) as bar:
                 for form in wanted:
                     if form.kind == "float32":
                         parity[form.length] = self._convert(model, form)
                     else:
-                        source = self._path(FlatBufferForm(name, form.length))
+                        source = self._path(FlatBufferForm(shipped.name, form.length))
                         quantize_litert(source, self._path(form), bits=_BITS[form.kind])
                     bar.advance(1, form.name)
             # of this process so far: the conversion is what takes most of it
             return {"parity": parity, "peak_memory_bytes": peak_memory_bytes()}
 
-        inputs = {"weights": weights, "litert": plain(self.config)}
-        Stage(self.run.folder, f"litert-{name}", inputs, outputs).run(make)
+        inputs = {"weights": shipped.digest, "litert": plain(self.config)}
+        self.run.stage(f"litert-{shipped.name}", inputs, outputs).run(make)
 
     def _convert(self, model: Any, form: FlatBufferForm) -> dict[str, Any]:
         """Make the float32 file and compare its logits with the model's, on real rows of several lengths."""
-        tokenizer = self.run.dense.tokenizer
+        tokenizer = self.dense.tokenizer
         path = export_litert(model, tokenizer.model_input_names, self._path(form), length=form.length)
         batch = self._prepare(self.run.task.rows["train"][:8], form.length).batches[0].tensors
         shapes = other_shapes(batch, pad_token_id=tokenizer.pad_token_id, max_length=form.length)
         return check_logits(model, self._open(path), shapes, fix="report it with the model's config").to_dict()
 
     def _open(self, path: Path) -> LiteRTModel:
-        return LiteRTModel(path, torch.get_num_threads(), pad_token_id=self.run.dense.tokenizer.pad_token_id)
+        return LiteRTModel(path, torch.get_num_threads(), pad_token_id=self.dense.tokenizer.pad_token_id)
 
     def _prepare(self, rows: Sequence[Row], length: int, tokens: int = 10**9) -> Prepared:
         """Rows encoded as the file takes them: cut to its length."""
-        spec, most = self.run.task.spec, min(length, self.run.config.data.max_length)
-        return prepare(rows, spec, self.run.dense.tokenizer, most, tokens)
+        return self.run.encoded(rows, self.dense.tokenizer, tokens, length)
 
     @cached_property
     def reported(self) -> dict[FlatBufferForm, dict[str, Any]]:
@@ -122,7 +120,7 @@ class FlatBuffers:
         config, rows = self.run.config, self.run.task.rows["report"]
         inputs = {
             "file": file_digest(path),
-            "rows": [self.run.task.digests["report"], config.data.max_length],
+            "rows": self.run.rows_digest("report"),
             "metric": self.run.task.spec.metric,
         }
 
@@ -130,7 +128,7 @@ class FlatBuffers:
             prepared = self._prepare(rows, form.length, config.search.max_batch_tokens)
             return {**score_file(self.run, form.name, self._open(path), prepared), "cut": self._cut(form)}
 
-        return Stage(self.run.folder, f"report-{form.name}{FLATBUFFER}", inputs).run(make)
+        return self.run.stage(f"report-{form.name}{FLATBUFFER}", inputs).run(make)
 
     def _cut(self, form: FlatBufferForm) -> int:
         """Report rows that are longer than the file."""
@@ -144,11 +142,12 @@ class FlatBuffers:
         return [profile for length in self.config.lengths for profile in self._profiled(length)]
 
     def _profiled(self, length: int) -> list[dict[str, Any]]:
-        base = {DENSE: self.shipment.files[DENSE]}
+        base = {DENSE: self.base()}
         files = base | {form.name: path for form, path in self.files.items() if form.length == length}
         # ONNX answers the same rows unpadded, as it ships
-        result: list[dict[str, Any]] = measure_in_turns(self.run, f"profile-litert-{length}", files, length)["profiles"]
-        return result
+        stage = f"profile-litert-{length}"
+        found: list[dict[str, Any]] = measure_in_turns(self.run, self.dense.tokenizer, stage, files, length)["profiles"]
+        return found
 
     def rows(self) -> list[ProfileRow]:
         """One row per file for the report's table of profiles."""

@@ -11,8 +11,8 @@ from aebert.latency.fit import Blocks, Curve
 from aebert.latency.references import bert_shape
 from aebert.latency.sources import EstimatedPrices
 from aebert.latency.table import LatencyTable, TableShape, Workload
-from aebert.pricing import device_name, margin_of, measured_here, prices_of, settings_of
 from aebert.profiling.machine import machine_facts
+from aebert.run.prices import device_name, margin_of, measured_here, prices_of, settings_of
 from aebert.search.budget import make_budget
 from aebert.search.space import load_space, make_grid
 

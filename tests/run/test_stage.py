@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aebert.stages import Stage
+from aebert.run.stage import Stage
 
 INPUTS = {"seed": 1, "rows": ["a", "b"], "train": {"epochs": 2.0}}
 

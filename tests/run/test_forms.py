@@ -13,35 +13,50 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from aebert import forms
 from aebert.config import RunConfig, check
 from aebert.deployment import exclusion
 from aebert.deployment.quantize import VARIANTS
 from aebert.deployment.sensitivity import Suspect
 from aebert.errors import ConfigError, OutputError
 from aebert.models.evaluation import evaluate, prepare
-from aebert.pipeline import Run
 from aebert.profiling.sampling import Samples
-from aebert.progress import SILENT
-from aebert.shipment import Shipment
-from aebert.tasks.task import Row, TaskSpec
+from aebert.pruning.architecture import Architecture
+from aebert.run import forms
+from aebert.run.export import Export
+from aebert.run.finalists import ShippedModel
+from aebert.run.run import Run
+from aebert.tasks.task import Row, Task, TaskSpec
 
 
-def toy_run(folder: Path, spec: TaskSpec, rows: Sequence[Row], model: Any, tokenizer: Any, **config: Any) -> Any:
-    """As much of a `Run` as forms need, after its models are made."""
+@dataclass
+class Toy:
+    """What export needs of a run whose models are made."""
+
+    run: Run
+    dense: Any
+    models: list[ShippedModel]
+
+    def export(self) -> Export:
+        """The files, with nothing of an export before kept in memory."""
+        return Export(self.run, self.dense, self.models)
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
+
+
+def toy_run(folder: Path, spec: TaskSpec, rows: Sequence[Row], model: Any, tokenizer: Any, **config: Any) -> Toy:
+    """A run with these rows for training and selection, and no finalists."""
     whole = check(RunConfig, {"name": "toy", "results": str(folder), "data": {"max_length": 16}, **config}, "test")
-    role = prepare(rows, spec, tokenizer, 16, 4096)
-    return SimpleNamespace(
-        config=whole,
-        folder=whole.folder,
-        progress=SILENT,
-        task=SimpleNamespace(
-            spec=spec, rows={"train": rows, "select": rows}, digests=dict.fromkeys(("train", "select"), "rows")
-        ),
-        dense=SimpleNamespace(model=model, tokenizer=tokenizer, digest="dense weights"),
-        rows=lambda _: role,
-        finalists=[],
-    )
+    run = Run(whole)
+    digests: Any = dict.fromkeys(("train", "select"), "rows")
+    run.task = Task(spec, {"train": rows, "select": rows}, digests=digests)
+    dense = SimpleNamespace(model=model, tokenizer=tokenizer, digest="dense weights")
+    return Toy(run, dense, [shipped_model("dense", model, None)])
+
+
+def shipped_model(name: str, model: Any, budget: float | None) -> ShippedModel:
+    return ShippedModel(name, f"{name} weights", Architecture((4, 4), (64, 64)), budget, lambda: model)
 
 
 @dataclass
@@ -134,7 +149,7 @@ def toy(tmp_path: Path, tiny_task: Any, tiny_tokenizer: PreTrainedTokenizerFast)
     return make
 
 
-def shipped(run: Any, name: str = "dense") -> dict[str, str]:
+def shipped(run: Toy, name: str = "dense") -> dict[str, str]:
     """What the files hold, by their ending."""
     folder = run.folder / "models"
     return {
@@ -151,7 +166,7 @@ def test_auto_keeps_the_faster_graph_for_each_file(
 ) -> None:
     stage.milliseconds = {"fused": fused_ms, "apart-int8": fused_int8_ms}
     run = toy()
-    kept = Shipment(run).forms["dense"]["kept"]
+    kept = run.export().forms["dense"]["kept"]
     assert shipped(run) == {".onnx": f"{float32} dense", ".int8.onnx": f"{int8} dense > dynamic-int8"}
     assert kept["float32"] == float32
     assert kept["int8_source"] == ("fused" if int8 == "apart" else "plain")
@@ -163,7 +178,7 @@ def test_auto_keeps_the_faster_graph_for_each_file(
 def test_never_and_always_time_no_graphs(fuse: str, float32: str, int8: str, toy: Make, stage: Stagehand) -> None:
     stage.milliseconds = {"fused": 99.0} if fuse == "always" else {"fused": 1.0}
     run = toy(fuse=fuse)
-    one = Shipment(run).forms["dense"]
+    one = run.export().forms["dense"]
     assert shipped(run) == {".onnx": f"{float32} dense", ".int8.onnx": f"{int8} dense > dynamic-int8"}
     assert one["kept"] == {"float32": float32, "int8_source": "plain" if fuse == "never" else "fused"}
     assert (one["fusion"] is None) == (fuse == "never")
@@ -172,10 +187,10 @@ def test_never_and_always_time_no_graphs(fuse: str, float32: str, int8: str, toy
 
 def test_without_int8_nothing_is_quantized(toy: Make, stage: Stagehand) -> None:
     run = toy(int8=False, variants=["static-int8"])
-    shipment = Shipment(run)
-    assert list(shipment.files) == ["dense"]
-    assert "quantization" not in shipment.forms["dense"]
-    assert shipment.forms["dense"]["kept"]["float32"] == "fused"
+    export = run.export()
+    assert list(export.files) == ["dense"]
+    assert "quantization" not in export.forms["dense"]
+    assert export.forms["dense"]["kept"]["float32"] == "fused"
     assert shipped(run) == {".onnx": "fused dense"}
     assert stage.done == ["export dense", "time plain fused"]
 
@@ -184,7 +199,7 @@ def test_the_fastest_variant_within_the_loss_ships(toy: Make, stage: Stagehand) 
     stage.milliseconds = {"float32": 20.0, "static-int8": 4.0, "dynamic-int8": 5.0, "weight-int8": 8.0}
     stage.scores = {("static-int8", 0): 0.88}
     run = toy(fuse="never", variants=["weight-int8", "static-int8", "dynamic-int8"], exclude=False)
-    found = Shipment(run).forms["dense"]["quantization"]
+    found = run.export().forms["dense"]["quantization"]
     assert found["chosen"] == "dynamic-int8"
     assert shipped(run)[".int8.onnx"] == "plain dense > dynamic-int8"
     rows = {row["variant"]: row for row in found["tried"]}
@@ -199,7 +214,7 @@ def test_where_none_keeps_the_loss_the_least_lossy_ships_and_says_so(toy: Make, 
     stage.milliseconds = {"static-int8": 1.0}
     stage.scores = {("static-int8", 0): 0.5, ("dynamic-int8", 0): 0.87, ("weight-int8", 0): float("nan")}
     run = toy(variants=["weight-int8", "static-int8", "dynamic-int8"], exclude=False)
-    found = Shipment(run).forms["dense"]["quantization"]
+    found = run.export().forms["dense"]["quantization"]
     assert found["chosen"] == "dynamic-int8"
     assert found["tried"][2]["verdict"] == "chosen for want of a better one: loses 3.0 points, allowed are 1"
 
@@ -207,7 +222,7 @@ def test_where_none_keeps_the_loss_the_least_lossy_ships_and_says_so(toy: Make, 
 def test_as_few_layers_as_it_takes_stay_float32(toy: Make, stage: Stagehand) -> None:
     stage.scores = {("dynamic-int8", 0): 0.5, ("dynamic-int8", 1): 0.8}
     run = toy(fuse="never")
-    (row,) = Shipment(run).forms["dense"]["quantization"]["tried"]
+    (row,) = run.export().forms["dense"]["quantization"]["tried"]
     assert row["excluded"] == ["layer.2 (9)", "layer.0 (3)"]
     assert row["verdict"] == "chosen: the fastest within 1 points"
     assert row["loss"] == 0.0
@@ -224,7 +239,7 @@ def test_where_leaving_out_does_not_help_enough_the_best_file_is_written(
         **{("dynamic-int8", count): 0.7 for count in (2, 3)},
     }
     run = toy(fuse="never")
-    (row,) = Shipment(run).forms["dense"]["quantization"]["tried"]
+    (row,) = run.export().forms["dense"]["quantization"]["tried"]
     assert row["excluded"] == ["layer.2 (9)"]
     assert row["verdict"] == "chosen for want of a better one: loses 5.0 points, allowed are 1"
     assert shipped(run)[".int8.onnx"] == "plain dense > dynamic-int8 without n2"
@@ -233,32 +248,27 @@ def test_where_leaving_out_does_not_help_enough_the_best_file_is_written(
 def test_under_a_latency_budget_no_layer_stays_float32(toy: Make, stage: Stagehand) -> None:
     stage.scores = {("dynamic-int8", 0): 0.5}
     run = toy(fuse="never")
-    run.config = run.config.model_copy(
+    run.run.config = run.run.config.model_copy(
         update={"search": check(RunConfig, {"name": "toy", "search": {"budget": {"latency_ms": 5}}}, "test").search}
     )
-    (row,) = Shipment(run).forms["dense"]["quantization"]["tried"]
+    (row,) = run.export().forms["dense"]["quantization"]["tried"]
     assert (row["excluded"], row["loss"]) == ([], pytest.approx(40.0))
 
 
 def test_exclude_off_leaves_no_layer_out(toy: Make, stage: Stagehand) -> None:
     stage.scores = {("dynamic-int8", 0): 0.5}
     run = toy(fuse="never", exclude=False)
-    (row,) = Shipment(run).forms["dense"]["quantization"]["tried"]
+    (row,) = run.export().forms["dense"]["quantization"]["tried"]
     assert (row["excluded"], row["loss"]) == ([], pytest.approx(40.0))
 
 
-def finalist(name: str, budget: float) -> Any:
-    return SimpleNamespace(name=name, folder=Path(name), digest=f"{name} weights", trial=SimpleNamespace(budget=budget))
-
-
 @pytest.fixture
-def sized(toy: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+def sized(toy: Make) -> Make:
     """A run with a finalist whose file may have so many bytes."""
-    monkeypatch.setattr("aebert.shipment.load_subnetwork", lambda folder: Speaking(folder))
 
     def make(num_bytes: int, **deploy: Any) -> Any:
         run = toy(search={"budget": {"size_mb": num_bytes / 1e6}}, fuse="never", **deploy)
-        run.finalists = [finalist("trial-7", num_bytes / 1e6)]
+        run.models.append(shipped_model("trial-7", Speaking("trial-7"), num_bytes / 1e6))
         return run
 
     return make
@@ -268,7 +278,7 @@ def test_a_size_budget_holds_for_finalists_only(sized: Make, stage: Stagehand) -
     stage.milliseconds = {"weight-int8": 1.0}
     stage.sizes = {"weight-int8": 200}
     run = sized(150, variants=["weight-int8", "dynamic-int8"])
-    found = Shipment(run).forms
+    found = run.export().forms
     assert found["dense"]["quantization"]["chosen"] == "weight-int8"
     assert found["trial-7"]["quantization"]["chosen"] == "dynamic-int8"
     assert "MB, allowed are" in found["trial-7"]["quantization"]["tried"][0]["verdict"]
@@ -283,7 +293,7 @@ def test_layers_stay_float32_only_as_far_as_the_size_budget_goes(
     # one layer left out is not enough, two are; each may take up to 50 bytes more
     stage.scores = {("dynamic-int8", 0): 0.5, ("dynamic-int8", 1): 0.8}
     run = sized(num_bytes)
-    (row,) = Shipment(run).forms["trial-7"]["quantization"]["tried"]
+    (row,) = run.export().forms["trial-7"]["quantization"]["tried"]
     assert len(row["excluded"]) == excluded
     assert row["size_bytes"] == 100 + 40 * excluded <= num_bytes
     assert row["verdict"].startswith("chosen for want of a better one: loses" if excluded < 2 else "chosen: the fast")
@@ -304,20 +314,20 @@ def test_what_was_done_before_a_kill_is_not_done_again(
         target.write_text(source.read_text())
 
     with monkeypatch.context() as patch:
-        patch.setattr("aebert.forms.shutil.copyfile", killed)
+        patch.setattr("aebert.run.forms.shutil.copyfile", killed)
         with pytest.raises(KeyboardInterrupt):
-            _ = Shipment(run).forms
+            _ = run.export().forms
     assert shipped(run) == {".int8.onnx": "of an older run", ".onnx": "fused dense"}
     assert not (run.folder / "stages/export-dense.json").exists()
 
     before = len(stage.done)
-    first = Shipment(run).forms
+    first = run.export().forms
     assert len(stage.done) == before
     assert shipped(run) == {".int8.onnx": "apart dense > dynamic-int8", ".onnx": "fused dense"}
     assert not (models / "work" / "dense").exists()
     # all of it is skipped now, and what a kill after the record left is removed
     (models / "work" / "dense").mkdir(parents=True)
-    assert Shipment(run).forms == first
+    assert run.export().forms == first
     assert len(stage.done) == before
     assert not (models / "work" / "dense").exists()
 
@@ -326,18 +336,18 @@ def test_a_full_disk_is_one_line(toy: Make, stage: Stagehand, monkeypatch: pytes
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("aebert.forms.shutil.copyfile", full)
+    monkeypatch.setattr("aebert.run.forms.shutil.copyfile", full)
     with pytest.raises(OutputError, match=r"dense\.onnx can't be written: No space left on device"):
-        _ = Shipment(toy()).forms
+        _ = toy().export().forms
 
 
 def test_a_changed_limit_tries_again_and_a_flatbuffer_does_not(toy: Make, stage: Stagehand) -> None:
-    _ = Shipment(toy()).forms
+    _ = toy().export().forms
     before = len(stage.done)
-    _ = Shipment(toy(litert={"lengths": 8})).forms
+    _ = toy(litert={"lengths": 8}).export().forms
     assert len(stage.done) == before
     stage.scores = {("dynamic-int8", 0): 0.5}
-    (row,) = Shipment(toy(max_loss=50, exclude=True)).forms["dense"]["quantization"]["tried"]
+    (row,) = toy(max_loss=50, exclude=True).export().forms["dense"]["quantization"]["tried"]
     assert row["loss"] == pytest.approx(40.0)
 
 
@@ -361,8 +371,8 @@ def test_files_are_timed_on_the_task_s_own_rows_at_their_lengths(
 
     monkeypatch.setattr(forms, "interleave", interleave)
     run = toy()
-    _ = Shipment(run).forms
-    words = [len(row.text[0].split()) for row in run.task.rows["select"]]
+    _ = run.export().forms
+    words = [len(row.text[0].split()) for row in run.run.task.rows["select"]]
     assert [[shape[0] for shape in shapes] for shapes in seen] == [[1] * 12] * 2
     assert [[shape[1] for shape in shapes] for shapes in seen] == [[count + 2 for count in words]] * 2
 
@@ -389,7 +399,7 @@ def test_the_layer_with_outliers_stays_float32_and_the_score_is_back(
     losses = {}
     for exclude in (False, True):
         run = toy_run(tmp_path / str(exclude), spec, rows, model, tiny_tokenizer, deploy={**deploy, "exclude": exclude})
-        tried = Shipment(run).forms["dense"]["quantization"]["tried"]
+        tried = run.export().forms["dense"]["quantization"]["tried"]
         losses[exclude] = [row["loss"] for row in tried]
         told = [[layer.partition(" (")[0] for layer in row["excluded"]] for row in tried]
         assert told == ([["bert.encoder.layer.0.attention.self.value"]] * 2 if exclude else [[], []])

@@ -16,9 +16,9 @@ from aebert.latency.table import FileForm, LatencyTable, TableShape, Workload, r
 from aebert.models.shape import ModelShape, shape_of
 from aebert.profiling.machine import machine_facts
 from aebert.progress import Progress
+from aebert.run.stage import Stage
 from aebert.search.budget import LatencyCosts
 from aebert.search.space import Grid
-from aebert.stages import Stage
 
 TABLE = "latency-table.json"  # in a study's folder
 _HELD_OUT = 12  # models that a study's own table is checked with, for its margin

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from aebert.config import plain
 from aebert.deployment.choice import Tried, choose, chosen
@@ -23,52 +22,37 @@ from aebert.deployment.cpu import this_cpu
 from aebert.deployment.exclusion import Search
 from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
-from aebert.deployment.opening import ExportedModel
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
 from aebert.deployment.quantize import VARIANTS, DynamicInt8, QuantizeOptions, Source, quantize
 from aebert.deployment.session import Feed, OnnxModel
 from aebert.digests import file_digest
 from aebert.files import replacing
-from aebert.models.evaluation import evaluate_forward, prepare
-from aebert.pipeline import Run
+from aebert.models.evaluation import evaluate_forward
 from aebert.profiling.sampling import Samples, interleave, spread
-from aebert.stages import Stage
-from aebert.tasks.task import Row
+from aebert.run.dense import Dense
+from aebert.run.finalists import ShippedModel
+from aebert.run.requests import file_forward, requests_of
+from aebert.run.run import Run
 
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
-
-
-def file_forward(model: ExportedModel) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
-    """A file as something that turns a batch into logits."""
-    return lambda batch: torch.from_numpy(model.logits({name: tensor.numpy() for name, tensor in batch.items()}))
-
-
-def requests_of(run: Run, rows: Sequence[Row], batch_size: int, length: int | None = None) -> list[Feed]:
-    """Rows as they would arrive: in file order, in batches, at their own lengths, without labels.
-
-    length: most tokens of a row; by default as in training.
-    """
-    spec, tokenizer, most = run.task.spec, run.dense.tokenizer, run.config.data.max_length
-    parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    prepared = [prepare(part, spec, tokenizer, min(length or most, most), 10**9) for part in parts]
-    return [
-        {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
-        for one in prepared
-    ]
 
 
 @dataclass(frozen=True)
 class Forms:
     """The files of one model.
 
-    name: what they are called. weights: digest of the model's. max_bytes: largest size that the quantized file may
-    have, None for any.
+    max_bytes: largest size that the quantized file may have, None for any.
     """
 
     run: Run
-    name: str
-    weights: str
+    dense: Dense
+    model: ShippedModel
     max_bytes: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What the files are called."""
+        return self.model.name
 
     @property
     def _work(self) -> str:
@@ -77,12 +61,12 @@ class Forms:
     def _path(self, file: str) -> Path:
         return self.run.folder / self._work / file
 
-    def make(self, load: Callable[[], PreTrainedModel], float32: Path, int8: Path | None) -> dict[str, Any]:
+    def make(self, float32: Path, int8: Path | None) -> dict[str, Any]:
         """Write the float32 file and, unless None, the quantized one; what was tried, measured and chosen.
 
         Raises: ExportError when a file can't be made or differs from the model; OutputError when the disk refuses.
         """
-        graphs = self._graphs(load)
+        graphs = self._graphs()
         kept = self._kept()
         _copy(self._path(f"{kept['float32']}.onnx"), float32)
         result = {"parity": graphs["parity"], "fusion": graphs["fusion"], "kept": kept}
@@ -105,14 +89,14 @@ class Forms:
 
     # --- graphs ---------------------------------------------------------------------------------------------------
 
-    def _graphs(self, load: Callable[[], PreTrainedModel]) -> dict[str, Any]:
+    def _graphs(self) -> dict[str, Any]:
         """plain.onnx, and unless `never` fused.onnx and the same with embeddings apart (apart.onnx)."""
         config = self.run.config.deploy
         files = ["plain.onnx"] if config.fuse == "never" else ["plain.onnx", "apart.onnx", "fused.onnx"]
-        inputs = {"weights": self.weights, "opset": config.opset, "fuse": config.fuse != "never"}
+        inputs = {"weights": self.model.digest, "opset": config.opset, "fuse": config.fuse != "never"}
 
         def make() -> dict[str, Any]:
-            model, names = load(), self.run.dense.tokenizer.model_input_names
+            model, names = self.model.load(), self.dense.tokenizer.model_input_names
             path, batches = self._path("plain.onnx"), self._parity_batches()
             with self.run.progress.bar(f"export {self.name}", len(files)) as bar:
                 export_onnx(model, names, path, opset=config.opset)
@@ -133,10 +117,9 @@ class Forms:
     def _parity_batches(self) -> list[dict[str, torch.Tensor]]:
         """Real rows, in shapes that the exporter did not see."""
         config, rows = self.run.config, self.run.task.rows["train"][:8]
-        prepared = prepare(rows, self.run.task.spec, self.run.dense.tokenizer, config.data.max_length, 10**6)
-        batch = prepared.batches[0].tensors
-        positions = self.run.dense.model.config.max_position_embeddings
-        pad = self.run.dense.tokenizer.pad_token_id
+        batch = self.run.encoded(rows, self.dense.tokenizer, 10**6).batches[0].tensors
+        positions = self.dense.model.config.max_position_embeddings
+        pad = self.dense.tokenizer.pad_token_id
         # RoBERTa numbers positions from behind the padding id, so it has that many fewer
         return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, positions - pad - 1))
 
@@ -234,14 +217,14 @@ class Forms:
 
     def _exact(self, source: Path) -> float:
         """Score of the float32 graph that is quantized, taken once for all variants."""
-        rows = [self.run.task.digests["select"], self.run.config.data.max_length]
+        rows = self.run.rows_digest("select")
         inputs = {"source": file_digest(source), "rows": rows}
         return float(self._stage("exact", inputs, [], lambda: {"score": self.score(source)})["score"])
 
     def score(self, path: Path) -> float:
         """Headline metric of a file on the select rows; the report rows have no say in a choice."""
         session = OnnxModel(path, threads=torch.get_num_threads())
-        metrics = evaluate_forward(file_forward(session), self.run.rows("select")).metrics
+        metrics = evaluate_forward(file_forward(session), self.run.rows("select", self.dense.tokenizer)).metrics
         return metrics[self.run.task.spec.headline]
 
     @cached_property
@@ -250,7 +233,7 @@ class Forms:
         config, rows = self.run.config, self.run.task.rows["train"]
         count = min(config.deploy.calibration_rows, len(rows))
         drawn = np.random.default_rng(config.seed).choice(len(rows), size=count, replace=False)
-        return requests_of(self.run, [rows[index] for index in sorted(drawn)], 1)
+        return requests_of(self.run, self.dense.tokenizer, [rows[index] for index in sorted(drawn)], 1)
 
     # --- timing ---------------------------------------------------------------------------------------------------
 
@@ -263,7 +246,7 @@ class Forms:
     def _timed(self, paths: Mapping[str, Path]) -> Samples:
         """All files in turns on the same select rows, at their own lengths."""
         config = self.run.config.profile
-        requests = requests_of(self.run, self.run.task.rows["select"], config.batch_size)
+        requests = requests_of(self.run, self.dense.tokenizer, self.run.task.rows["select"], config.batch_size)
         schedule = spread(len(requests), min(_TIMED_RUNS, config.runs))
         models = {name: OnnxModel(path, config.threads).logits for name, path in paths.items()}
         return interleave(models, requests, schedule, warmup=schedule[: config.warmup], progress=self.run.progress)
@@ -273,7 +256,7 @@ class Forms:
     ) -> dict[str, Any]:
         self._path("").mkdir(parents=True, exist_ok=True)
         outputs = [f"{self._work}/{file}" for file in files]
-        return Stage(self.run.folder, f"export-{self.name}-{kind}", inputs, outputs).run(make)
+        return self.run.stage(f"export-{self.name}-{kind}", inputs, outputs).run(make)
 
 
 def _copy(source: Path, target: Path) -> None:

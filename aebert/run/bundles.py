@@ -1,0 +1,94 @@
+"""What a run ships: a bundle of the dense model and of every finalist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aebert.config import digest as values_digest
+from aebert.config import plain
+from aebert.deployment.bundle import BundleSource, write_bundle
+from aebert.digests import file_digest
+from aebert.pruning.architecture import Architecture
+from aebert.reporting.shipped import ShippedForm
+from aebert.run.dense import Dense
+from aebert.run.finalists import ShippedModel
+from aebert.run.pipeline import Pipeline
+from aebert.run.run import Run
+from aebert.runtime.manifest import FORMAT
+
+BUNDLES = "bundles"  # in a run's folder
+SAMPLES = 64  # train rows that parity vectors are drawn from
+
+
+def bundles(pipeline: Pipeline) -> dict[str, Path]:
+    """A bundle of each model, of its quantized file where there is one, by the model's name."""
+    return {model.name: _bundle(pipeline, model) for model in pipeline.models}
+
+
+def _bundle(pipeline: Pipeline, model: ShippedModel) -> Path:
+    run, dense, name, files = pipeline.run, pipeline.dense, model.name, pipeline.export.files
+    target, shipped = run.folder / BUNDLES / name, pipeline.export.shipped(name)
+    form = ShippedForm.of(pipeline.export.forms[name], quantized=shipped != name)
+    facts = _facts(pipeline, model, form)
+    inputs = {"format": FORMAT, "graph": file_digest(files[shipped]), "shipped": shipped, "facts": facts}
+
+    def make() -> dict[str, Any]:
+        source = BundleSource(
+            name=name,
+            graph=files[shipped],
+            reference=files[name] if shipped != name else None,
+            quantization=form.quantization,
+            tokenizer=dense.tokenizer,
+            config=dense.model.config,
+            spec=run.task.spec,
+            max_length=run.config.data.max_length,
+            samples=run.task.rows["train"][:SAMPLES],
+            facts=facts,
+        )
+        with run.progress.bar(f"bundle {name}", 1) as bar:
+            write_bundle(source, target)
+            bar.advance()
+        return {}
+
+    run.stage(f"bundle-{name}", inputs, [f"{BUNDLES}/{name}"]).run(make)
+    return target
+
+
+def _facts(pipeline: Pipeline, model: ShippedModel, form: ShippedForm) -> dict[str, Any]:
+    """What is known of a model's shipped file: plain values without folders of this machine."""
+    shipped, machine = pipeline.export.shipped(model.name), pipeline.profiles["machine"]
+    measured = next(profile for profile in pipeline.profiles["profiles"] if profile["name"] == shipped)
+    shape = pipeline.dense.shape
+    return {
+        "architecture": {
+            "model": pipeline.setup.info.model,
+            "family": shape.family,
+            "hidden": shape.hidden,
+            "head_size": shape.head_size,
+            **model.architecture.to_dict(),
+            "dense": Architecture.dense(shape).to_dict(),
+        },
+        "scores": {"rows_of": "report", **_untimed(pipeline.scores[shipped])},
+        "profile": dict(measured),
+        "machine": dict(machine),
+        "provenance": {**_provenance(pipeline.run, pipeline.dense, machine), "form": form.to_dict()},
+    }
+
+
+def _provenance(run: Run, dense: Dense, machine: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "study": run.config.name,
+        "versions": {**machine["versions"], "tokenizers": version("tokenizers")},
+        "config": values_digest(plain(run.config)),
+        "deploy": plain(run.config.deploy),
+        "data": dict(run.task.digests),
+        "dense_weights": dense.digest,
+        "seed": run.config.seed,
+    }
+
+
+def _untimed(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in result.items() if key != "seconds"}

@@ -1,0 +1,85 @@
+"""The dense model of a run: as it came if it has an output layer for the task, else fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aebert.config import ModelConfig
+from aebert.digests import weights_digest
+from aebert.models.checkpoint import Checkpoint, load_checkpoint
+from aebert.models.evaluation import evaluate
+from aebert.models.shape import ModelShape, shape_of
+from aebert.run.run import Run
+from aebert.run.training import settings_given, store_model, train_model
+
+DENSE = "dense"  # the model's name, and its folder in the run's
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The dense model of a run, fine-tuned. digest: of its weights; seconds: of its training."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    shape: ModelShape
+    digest: str
+    seconds: float
+
+
+Check = Callable[[PreTrainedModel, PreTrainedTokenizerBase], None]
+
+
+def dense_model(run: Run, check: Check) -> Dense:
+    """The dense model, from the run's folder or made now.
+
+    check: raises what a later stage would raise because of the model's shape, before hours are spent on training.
+    """
+    config, spec = run.config, run.task.spec
+    start = load_checkpoint(config.model, spec, config.seed)
+    train = {"auto": not start.fine_tuned, "always": True, "never": False}[config.dense.train]
+    stage = run.stage(DENSE, _inputs(run, start, train), outputs=[DENSE])
+
+    def make() -> dict[str, Any]:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        check(start.model, start.tokenizer)
+        if train:
+            title = f"fine-tune dense {config.model.path}"
+            train_model(run, start.model, start.tokenizer, config.dense, title=title, stage=stage.name)
+        store_model(start.model, start.tokenizer, run.folder / DENSE)
+        return {"fine_tuned_here": train}
+
+    result = stage.run(make)
+    stored = load_checkpoint(ModelConfig(path=str(run.folder / DENSE)), spec, config.seed)
+    return Dense(
+        model=stored.model,
+        tokenizer=stored.tokenizer,
+        shape=shape_of(stored.model),
+        digest=weights_digest(stored.model),
+        seconds=result["seconds"],
+    )
+
+
+def _inputs(run: Run, start: Checkpoint, train: bool) -> dict[str, Any]:
+    config = run.config
+    trained_on = {**settings_given(config.dense), "rows": run.task.digests["train"], "seed": config.seed}
+    return {
+        "weights": weights_digest(start.model),
+        "labels": run.task.spec.output_names,
+        "train": trained_on if train else None,
+        "max_length": config.data.max_length,
+    }
+
+
+def select_metrics(run: Run, dense: Dense) -> Mapping[str, float]:
+    """Metrics of the dense model on the select rows, which finalists are compared with."""
+    stage = run.stage("dense-select", {"dense": dense.digest, "rows": run.rows_digest("select")})
+
+    def make() -> dict[str, Any]:
+        return {"metrics": dict(evaluate(dense.model, run.rows("select", dense.tokenizer)).metrics)}
+
+    metrics: Mapping[str, float] = stage.run(make)["metrics"]
+    return metrics

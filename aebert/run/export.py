@@ -1,0 +1,62 @@
+"""The ONNX files of a run's models: float32 and, unless turned off, quantized."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aebert.config import plain
+from aebert.run.dense import Dense
+from aebert.run.finalists import ShippedModel
+from aebert.run.forms import Forms, instruction_sets_here
+from aebert.run.run import Run
+
+INT8 = ".int8"  # ends the name of a quantized file
+
+
+class Export:
+    """The ONNX files that a run ships, made where they are missing."""
+
+    def __init__(self, run: Run, dense: Dense, models: Sequence[ShippedModel]) -> None:
+        self.run, self.dense, self.models = run, dense, models
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """Files by name: `dense`, `dense.int8`, `trial-7` …"""
+        names = list(self.forms)
+        kinds = ("", INT8) if self.run.config.deploy.int8 else ("",)
+        return {name + kind: self.run.folder / "models" / f"{name}{kind}.onnx" for name in names for kind in kinds}
+
+    def shipped(self, model: str) -> str:
+        """Name of the file of a model that is meant to be used: the quantized one where there is one."""
+        return model + INT8 if model + INT8 in self.files else model
+
+    @cached_property
+    def forms(self) -> dict[str, dict[str, Any]]:
+        """How each model was exported, by its name: parity, fused nodes, quantized forms as scored and timed."""
+        return {model.name: self._export(model) for model in self.models}
+
+    def _export(self, model: ShippedModel) -> dict[str, Any]:
+        run, folder, max_bytes = self.run, self.run.folder / "models", self._max_bytes(model)
+        config, name = run.config.deploy, model.name
+        outputs = [f"models/{name}.onnx", *([f"models/{name}{INT8}.onnx"] if config.int8 else [])]
+        inputs = {
+            "weights": model.digest,
+            "deploy": {key: value for key, value in plain(config).items() if key != "litert"},
+            "profile": plain(run.config.profile),
+            "rows": [run.task.digests[role] for role in ("train", "select")],
+            "max_bytes": max_bytes,
+            "cpu": instruction_sets_here(),
+        }
+        forms = Forms(run, self.dense, model, max_bytes)
+        int8 = folder / f"{name}{INT8}.onnx" if config.int8 else None
+        result = run.stage(f"export-{name}", inputs, outputs).run(lambda: forms.make(folder / f"{name}.onnx", int8))
+        forms.clean()
+        return {key: value for key, value in result.items() if key != "seconds"}
+
+    def _max_bytes(self, model: ShippedModel) -> float | None:
+        """Size that a budget in MB allows the file."""
+        is_size = self.run.config.search.budget.kind == "size_mb"
+        return model.budget * 1e6 if is_size and model.budget is not None else None

@@ -1,0 +1,146 @@
+"""All stages of a run put together: asking for a later one does all that is missing before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aebert.config import RunConfig
+from aebert.latency.sources import EstimatedPrices
+from aebert.latency.table import LatencyTable
+from aebert.models.evaluation import Prepared
+from aebert.progress import SILENT, Progress
+from aebert.pruning.pruners import Pruner
+from aebert.run.candidates import Candidates
+from aebert.run.dense import DENSE, Dense, dense_model, select_metrics
+from aebert.run.export import Export
+from aebert.run.finalists import Finalist, ShippedModel, fine_tuned_finalists, shipped_models
+from aebert.run.flatbuffers import FlatBuffers
+from aebert.run.profiles import confirm_latency, measure_in_turns
+from aebert.run.run import Run
+from aebert.run.scores import report_scores
+from aebert.run.setup import budget_prices, search_setup
+from aebert.run.study import first_trials, study_scorer
+from aebert.search.record import TrialRecord, Verdict
+from aebert.search.scoring import SubnetworkScorer
+from aebert.search.storage import check_storage
+from aebert.search.study import FirstTrials, SearchSetup, search
+from aebert.tasks.task import Role
+
+
+class Pipeline:
+    """A run's stages, in order. Each is a property that does the stage, or reads its result where it is done already.
+
+    Results are kept, so that a later stage of the same object does not load them again.
+    """
+
+    def __init__(self, config: RunConfig, progress: Progress = SILENT) -> None:
+        self.run = Run(config, progress)
+
+    # --- the dense model ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def dense(self) -> Dense:
+        """The dense model, fine-tuned if it must be."""
+        return dense_model(self.run, self._check)
+
+    def _check(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Raise what the search would raise: budgets out of reach, or a database that is not ours."""
+        _ = search_setup(self.run, model, budget_prices(self.run, model, tokenizer), {}).budgets
+        check_storage(self.run.storage)
+
+    @cached_property
+    def dense_select_metrics(self) -> Mapping[str, float]:
+        """Metrics of the dense model on the select rows."""
+        return select_metrics(self.run, self.dense)
+
+    def rows(self, role: Role) -> Prepared:
+        """The rows of a role, encoded and in batches."""
+        return self.run.rows(role, self.dense.tokenizer)
+
+    # --- candidates and their search ----------------------------------------------------------------------------
+
+    @cached_property
+    def latency_prices(self) -> LatencyTable | EstimatedPrices | None:
+        """What a latency budget is counted with; None for other kinds."""
+        return budget_prices(self.run, self.dense.model, self.dense.tokenizer)
+
+    @cached_property
+    def setup(self) -> SearchSetup:
+        """What the search needs besides a scorer."""
+        settings = {"model.weights": self.dense.digest}
+        return search_setup(self.run, self.dense.model, self.latency_prices, settings)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """What sub-networks are made of."""
+        return Candidates(self.run, self.dense, self.setup.grid)
+
+    @property
+    def pruner(self) -> Pruner:
+        """What makes a sub-network of an architecture."""
+        return self.candidates.pruner
+
+    @property
+    def scorer(self) -> SubnetworkScorer:
+        """What scores candidates on the search rows."""
+        return study_scorer(self.run, self.dense, self.pruner, self.setup.judge)
+
+    @property
+    def first_trials(self) -> FirstTrials:
+        """What the methods of the first trials propose for each budget."""
+        return first_trials(self.candidates, self.setup.budgets)
+
+    @cached_property
+    def study(self) -> tuple[list[TrialRecord], list[Verdict]]:
+        """The study, run up to its total of trials: all that were scored, and the verdict on each budget."""
+        setup = self.setup  # first: what is wrong with it should show before hours of work
+        return search(setup, self.scorer, self.first_trials, self.run.progress)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """All trials of the study that were scored."""
+        return self.study[0]
+
+    # --- what ships ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def finalists(self) -> list[Finalist]:
+        """The best candidates, fine-tuned."""
+        return fine_tuned_finalists(self.candidates, *self.study, self.setup.info)
+
+    @cached_property
+    def models(self) -> list[ShippedModel]:
+        """The dense model and the finalists."""
+        return shipped_models(self.dense, self.finalists)
+
+    @cached_property
+    def export(self) -> Export:
+        """The ONNX files of all models."""
+        return Export(self.run, self.dense, self.models)
+
+    @cached_property
+    def flatbuffers(self) -> FlatBuffers:
+        """The FlatBuffers of all models; none without `deploy.litert`."""
+        return FlatBuffers(self.run, self.dense, self.models, lambda: self.export.files[DENSE])
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """Metrics of every ONNX file on the report rows, by the file's name."""
+        return report_scores(self.run, self.dense.tokenizer, self.export.files)
+
+    @cached_property
+    def profiles(self) -> dict[str, Any]:
+        """Latency, throughput, size and memory of every ONNX file, all in one interleaved run."""
+        return measure_in_turns(self.run, self.dense.tokenizer, "profile", self.export.files)
+
+    @cached_property
+    def confirmed(self) -> dict[str, dict[str, Any]]:
+        """What each finalist's shipped file takes at the setting of a latency budget; see `confirm_latency`."""
+        names = [finalist.name for finalist in self.finalists]
+        files: dict[str, Path] = {name: self.export.files[self.export.shipped(name)] for name in names}
+        return confirm_latency(self.run, self.latency_prices, files)

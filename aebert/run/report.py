@@ -1,0 +1,164 @@
+"""The end of a run: its report, with the files that are written beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aebert import __version__
+from aebert.config import digest as values_digest
+from aebert.config import plain
+from aebert.pruning.architecture import Architecture
+from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.writing import write_report
+from aebert.run.bundles import bundles
+from aebert.run.dense import DENSE
+from aebert.run.export import INT8
+from aebert.run.finalists import Finalist
+from aebert.run.pipeline import Pipeline
+from aebert.tasks.task import ROLES
+
+
+def report(pipeline: Pipeline) -> Report:
+    """The report of a run, written into its folder with the bundles; stages that are not done yet are done now."""
+    finished = build_report(pipeline)
+    write_report(finished, pipeline.run.folder, summary=True)
+    bundles(pipeline)
+    return finished
+
+
+def build_report(pipeline: Pipeline) -> Report:
+    """The report of a run; stages that are not done yet are done now."""
+    run, (trials, verdicts) = pipeline.run, pipeline.study
+    return Report(
+        info=pipeline.setup.info,
+        trials=tuple(trials),
+        finalists=tuple(_finalist_rows(pipeline)),
+        profiles=(*_profile_rows(pipeline), *pipeline.flatbuffers.rows()),
+        machine=_machine(pipeline.profiles),
+        provenance=_provenance(pipeline),
+        rows={role: len(run.task.rows[role]) for role in ROLES},
+        verdicts=tuple(verdicts),
+        forms=pipeline.export.forms,
+    )
+
+
+def _finalist_rows(pipeline: Pipeline) -> list[FinalistRow]:
+    rows = [_finalist_row(finalist, pipeline) for finalist in pipeline.finalists]
+    return [_dense_row(pipeline), *mark_chosen(rows)]
+
+
+def _finalist_row(finalist: Finalist, pipeline: Pipeline) -> FinalistRow:
+    trial, metric = finalist.trial, pipeline.run.task.spec.headline
+    return FinalistRow(
+        name=finalist.name,
+        trial=trial.number,
+        architecture=trial.architecture,
+        budget=trial.budget,
+        sparsity=trial.sparsity,
+        macs_removed=trial.macs_removed,
+        params=trial.params,
+        search_score=trial.metrics[metric],
+        select_score=finalist.select_metrics[metric],
+        predicted_ms=trial.cost if pipeline.setup.info.budget_kind == "latency_ms" else None,
+        measured_ms=pipeline.confirmed.get(finalist.name, {}).get("median_ms"),
+        **_reported(pipeline.scores, finalist.name),
+    )
+
+
+def _dense_row(pipeline: Pipeline) -> FinalistRow:
+    trial = next(record for record in pipeline.trials if record.origin == "dense")
+    metric = pipeline.run.task.spec.headline
+    return FinalistRow(
+        name=DENSE,
+        trial=None,
+        architecture=Architecture.dense(pipeline.dense.shape),
+        budget=None,
+        sparsity=0.0,
+        macs_removed=0.0,
+        params=trial.params,
+        search_score=trial.metrics[metric],
+        select_score=pipeline.dense_select_metrics[metric],
+        **_reported(pipeline.scores, DENSE),
+    )
+
+
+def _reported(scores: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """Metrics of a model's files on the report rows, as fields of its row."""
+    values = {}
+    for kind, prefix in (("", "report"), (INT8, "int8_report")):
+        found = scores.get(name + kind)
+        if found is not None:
+            values[f"{prefix}_metrics"] = found["metrics"]
+            values[f"{prefix}_interval"] = tuple(found["interval"]) if found["interval"] else None
+    return values
+
+
+def mark_chosen(rows: Sequence[FinalistRow]) -> list[FinalistRow]:
+    """The same rows, the best of each budget on the select rows marked as chosen; the report rows have no say.
+
+    What keeps a latency budget when it is measured comes before what does not.
+    """
+    best: dict[float | None, FinalistRow] = {}
+    for row in rows:
+        leader = best.get(row.budget)
+        if leader is None or _rank(row) > _rank(leader):
+            best[row.budget] = row
+    return [replace(row, chosen=best[row.budget] is row) for row in rows]
+
+
+def _rank(row: FinalistRow) -> tuple[bool, float]:
+    return row.meets_budget is not False, row.select_score or 0.0
+
+
+def _profile_rows(pipeline: Pipeline) -> list[ProfileRow]:
+    metric = pipeline.run.task.spec.headline
+    return [
+        _profile_row(measured, pipeline.scores[measured["name"]]["metrics"][metric])
+        for measured in pipeline.profiles["profiles"]
+    ]
+
+
+def _profile_row(measured: Mapping[str, Any], score: float) -> ProfileRow:
+    speedup = {} if measured["name"] == DENSE else measured["speedup"]  # others are compared with it
+    return ProfileRow(
+        name=measured["name"].removesuffix(INT8),
+        kind="int8" if measured["name"].endswith(INT8) else "float32",
+        size_bytes=measured["size_bytes"],
+        p50_ms=measured["p50_ms"],
+        p90_ms=measured["p90_ms"],
+        p99_ms=measured["p99_ms"],
+        throughput_per_s=measured["throughput_per_s"],
+        peak_memory_bytes=measured["peak_memory_bytes"],
+        speedup=speedup.get("median"),
+        speedup_low=speedup.get("p10"),
+        speedup_high=speedup.get("p90"),
+        report_score=score,
+    )
+
+
+def _machine(measured: Mapping[str, Any]) -> dict[str, Any]:
+    first = measured["profiles"][0]
+    facts = {key: first[key] for key in ("threads", "batch_size", "runs", "warmup", "lengths")}
+    return {**measured["machine"], **facts, "all_runs_quiet": all(p["quiet"] for p in measured["profiles"])}
+
+
+def _provenance(pipeline: Pipeline) -> dict[str, Any]:
+    config = pipeline.run.config
+    seconds: Mapping[str, float] = {
+        DENSE: pipeline.dense.seconds,
+        "search": sum(record.seconds for record in pipeline.trials),
+        **{finalist.name: finalist.seconds for finalist in pipeline.finalists},
+    }
+    return {
+        "aebert": __version__,
+        "config": values_digest(plain(config)),
+        "seed": config.seed,
+        "data": dict(pipeline.run.task.digests),
+        "dense_weights": pipeline.dense.digest,
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }

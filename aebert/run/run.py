@@ -1,0 +1,101 @@
+"""What all stages of a run share: its config, its folder, its labelled rows, and where progress is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from transformers import PreTrainedTokenizerBase
+
+from aebert.config import RunConfig, plain
+from aebert.deployment.litert_packages import require_litert
+from aebert.deployment.quantize import VARIANTS
+from aebert.errors import StudyError
+from aebert.files import replacing
+from aebert.models.evaluation import Prepared, prepare
+from aebert.progress import SILENT, Progress
+from aebert.pruning.pruners import check_method
+from aebert.run.stage import Stage
+from aebert.search.samplers import SAMPLERS
+from aebert.search.scoring import usable_device
+from aebert.search.space import SearchSpace, load_space
+from aebert.search.storage import sqlite_url
+from aebert.tasks.load import load_task
+from aebert.tasks.task import Role, Row, Task
+
+CONFIG = "config.yaml"  # the resolved config in a run's folder
+
+
+class Run:
+    """A config, and what every stage needs of it.
+
+    Names in the config (of a search space, a sampler, a way to quantize …) are looked up at once: a typo should show
+    before hours of fine-tuning, not after.
+    """
+
+    def __init__(self, config: RunConfig, progress: Progress = SILENT) -> None:
+        self.config = config
+        self.progress = progress
+        self.folder = config.folder
+        self.space: SearchSpace = load_space(config.search.space)
+        check_method(config.pruning.method)
+        _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
+        _ = [VARIANTS[name] for name in config.deploy.tried]
+        if config.deploy.litert is not None:
+            require_litert()
+
+    def lock(self) -> FileLock:
+        """A lock that one process at a time holds on the run's folder; released when the process ends, however it ends.
+
+        Raises: StudyError when another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "run.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StudyError(
+                f"run {self.config.name} is in use by another aebert process: wait for it, or choose another name"
+            ) from None
+        return lock
+
+    def store_config(self) -> None:
+        """Write the resolved config into the run's folder, so that reports can be made from the folder alone."""
+        with replacing(self.folder / CONFIG) as path:
+            path.write_text(yaml.safe_dump(plain(self.config), sort_keys=False), encoding="utf-8")
+
+    def stage(self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = ()) -> Stage:
+        """A stage that is recorded in the run's folder."""
+        return Stage(self.folder, name, inputs, outputs)
+
+    @property
+    def storage(self) -> str:
+        """URL of the study database."""
+        return self.config.search.storage or sqlite_url(self.folder / "study.db")
+
+    @cached_property
+    def task(self) -> Task:
+        """The task with its rows by role."""
+        config = self.config
+        return load_task(config.task, config.data, config.data_root, config.seed)
+
+    def rows(self, role: Role, tokenizer: PreTrainedTokenizerBase) -> Prepared:
+        """The rows of a role, encoded and in batches."""
+        return self.encoded(self.task.rows[role], tokenizer, self.config.search.max_batch_tokens)
+
+    def encoded(
+        self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, batch_tokens: int, length: int | None = None
+    ) -> Prepared:
+        """Rows encoded and in batches of at most so many tokens.
+
+        length: most tokens of a row, where that is less than in training.
+        """
+        most = self.config.data.max_length
+        return prepare(rows, self.task.spec, tokenizer, min(length or most, most), batch_tokens)
+
+    def rows_digest(self, *roles: Role) -> list[Any]:
+        """What results on rows depend on: which rows they are, and how many tokens of them are read."""
+        return [*(self.task.digests[role] for role in roles), self.config.data.max_length]

@@ -1,0 +1,89 @@
+"""What a run's search needs besides a scorer: the grid, the budgets and all settings that its trials depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aebert.config import flat, plain
+from aebert.latency.sources import EstimatedPrices
+from aebert.latency.table import LatencyTable
+from aebert.models.shape import shape_of
+from aebert.run.prices import device_name, prices_of, settings_of, study_prices
+from aebert.run.run import Run
+from aebert.search.outcomes import Judge
+from aebert.search.record import StudyInfo
+from aebert.search.space import make_grid
+from aebert.search.study import SearchSetup
+
+
+def budget_prices(
+    run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> LatencyTable | EstimatedPrices | None:
+    """What a latency budget is counted with, measured now if it must be; None for other kinds of budgets."""
+    latency = run.config.search.budget.kind == "latency_ms"
+    return study_prices(run.config, model, tokenizer, run.progress) if latency else None
+
+
+def search_setup(
+    run: Run,
+    model: PreTrainedModel,
+    source: LatencyTable | EstimatedPrices | None,
+    settings: Mapping[str, Any],
+) -> SearchSetup:
+    """The setup of a run's search.
+
+    source: what a latency budget is counted with. settings: those that only a later stage knows, such as the weights of
+    the dense model.
+    """
+    config, shape = run.config, shape_of(model)
+    grid = make_grid(run.space, shape)
+    return SearchSetup(
+        info=_info(run, source),
+        shape=shape,
+        grid=grid,
+        judge=Judge(run.task.spec, config.search.objective),
+        storage=run.storage,
+        int8=config.deploy.int8,
+        race=config.search.race,
+        settings={**_settings(run, source), **settings},
+        prices=None if source is None else prices_of(source, config.search.budget, grid),
+    )
+
+
+def _info(run: Run, source: LatencyTable | EstimatedPrices | None) -> StudyInfo:
+    config, task = run.config, run.task
+    return StudyInfo(
+        name=config.name,
+        task=task.spec.name,
+        model=Path(config.model.path).name if Path(config.model.path).is_dir() else config.model.path,
+        metric=task.spec.headline,
+        budget_kind=config.search.budget.kind,
+        targets=config.search.budget.targets,
+        length=config.search.budget.length,
+        sampler=config.search.sampler,
+        seed=config.seed,
+        trials=config.search.trials,
+        search_rows=len(task.rows["search"]),
+        notes=task.notes,
+        device="" if source is None else device_name(source, config.search.budget),
+        estimated=isinstance(source, EstimatedPrices),
+    )
+
+
+def _settings(run: Run, source: LatencyTable | EstimatedPrices | None) -> dict[str, Any]:
+    """Everything that the trials depend on, by dotted key; not where files lie, nor how many trials there are."""
+    config = run.config
+    values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
+    for key in ("storage", "trials", "device"):
+        del values["search"][key]
+    values["search"] |= {"space": plain(run.space), "first": list(config.first)}
+    values["search"]["budget"] = settings_of(source, values["search"]["budget"], config.search.budget)
+    settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
+    if config.search.budget.kind in ("size_mb", "latency_ms"):
+        settings["deploy.int8"] = config.deploy.int8
+    settings |= {f"data.{role}_rows": run.task.digests[role] for role in ("train", "search")}
+    return settings | flat(values)

@@ -1,0 +1,69 @@
+"""The search of a run: what scores its candidates, and what the first trials propose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from aebert.pruning.architecture import Architecture
+from aebert.pruning.library import error_table
+from aebert.pruning.pruners import Pruner
+from aebert.run.candidates import Candidates
+from aebert.run.dense import Dense
+from aebert.run.run import Run
+from aebert.search.budget import Budget
+from aebert.search.first import greedy, knapsack, uniform
+from aebert.search.outcomes import Judge
+from aebert.search.racing import LOOKS, doubts, race_rows
+from aebert.search.scoring import SubnetworkScorer, dense_logits
+from aebert.search.study import FirstTrials
+
+
+def study_scorer(run: Run, dense: Dense, pruner: Pruner, judge: Judge) -> SubnetworkScorer:
+    """What scores candidates on the search rows."""
+    config = run.config
+    rows = race_rows(
+        run.task.rows["search"],
+        run.task.spec,
+        dense.tokenizer,
+        config.data.max_length,
+        config.search.max_batch_tokens,
+        config.seed,
+        doubt=_doubt(run, dense) if config.search.race else None,
+        looks=LOOKS if config.search.race else (),
+    )
+    device, precision = config.search.device, config.search.precision
+    return SubnetworkScorer(dense.model, pruner, rows, judge, device=device, precision=precision)
+
+
+def _doubt(run: Run, dense: Dense) -> np.ndarray:
+    """The dense model's doubt of each search row; kept, since rows must come in the same order after a resume."""
+
+    def make() -> dict[str, Any]:
+        with run.progress.bar("dense model on the search rows", 1) as bar:
+            prepared = run.rows("search", dense.tokenizer)
+            logits = dense_logits(dense.model, prepared, run.config.search.device)
+            bar.advance()
+        return {"doubt": doubts(run.task.spec, prepared.encoded, logits).tolist()}
+
+    stage = run.stage("doubt", {"dense": dense.digest, "rows": run.rows_digest("search")})
+    return np.array(stage.run(make)["doubt"])
+
+
+def first_trials(candidates: Candidates, budgets: Sequence[Budget]) -> FirstTrials:
+    """What the methods of the first trials propose for each budget."""
+    grid, found = candidates.grid, dict[Any, Sequence[Architecture]]()
+    for method in candidates.run.config.first:
+        if method == "uniform":
+            found[method] = [uniform(grid, budget) for budget in budgets]
+        elif method == "knapsack":
+            errors = error_table(candidates.library, grid.allowed)
+            found[method] = [knapsack(errors, grid, budget) for budget in budgets]
+        else:
+            scores = candidates.importance(method)
+            # totals must mean something: squared norms add up to the share of all weights that goes
+            scores = scores.squared() if method == "magnitude" else scores
+            found[method] = [greedy(scores, grid, budget) for budget in budgets]
+    return found
