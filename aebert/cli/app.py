@@ -38,7 +38,7 @@ Study = Annotated[str, typer.Argument(help="Name of a study below --results, or 
 
 @contextmanager
 def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[Pipeline]:
-    """The stages of a run, which is locked and has its config stored for as long as the block runs."""
+    """The stages of a run, which is locked for as long as the block runs."""
     from aebert.config import load_config
     from aebert.run.pipeline import Pipeline
     from aebert.run.run import CONFIG
@@ -50,7 +50,6 @@ def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[P
     overrides |= {keys[key]: str(value) for key, value in given.items() if value is not None}
     pipeline = Pipeline(load_config(config / CONFIG if config.is_dir() else config, overrides), Terminal())
     with pipeline.run.lock():
-        pipeline.run.store_config()
         yield pipeline
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import ModelConfig
 from aebert.digests import weights_digest
+from aebert.errors import StudyError
 from aebert.models.checkpoint import Checkpoint, load_checkpoint
 from aebert.models.evaluation import evaluate
 from aebert.models.shape import ModelShape, shape_of
@@ -33,19 +34,28 @@ class Dense:
 Check = Callable[[PreTrainedModel, PreTrainedTokenizerBase], None]
 
 
-def dense_model(run: Run, check: Check) -> Dense:
+def dense_model(run: Run, check: Check, *, in_use: bool) -> Dense:
     """The dense model, from the run's folder or made now.
 
     check: raises what a later stage would raise because of the model's shape, before hours are spent on training.
+    in_use: whether there are trials of the model that the folder holds.
+
+    Raises: StudyError where a model in use would be overwritten by another one.
     """
     config, spec = run.config, run.task.spec
     start = load_checkpoint(config.model, spec, config.seed)
     train = {"auto": not start.fine_tuned, "always": True, "never": False}[config.dense.train]
     stage = run.stage(DENSE, _inputs(run, start, train), outputs=[DENSE])
 
-    def make() -> dict[str, Any]:
-        run.folder.mkdir(parents=True, exist_ok=True)
+    if stage.done() is None:
+        if in_use and (changes := stage.changes()):
+            raise StudyError(
+                f"study {run.config.name!r} has trials of another dense model: {'; '.join(changes)}. Restore what that "
+                "was made from to resume the study, or choose another name; nothing was overwritten"
+            )
         check(start.model, start.tokenizer)
+
+    def make() -> dict[str, Any]:
         if train:
             title = f"fine-tune dense {config.model.path}"
             train_model(run, start.model, start.tokenizer, config.dense, title=title, stage=stage.name)

@@ -23,11 +23,11 @@ from aebert.run.flatbuffers import FlatBuffers
 from aebert.run.profiles import confirm_latency, measure_in_turns
 from aebert.run.run import Run
 from aebert.run.scores import report_scores
-from aebert.run.setup import budget_prices, search_setup
+from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_setup
 from aebert.run.study import first_trials, study_scorer
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import SubnetworkScorer
-from aebert.search.storage import check_storage
+from aebert.search.storage import check_study
 from aebert.search.study import FirstTrials, SearchSetup, search
 from aebert.tasks.task import Role
 
@@ -45,13 +45,26 @@ class Pipeline:
 
     @cached_property
     def dense(self) -> Dense:
-        """The dense model, fine-tuned if it must be."""
-        return dense_model(self.run, self._check)
+        """The dense model, fine-tuned if it must be.
 
-    def _check(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Raise what the search would raise: budgets out of reach, or a database that is not ours."""
+        Raises: StudyError, before anything is overwritten, where the study has trials of other settings or of another
+            dense model.
+        """
+        return dense_model(self.run, self._check_budgets, in_use=self._begun)
+
+    @cached_property
+    def _begun(self) -> bool:
+        """Whether the study has trials; where it has, they are of the settings that are known before any work."""
+        run = self.run
+        run.folder.mkdir(parents=True, exist_ok=True)
+        trials = check_study(run.storage, run.config.name, known_settings(run), KNOWN_LATER)
+        if not trials:
+            run.store_config()
+        return trials > 0
+
+    def _check_budgets(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Raise what the search would raise where a budget is out of reach."""
         _ = search_setup(self.run, model, budget_prices(self.run, model, tokenizer), {}).budgets
-        check_storage(self.run.storage)
 
     @cached_property
     def dense_select_metrics(self) -> Mapping[str, float]:
@@ -71,9 +84,15 @@ class Pipeline:
 
     @cached_property
     def setup(self) -> SearchSetup:
-        """What the search needs besides a scorer."""
+        """What the search needs besides a scorer.
+
+        Raises: StudyError where the study was made with other settings, before anything is made with these.
+        """
         settings = {"model.weights": self.dense.digest}
-        return search_setup(self.run, self.dense.model, self.latency_prices, settings)
+        setup = search_setup(self.run, self.dense.model, self.latency_prices, settings)
+        check_study(setup.storage, setup.info.name, setup.settings)
+        self.run.store_config()  # of a study that has trials not before they are known to be of this config
+        return setup
 
     @cached_property
     def candidates(self) -> Candidates:

@@ -19,6 +19,16 @@ from aebert.search.record import StudyInfo
 from aebert.search.space import make_grid
 from aebert.search.study import SearchSetup
 
+# Settings that are not known before the dense model is there, or before its blocks are priced.
+KNOWN_LATER = ("model.weights", *(f"search.budget.{key}" for key in ("margin", "table", "estimate")))
+
+
+def known_settings(run: Run) -> dict[str, Any]:
+    """Settings that trials depend on, as far as they are known before any work; without those of `KNOWN_LATER`."""
+    budget = run.config.search.budget
+    requests = {"search.budget.batch": budget.batch, "search.budget.threads": budget.threads}
+    return _settings(run, None) | (requests if budget.kind == "latency_ms" else {})
+
 
 def budget_prices(
     run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aebert.config import digest
+from aebert.config import digest, flat
 from aebert.files import write_json
 
 
@@ -37,14 +37,26 @@ class Stage:
 
     def done(self) -> dict[str, Any] | None:
         """The recorded result, or None when the stage has to run."""
-        try:
-            record = json.loads(self._record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # never run, or killed while writing the record
-            return None
-        if not isinstance(record, dict) or record.get("inputs") != self.digest:
+        record = self._recorded()
+        if record.get("inputs") != self.digest:
             return None
         whole = all((self.folder / output).exists() for output in self.outputs)
         return record["result"] if whole else None
+
+    def changes(self) -> list[str]:
+        """How the inputs differ from those of the recorded result; empty where nothing is recorded."""
+        if self._recorded().get("inputs") in (None, self.digest):
+            return []
+        before, now = (flat(values) for values in (self._recorded()["detail"], _as_read(dict(self.inputs))))
+        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        return [f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in keys]
+
+    def _recorded(self) -> Mapping[str, Any]:
+        try:
+            record = json.loads(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # never run, or killed while writing the record
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def run(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The recorded result, or the one that `work` returns, recorded with the seconds it took."""
@@ -55,6 +67,12 @@ class Stage:
             started = time.perf_counter()
             result = work()
             result = {**result, "seconds": result.get("seconds", time.perf_counter() - started)}
-            result = json.loads(json.dumps(result, default=str))  # as a later run reads it
+            result = _as_read(result)
             write_json(self._record, {"inputs": self.digest, "detail": dict(self.inputs), "result": result})
         return result
+
+
+def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as a later run reads them from the record."""
+    read: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -163,21 +163,36 @@ class StudyDatabase:
         _close(self._storage)
 
     def _claim(self, info: StudyInfo, settings: Mapping[str, Any]) -> None:
+        self.check(settings)
         stored = self._study.user_attrs.get(ATTRIBUTE)
         mine = json.loads(json.dumps({"version": __version__, "settings": dict(settings), "info": asdict(info)}))
         if stored is None:
-            if self._storage.get_n_trials(self._id) or self._study.directions != directions(info.targets):
-                raise StudyError(f"study {info.name!r} in this database was not made by aebert: choose another name")
+            if self._study.directions != directions(info.targets):
+                raise self._foreign()
             self._study.set_user_attr(ATTRIBUTE, mine)
+        elif stored["info"] != mine["info"]:  # a higher total of trials, or a model or data set that moved
+            self._study.set_user_attr(ATTRIBUTE, {**stored, "info": mine["info"]})
+
+    def check(self, settings: Mapping[str, Any], later: Container[str] = ()) -> None:
+        """Raise StudyError for a study that aebert did not make, or made with other settings; it names what differs.
+
+        later: keys of settings that are not known yet.
+        """
+        stored = self._study.user_attrs.get(ATTRIBUTE)
+        if stored is None:
+            if self._storage.get_n_trials(self._id):
+                raise self._foreign()
             return
-        differing = _differences(stored["settings"], mine["settings"])
+        differing = _differences(stored["settings"], json.loads(json.dumps(dict(settings))), later)
         if differing:
             raise StudyError(
-                f"study {info.name!r} was made with other settings: {'; '.join(differing)}. "
+                f"study {self._study.study_name!r} was made with other settings: {'; '.join(differing)}. "
                 "Restore them to resume it, or choose another name"
             )
-        if stored["info"] != mine["info"]:  # a higher total of trials, or a model or data set that moved
-            self._study.set_user_attr(ATTRIBUTE, {**stored, "info": mine["info"]})
+
+    def _foreign(self) -> StudyError:
+        name = self._study.study_name
+        return StudyError(f"study {name!r} in this database was not made by aebert: choose another name")
 
     @property
     def info(self) -> StudyInfo:
@@ -215,10 +230,19 @@ class StudyDatabase:
             insert_trials(self._storage, self._id, trials)
 
 
-def check_storage(url: str) -> None:
-    """Raise the `StudyError` that opening a study there would raise, before hours of work are put into one."""
-    with database_errors(url):
-        _close(_storage(url))
+def check_study(url: str, name: str, settings: Mapping[str, Any], later: Container[str] = ()) -> int:
+    """Number of trials that a study has; 0 where there is no study of that name yet.
+
+    settings: as far as they are known before the search. later: keys of those that are not known yet.
+
+    Raises: the `StudyError` that opening the study for a search would raise, before any work is put into it.
+    """
+    with database_errors(url), _closed_after(_storage(url)) as storage:
+        if name not in optuna.get_all_study_names(storage):
+            return 0
+        database = StudyDatabase(url, storage, optuna.load_study(storage=storage, study_name=name))
+        database.check(settings, later)
+        return len(database.frozen_trials())
 
 
 def _storage(url: str) -> RDBStorage:
@@ -234,6 +258,14 @@ def _storage(url: str) -> RDBStorage:
 def _close(storage: RDBStorage) -> None:
     storage.remove_session()
     storage.engine.dispose()
+
+
+@contextmanager
+def _closed_after(storage: RDBStorage) -> Iterator[RDBStorage]:
+    try:
+        yield storage
+    finally:
+        _close(storage)
 
 
 @contextmanager
@@ -267,6 +299,6 @@ def _engine_options(url: str) -> dict[str, Any]:
     return options | ({"poolclass": NullPool} if make_url(url).database else {})
 
 
-def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
-    keys = [key for key in {**stored, **mine} if stored.get(key) != mine.get(key)]
+def _differences(stored: Mapping[str, Any], mine: Mapping[str, Any], later: Container[str] = ()) -> list[str]:
+    keys = [key for key in {**stored, **mine} if key not in later and stored.get(key) != mine.get(key)]
     return [f"{key} was {stored.get(key)!r}, now {mine.get(key)!r}" for key in keys]

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from filelock import FileLock
+from transformers import AutoModelForSequenceClassification
 
 from aebert.run import dense
 
@@ -188,3 +190,57 @@ def test_a_study_whose_search_has_not_started(aebert: Aebert) -> None:
     listed = aebert("studies")
     assert listed.code == 0
     assert "not shown: reviews: study" in listed.err
+
+
+def test_a_changed_row_does_not_undo_what_a_study_was_made_with(aebert: Aebert, workspace: Workspace) -> None:
+    _own_data(workspace)
+    assert aebert("search", "reviews.yaml").code == 0
+    before = _contents(workspace / "results" / "reviews")
+    data = workspace / "data" / "train.csv"
+    text = data.read_text(encoding="utf-8")
+    data.write_text(text.replace(",good", ",bad", 1), encoding="utf-8")
+    for command in ("dense", "library", "search", "run"):
+        _refused(aebert(command, "reviews.yaml"), "study 'reviews' was made with other settings: data.train_rows was")
+    assert _contents(workspace / "results" / "reviews") == before
+    data.write_text(text, encoding="utf-8")
+    assert aebert("search", "reviews.yaml").code == 0
+    assert _contents(workspace / "results" / "reviews") == before
+
+
+def test_another_checkpoint_does_not_overwrite_the_dense_model_of_a_study(aebert: Aebert, workspace: Workspace) -> None:
+    assert aebert("search", "reviews.yaml").code == 0
+    before = _contents(workspace / "results" / "reviews")
+    shutil.copytree((workspace / "my-checkpoint").resolve(), workspace / "other-checkpoint")
+    model = AutoModelForSequenceClassification.from_pretrained(workspace / "other-checkpoint")
+    with torch.no_grad():
+        model.classifier.bias.add_(1.0)
+    model.save_pretrained(workspace / "other-checkpoint")
+    changed = ("--model", "other-checkpoint")
+    _refused(aebert("run", "reviews.yaml", *changed), "has trials of another dense model: weights was", "nothing was")
+    assert _contents(workspace / "results" / "reviews") == before
+
+
+def test_settings_of_later_stages_are_compared_before_the_library_is_built_anew(
+    aebert: Aebert, workspace: Workspace
+) -> None:
+    assert aebert("search", "reviews.yaml").code == 0
+    before = _contents(workspace / "results" / "reviews")
+    changed = ("--set", "pruning.calibration_rows=8")
+    _refused(aebert("library", "reviews.yaml", *changed), "pruning.calibration_rows was 1024, now 8")
+    assert _contents(workspace / "results" / "reviews") == before
+
+
+def _own_data(workspace: Workspace) -> None:
+    """The data of the workspace as a copy that may be changed."""
+    source = (workspace / "data").resolve()
+    (workspace / "data").unlink()
+    shutil.copytree(source, workspace / "data")
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """What lies in a folder, but for what a look at the database leaves."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "run.lock"
+    }

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 from aebert.errors import StudyError
 from aebert.search import storage
 from aebert.search.record import StudyInfo
-from aebert.search.storage import StudyDatabase, check_storage, sqlite_url
+from aebert.search.storage import StudyDatabase, check_study, sqlite_url
 from aebert.search.study import search
 
 Connection = sqlite3.Connection
@@ -105,7 +105,7 @@ def test_a_foreign_database_is_left_alone(toy: ModuleType, tmp_path: Path) -> No
     with pytest.raises(StudyError, match=r"it holds 'diary'"):
         StudyDatabase.load(sqlite_url(path), "toy")
     with pytest.raises(StudyError, match=r"it holds 'diary'"):
-        check_storage(sqlite_url(path))
+        check_study(sqlite_url(path), "toy", {})
     assert path.read_bytes() == before
 
 
@@ -260,7 +260,7 @@ def test_a_url_that_can_not_be_used_is_told_without_its_password(
 ) -> None:
     expected = f"search.storage must be a database URL whose driver is installed, got {shown} ({reason}"
     messages = [_fails(toy.toy_setup(tmp_path / "x", 2, storage=url), toy.ToyScorer())]
-    for call in (check_storage, lambda url: StudyDatabase.load(url, "toy")):
+    for call in (lambda url: check_study(url, "toy", {}), lambda url: StudyDatabase.load(url, "toy")):
         with pytest.raises(StudyError) as caught:
             call(url)
         messages.append(str(caught.value))
@@ -278,6 +278,17 @@ def test_a_bug_of_ours_is_not_taken_for_a_problem_of_the_database(toy: ModuleTyp
     with pytest.raises(RuntimeError, match=r"^scorer broke$") as caught:
         search(toy.toy_setup(tmp_path / "study.db", 2), broken, {})
     assert not isinstance(caught.value, StudyError)
+
+
+def test_a_study_is_checked_before_any_work_is_put_into_it(toy: ModuleType, tmp_path: Path) -> None:
+    setup = toy.toy_setup(tmp_path / "study.db", 2)
+    assert check_study(setup.storage, "toy", setup.settings) == 0
+    search(setup, toy.ToyScorer(), {})
+    assert check_study(setup.storage, "toy", setup.settings) == 2
+    known = {**setup.settings, "model.weights": "not known yet"}
+    assert check_study(setup.storage, "toy", known, later={"model.weights"}) == 2
+    with pytest.raises(StudyError, match=r"model\.weights was .*, now 'not known yet'"):
+        check_study(setup.storage, "toy", known)
 
 
 def _database(path: Path) -> StudyDatabase:
