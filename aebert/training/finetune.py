@@ -48,7 +48,7 @@ def fine_tune(
       and first weights, training goes on from the last whole one, and any others are deleted.
     With `distill`, `teacher` (the dense model, in eval mode, left unchanged) adds its losses.
 
-    Raises: ModelError when the loss stops being finite.
+    Raises: ModelError at the first step whose loss is not finite, and at the end where weights are not.
     """
     encoded = encode(rows, spec, tokenizer, max_length)
     settings = {name: getattr(config, name) for name in TrainConfig.model_fields}  # not what only finalists have
@@ -70,7 +70,7 @@ def fine_tune(
             data_collator=lambda batch: collate(batch, tokenizer),
             callbacks=[_Report(bar)],
         )
-        trainer.objective = _objective(spec, teacher, distill)
+        trainer.objective, trainer.title = _objective(spec, teacher, distill), title
         trainer.head_learning_rate = config.head_learning_rate
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
@@ -154,6 +154,7 @@ class _DistillingTrainer(Trainer):  # type: ignore[misc]
     """transformers' Trainer with our loss: the task's, plus the teacher's when there is one."""
 
     objective: LossFunction
+    title: str
     head_learning_rate: float | None = None
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
@@ -177,7 +178,11 @@ class _DistillingTrainer(Trainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        return self.objective(model, inputs)
+        loss = self.objective(model, inputs)
+        if not torch.isfinite(loss):
+            step = self.state.global_step + 1
+            raise ModelError(f"{self.title}: the loss must stay finite, at step {step} it is not: lower learning_rate")
+        return loss
 
 
 def _objective(spec: TaskSpec, teacher: PreTrainedModel | None, distill: DistillConfig | None) -> LossFunction:

@@ -236,9 +236,25 @@ def test_distillation_without_a_teacher_is_an_error(tiny_model: TinyModel, train
         train(tiny_model(labels=2), distill=DistillConfig())
 
 
-def test_weights_that_are_not_finite_are_an_error(tiny_model: TinyModel, train: Callable[..., Steps]) -> None:
+def test_a_loss_that_is_not_finite_stops_training_at_that_step(
+    tiny_model: TinyModel, train: Callable[..., Steps]
+) -> None:
     model = tiny_model(labels=2)
     model.classifier.bias.data[0] = float("inf")  # as a too high learning rate leaves it
+    message = r"^fine-tune: the loss must stay finite, at step 1 it is not: lower learning_rate$"
+    with pytest.raises(ModelError, match=message):
+        train(model, config=CONFIG.model_copy(update={"epochs": 400}))
+
+
+def test_a_loss_may_also_stop_being_finite_later(tiny_model: TinyModel, train: Callable[..., Steps]) -> None:
+    steep = CONFIG.model_copy(update={"epochs": 400, "learning_rate": 1e38, "warmup_ratio": 0.0})
+    with pytest.raises(ModelError, match=r"^fine-tune: the loss must stay finite, at step [2-9] it is not"):
+        train(tiny_model(labels=2), config=steep)
+
+
+def test_weights_that_are_not_finite_are_an_error(tiny_model: TinyModel, train: Callable[..., Steps]) -> None:
+    model = tiny_model(labels=2)
+    model.bert.embeddings.position_embeddings.weight.data[-1] = float("inf")  # of a position that no row reaches
     with pytest.raises(ModelError, match=r"fine-tune: weights must stay finite, they did not: lower learning_rate"):
         train(model, config=CONFIG.model_copy(update={"epochs": 0.25}))
 
