@@ -165,7 +165,7 @@ def _values(source: BundleSource, content: bytes) -> dict[str, Any]:
 
 def _text_values(source: BundleSource) -> dict[str, Any]:
     spec, tokenizer = source.spec, source.tokenizer
-    positions = _positions(source.config)
+    positions = family_of(source.config).most_tokens(source.config)
     max_length = min(source.max_length, positions)
     return {
         "max_length": max_length,
@@ -179,12 +179,6 @@ def _text_values(source: BundleSource) -> dict[str, Any]:
             {"text": list(probe.text), "ids": list(probe.ids)} for probe in make_probes(spec, tokenizer, max_length)
         ],
     }
-
-
-def _positions(config: PretrainedConfig) -> int:
-    """Most tokens that the model has positions for; RoBERTa numbers them from behind the padding id."""
-    offset = config.pad_token_id + 1 if family_of(config).model_type == "roberta" else 0
-    return int(config.max_position_embeddings - offset)
 
 
 def _check_rows(source: BundleSource, contents: Mapping[str, bytes]) -> None:

@@ -22,6 +22,7 @@ from aebert.deployment.modes import attention, eval_mode
 from aebert.deployment.onnx_export import accepted_inputs
 from aebert.errors import ExportError
 from aebert.files import replacing
+from aebert.models.families import family_of
 
 Bits = Literal[4, 8]
 
@@ -52,10 +53,7 @@ def export_litert(model: PreTrainedModel, input_names: Sequence[str], path: Path
 
 
 def _check_fits(model: PreTrainedModel, length: int) -> None:
-    config = model.config
-    # RoBERTa numbers positions from behind the padding id, so it has that many fewer
-    lost = config.pad_token_id + 1 if getattr(config, "aebert_family", config.model_type) == "roberta" else 0
-    most = config.max_position_embeddings - lost
+    most = family_of(model.config).most_tokens(model.config)
     if not 1 <= length <= most:
         raise ExportError(f"length of a FlatBuffer must be in 1..{most}, the model's positions, got {length}")
     size = sum(tensor.nbytes for tensor in {*model.parameters(), *model.buffers()})

@@ -17,6 +17,7 @@ from aebert.deployment.session import Feed, OnnxModel
 from aebert.errors import ConfigError
 from aebert.latency.fit import designs, fit, random_models
 from aebert.latency.table import FileForm, LatencyTable, Measurement, TableShape, Workload
+from aebert.models.families import family_of
 from aebert.models.shape import ModelShape
 from aebert.profiling.machine import machine_facts
 from aebert.profiling.sampling import Meter, Samples, interleave
@@ -118,9 +119,7 @@ def make_table(
 
 
 def _check_lengths(model: PreTrainedModel, plan: TablePlan) -> None:
-    positions = int(model.config.max_position_embeddings)
-    # RoBERTa numbers positions from behind the padding id
-    most = positions - (int(model.config.pad_token_id) + 1 if model.config.model_type == "roberta" else 0)
+    most = family_of(model.config).most_tokens(model.config)
     for setting in plan.settings:
         if setting.length > most:
             raise ConfigError(f"length of a latency table must be at most the model's {most}, got {setting.length}")

@@ -50,8 +50,18 @@ def prepare(
 
 
 def model_inputs(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the model's forward takes of a batch: no labels, and token types only where the family uses them."""
-    unused = {"labels"} if family_of(model.config).uses_token_types else {"labels", "token_type_ids"}
+    """What the model's forward takes of a batch: no labels, and token types only where the family uses them.
+
+    Raises: ModelError when the batch has rows longer than the model has positions for.
+    """
+    family = family_of(model.config)
+    length, most = tensors["input_ids"].shape[1], family.most_tokens(model.config)
+    if length > most:
+        raise ModelError(
+            f"a row must have at most {most} tokens, the model's positions, got {length}: "
+            f"set data.max_length to {most} or less"
+        )
+    unused = {"labels"} if family.uses_token_types else {"labels", "token_type_ids"}
     return {name: tensor for name, tensor in tensors.items() if name not in unused}
 
 

@@ -53,6 +53,7 @@ class Family:
       `ffn_stack` names a list of further FFNs that run before the last one (MobileBERT). heads, head_width: config
       attributes, their quotient is the head size.
     uses_token_types: whether the model takes `token_type_ids`.
+    positions_after_padding: whether the first token's position is the padding id plus 1 instead of 0.
     """
 
     model_type: str
@@ -65,6 +66,7 @@ class Family:
     head_width: str = "hidden_size"
     ffn_stack: str | None = None
     uses_token_types: bool = True
+    positions_after_padding: bool = False
 
     def encoder_layers(self, model: PreTrainedModel) -> list[nn.Module]:
         """Encoder layers in the order of the forward pass."""
@@ -102,6 +104,11 @@ class Family:
         """Width of one head, which pruning never changes."""
         return int(getattr(config, self.head_width) // getattr(config, self.heads))
 
+    def most_tokens(self, config: PretrainedConfig) -> int:
+        """Most tokens of a row: as many as the model has positions for."""
+        skipped = config.pad_token_id + 1 if self.positions_after_padding else 0
+        return int(config.max_position_embeddings - skipped)
+
 
 def _block(root: nn.Module, paths: tuple[str, ...], norm: str) -> Block:
     places = tuple(_place(root, path) for path in paths)
@@ -123,7 +130,15 @@ FAMILIES.add("bert", Family("bert", "bert", "encoder.layer", _BERT_ATTENTION, _B
 # RoBERTa's token types are a single row: transformers' tokenizers don't send them, so neither do we.
 FAMILIES.add(
     "roberta",
-    Family("roberta", "roberta", "encoder.layer", _BERT_ATTENTION, _BERT_FFN, uses_token_types=False),
+    Family(
+        "roberta",
+        "roberta",
+        "encoder.layer",
+        _BERT_ATTENTION,
+        _BERT_FFN,
+        uses_token_types=False,
+        positions_after_padding=True,
+    ),
 )
 FAMILIES.add("electra", Family("electra", "electra", "encoder.layer", _BERT_ATTENTION, _BERT_FFN))
 FAMILIES.add(

@@ -28,6 +28,7 @@ from aebert.deployment.session import Feed, OnnxModel
 from aebert.digests import file_digest
 from aebert.files import replacing
 from aebert.models.evaluation import evaluate_forward
+from aebert.models.families import family_of
 from aebert.profiling.sampling import Samples, interleave, spread
 from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
@@ -118,10 +119,9 @@ class Forms:
         """Real rows, in shapes that the exporter did not see."""
         config, rows = self.run.config, self.run.task.rows["train"][:8]
         batch = self.run.encoded(rows, self.dense.tokenizer, 10**6).batches[0].tensors
-        positions = self.dense.model.config.max_position_embeddings
+        most = family_of(self.dense.model.config).most_tokens(self.dense.model.config)
         pad = self.dense.tokenizer.pad_token_id
-        # RoBERTa numbers positions from behind the padding id, so it has that many fewer
-        return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, positions - pad - 1))
+        return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, most))
 
     def _kept(self) -> dict[str, Any]:
         """Which graph ships in float32, and which one is quantized; with `auto` the faster of plain and fused."""

@@ -12,6 +12,7 @@ from aebert.deployment.session import Feed
 from aebert.errors import ConfigError
 from aebert.latency.measurement import TablePlan, measure_table
 from aebert.latency.table import Workload
+from aebert.pruning.slicing import Selection, extract
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -64,6 +65,11 @@ def test_a_simulated_device_is_predicted(tiny_model: Any) -> None:
 def test_lengths_beyond_the_model_are_refused_before_any_export(tiny_model: Any) -> None:
     with pytest.raises(ConfigError, match="length of a latency table must be at most the model's 64, got 65"):
         measure_table(tiny_model("bert"), INPUTS, TablePlan("int8", (Workload(16), Workload(65))))
+    dense = tiny_model("roberta")  # its padding id is 0, so positions start at 1
+    small = extract(dense, Selection(((0,), (1, 2)), ((3,), (4,))))
+    for model in (dense, small):
+        with pytest.raises(ConfigError, match="length of a latency table must be at most the model's 63, got 64"):
+            measure_table(model, INPUTS, TablePlan("int8", (Workload(64),)))
 
 
 def test_a_plan_without_settings_is_refused() -> None:

@@ -47,6 +47,19 @@ def test_logits_and_losses_are_those_of_each_row_alone(
     assert result.loss == pytest.approx(sum(result.losses) / 9)
 
 
+def test_rows_longer_than_the_model_s_positions_are_refused_in_one_line(tiny_model: TinyModel) -> None:
+    for family, most in (("bert", 64), ("roberta", 63)):
+        model = tiny_model(family)
+        for length in (most, most + 1):
+            tensors = {"input_ids": torch.full((2, length), 5), "labels": torch.zeros(2)}
+            if length == most:
+                assert list(model_inputs(model, tensors)) == ["input_ids"]
+                continue
+            message = rf"^a row must have at most {most} tokens, the model's positions, got {length}: set data\.max_len"
+            with pytest.raises(ModelError, match=message):
+                model_inputs(model, tensors)
+
+
 def test_metrics_are_the_task_s(
     tiny_model: TinyModel, tiny_task: TinyTask, tiny_tokenizer: PreTrainedTokenizerFast
 ) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from transformers import GPT2Config, PreTrainedModel
+from transformers import GPT2Config, PreTrainedModel, RobertaConfig
 
 from aebert.errors import ModelError
 from aebert.models.families import FAMILIES, Block, family_of
+from aebert.pruning.slicing import Selection, extract
 
 TinyModel = Callable[..., PreTrainedModel]
 every_family = pytest.mark.parametrize("family", list(FAMILIES))
@@ -112,6 +113,24 @@ def test_token_types_are_declared_where_they_matter(
     model, zeros = tiny_model(family), torch.zeros_like(padded_batch["input_ids"])
     first, second = (model(**padded_batch, token_type_ids=types).logits for types in (zeros, zeros + 1))
     assert not torch.allclose(first, second)
+
+
+@every_family
+def test_a_row_has_as_many_tokens_as_the_model_has_positions_for(tiny_model: TinyModel, family: str) -> None:
+    dense = tiny_model(family)
+    small = extract(dense, Selection(((0,), (1, 2)), ((3,),) * len(family_of(dense.config).ffn_blocks(dense))))
+    for model in (dense, small):
+        most = family_of(model.config).most_tokens(model.config)
+        assert most == (63 if family == "roberta" else 64)  # the padding id of this RoBERTa is 0
+        ids = torch.full((1, most), 5)
+        model(input_ids=ids)
+        with pytest.raises((IndexError, RuntimeError)):
+            model(input_ids=torch.full((1, most + 1), 5))
+
+
+def test_positions_of_roberta_begin_behind_the_padding() -> None:
+    config = RobertaConfig(max_position_embeddings=514, pad_token_id=1)
+    assert family_of(config).most_tokens(config) == 512
 
 
 def test_an_unknown_family_is_an_error_that_names_the_known_ones() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast, RobertaConfig
 
 from aebert.config import RunConfig, check
 from aebert.deployment import exclusion
@@ -133,7 +133,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stagehand:
 class Speaking(str):
     """A model that is its name."""
 
-    config = SimpleNamespace(max_position_embeddings=64)
+    config = BertConfig(max_position_embeddings=64)
 
 
 Make = Callable[..., Any]
@@ -172,6 +172,29 @@ def test_auto_keeps_the_faster_graph_for_each_file(
     assert kept["int8_source"] == ("fused" if int8 == "apart" else "plain")
     assert kept["fused_times_faster"] == {"float32": 10 / fused_ms, "int8_source": 10 / fused_int8_ms}
     assert not (run.folder / "models" / "work" / "dense").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        (BertConfig(max_position_embeddings=16), 16),
+        (BertConfig(max_position_embeddings=64), 16),  # the run's max_length
+        (RobertaConfig(max_position_embeddings=16, pad_token_id=1), 14),
+    ],
+)
+def test_parity_is_checked_up_to_the_model_s_last_position(
+    config: Any, longest: int, toy: Make, stage: Stagehand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def check_parity(model: Any, path: Path, batches: Sequence[Mapping[str, torch.Tensor]]) -> Any:
+        seen.append(max(batch["input_ids"].shape[1] for batch in batches))
+        return SimpleNamespace(max_abs_difference=0.0, to_dict=dict)
+
+    monkeypatch.setattr(forms, "check_parity", check_parity)
+    monkeypatch.setattr(Speaking, "config", config)
+    _ = toy(fuse="never").export().forms
+    assert seen == [longest]
 
 
 @pytest.mark.parametrize(("fuse", "float32", "int8"), [("never", "plain", "plain"), ("always", "fused", "apart")])
