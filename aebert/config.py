@@ -194,14 +194,11 @@ class BudgetConfig(Section):
         return tuple(sorted(values, reverse=self.kind not in ("sparsity", "macs")))
 
 
-FirstTrial = Literal["uniform", "magnitude", "fisher", "knapsack"]
-
-
 class SearchConfig(Section):
     """The study. trials: total number, the dense model and the first trials included.
 
-    first: methods whose architecture is tried at each budget before the sampler explores; by default all, the knapsack
-      (over the errors of the block library) only with that library.
+    first: methods whose architecture is tried at each budget before the sampler explores; by default all, those that
+      need the block library only with it.
     storage: URL of an Optuna storage; by default SQLite in the study's folder.
     objective: `metric` (the task's headline metric, ties broken by the loss) or `loss` (its negative).
     race: stop candidates that are clearly behind the best one of their budget before they saw all search rows.
@@ -212,7 +209,7 @@ class SearchConfig(Section):
     sampler: str = "tpe"
     trials: Positive = 60
     budget: BudgetConfig = BudgetConfig(sparsity=(0.5,))
-    first: tuple[FirstTrial, ...] | None = None
+    first: tuple[str, ...] | None = None
     objective: Literal["metric", "loss"] = "metric"
     race: bool = True
     storage: str | None = None
@@ -347,29 +344,6 @@ class RunConfig(Section):
     finalists: FinalistsConfig = FinalistsConfig()
     deploy: DeployConfig = DeployConfig()
     profile: ProfileConfig = ProfileConfig()
-
-    @model_validator(mode="after")
-    def _room_for_first_trials(self) -> RunConfig:
-        if "knapsack" in self.first and self.pruning.method != "library":
-            raise ValueError(
-                "search.first: knapsack needs the block library's errors; leave it out or set pruning.method to "
-                f"library, got {self.pruning.method!r}"
-            )
-        least = 1 + len(self.first) * len(self.search.budget.targets)
-        if self.search.trials < least:
-            raise ValueError(
-                f"search.trials must be at least {least}, the dense model and {len(self.first)} first trials "
-                f"({', '.join(self.first)}) for each budget, got {self.search.trials}; raise it or shorten search.first"
-            )
-        return self
-
-    @property
-    def first(self) -> tuple[FirstTrial, ...]:
-        """Methods of the first trials."""
-        if self.search.first is not None:
-            return self.search.first
-        every: tuple[FirstTrial, ...] = get_args(FirstTrial)
-        return tuple(method for method in every if method != "knapsack" or self.pruning.method == "library")
 
     @property
     def folder(self) -> Path:

@@ -176,30 +176,9 @@ def test_overrides_are_checked_like_the_file(
         load("seed: 3\nsearch: {trials: 4}", **{key: value})
 
 
-def test_the_default_trials_and_first_trials(load: Callable[..., RunConfig]) -> None:
-    every = ("uniform", "magnitude", "fisher", "knapsack")
-    assert load().first == every
-    assert load("pruning: {method: kwon}").first == every[:3]  # no block library, so no errors for a knapsack
-    assert load("search: {first: []}").first == ()
-    assert load("search: {first: [fisher, uniform]}").first == ("fisher", "uniform")
-    # dense, 4 methods for each of 2 budgets
-    assert load("search: {trials: 9, budget: {macs: [0.2, 0.4]}}").search.trials == 9
-    assert load("search: {trials: 1, first: []}").search.trials == 1
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "search: {trials: 8, budget: {macs: [0.2, 0.4]}}",
-            r"search\.trials must be at least 9, the dense model and 4 first trials \(uniform, magnitude, fisher, "
-            r"knapsack\) for each budget, got 8; raise it or shorten search\.first",
-        ),
-        (
-            "{pruning: {method: fisher}, search: {first: [uniform, knapsack]}}",
-            r"knapsack needs the block library's errors; .* set pruning\.method to library, got 'fisher'",
-        ),
-        ("search: {first: [unifrom]}", r"search\.first\.0: input should be 'uniform', 'magnitude', 'fisher' or 'knap"),
         ("search: {precision: float64}", r"search\.precision: input should be 'float32', 'bfloat16' or 'float16'"),
         ("search: {race: maybe}", r"search\.race: .*boolean.*, got 'maybe'"),
         ("pruning: {calibration_rows: 0}", r"pruning\.calibration_rows: .*greater than or equal to 1, got 0"),

@@ -14,7 +14,8 @@ import typer.main
 
 from aebert.cli import app
 from aebert.models.families import FAMILIES
-from aebert.pruning.criteria import CRITERIA
+from aebert.pruning.pruners import method_names, pruning_method
+from aebert.search.first import FIRST_TRIALS
 from aebert.search.samplers import SAMPLERS
 from aebert.search.space import space_folder
 from aebert.tasks.catalog import TASKS
@@ -141,7 +142,8 @@ def _missing(names: list[str], text: str) -> list[str]:
 
 NAMES = {
     "command": list(typer.main.get_command(app).commands),  # type: ignore[attr-defined]
-    "criterion": list(CRITERIA),
+    "pruning method": method_names(),
+    "first trial": list(FIRST_TRIALS),
     "sampler": list(SAMPLERS),
     "task": list(TASKS),
     "family": list(FAMILIES),
@@ -154,6 +156,14 @@ NAMES = {
 def test_the_readme_names_everything_that_can_be_asked_for(kind: str) -> None:
     assert NAMES[kind]
     assert _missing(NAMES[kind], (REPOSITORY / "README.md").read_text(encoding="utf-8")) == []
+
+
+def test_the_readme_says_which_pruning_methods_use_labels() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"`pruning\.calibration_rows`.*labels are used by (.*) only", text)
+    assert found is not None
+    using = {name for name in method_names() if pruning_method(name).uses_labels}
+    assert set(re.findall(r"`(\w+)`", found[1])) == using
 
 
 def test_a_name_that_the_readme_lacks_is_found() -> None:

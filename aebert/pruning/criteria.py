@@ -46,6 +46,7 @@ class Calibration:
 
 Criterion = Callable[[PreTrainedModel, Calibration, Progress], Importance]
 CRITERIA: Registry[Criterion] = Registry("criterion")
+LABEL_FREE = ("magnitude", "random")  # criteria that read no labels
 
 
 def select(importance: Importance, architecture: Architecture) -> Selection:

@@ -1,26 +1,21 @@
-"""Ways to make the sub-network of an architecture from a dense model, all called alike."""
+"""Pruning methods: ways to make the sub-network of an architecture from a dense model."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from transformers import PreTrainedModel
 
 from aebert.errors import ConfigError
+from aebert.progress import Progress
 from aebert.pruning.architecture import Architecture
-from aebert.pruning.criteria import CRITERIA, Importance, select
+from aebert.pruning.criteria import CRITERIA, LABEL_FREE, Calibration, Importance, select
+from aebert.pruning.kwon import KwonPruner
+from aebert.pruning.library import BlockLibrary
 from aebert.pruning.slicing import extract
-from aebert.registry import nearest
-
-REPAIRING = ("library", "kwon")  # methods that also change weights; the others are criteria
-
-
-def check_method(name: str) -> None:
-    """Raise `ConfigError` for a name that is no pruning method."""
-    known = [*REPAIRING, *CRITERIA]
-    if name not in known:
-        hint = nearest(name, known)
-        raise ConfigError(f"pruning.method must be one of {', '.join(known)}, got {name!r}{hint}")
+from aebert.registry import Registry, nearest
 
 
 class Pruner(Protocol):
@@ -39,3 +34,62 @@ class CriterionPruner:
     def __call__(self, architecture: Architecture, *, share_weights: bool = False) -> PreTrainedModel:
         """The sub-network."""
         return extract(self._model, select(self._importance, architecture), share_weights=share_weights)
+
+
+class Ingredients(Protocol):
+    """What a method may build on besides the dense model; each part is made when it is first asked for."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """Calibration rows in batches."""
+
+    @property
+    def library(self) -> BlockLibrary:
+        """The block library."""
+
+    def importance(self, criterion: str, /) -> Importance:
+        """A score for every unit, by a criterion."""
+
+
+Ground = Literal["library", "calibration", "importance"]
+
+
+@dataclass(frozen=True)
+class PruningMethod:
+    """One way to prune.
+
+    built_on: what its sub-networks follow from, together with the dense model: the block library, the calibration rows,
+      or the scores of the criterion of the same name. A run that is resumed asks whether that is still the same.
+    uses_labels: whether labels of the calibration rows are read.
+    make: a pruner for a dense model, which it does not change.
+    """
+
+    built_on: Ground
+    uses_labels: bool
+    make: Callable[[PreTrainedModel, Ingredients, Progress], Pruner]
+
+
+METHODS: Registry[PruningMethod] = Registry("pruning method")  # besides criteria, each of which is a method too
+METHODS.add("library", PruningMethod("library", False, lambda model, parts, progress: parts.library))
+METHODS.add(
+    "kwon",
+    PruningMethod("calibration", True, lambda model, parts, progress: KwonPruner(model, parts.calibration, progress)),
+)
+
+
+def method_names() -> list[str]:
+    """All values of `pruning.method`."""
+    return [*METHODS, *CRITERIA]
+
+
+def pruning_method(name: str) -> PruningMethod:
+    """The method of that name. Raises: ConfigError for a name that is neither a method's nor a criterion's."""
+    if name in METHODS:
+        return METHODS[name]
+    if name in CRITERIA:
+        uses_labels = name not in LABEL_FREE
+        return PruningMethod(
+            "importance", uses_labels, lambda model, parts, progress: CriterionPruner(model, parts.importance(name))
+        )
+    known = method_names()
+    raise ConfigError(f"pruning.method must be one of {', '.join(known)}, got {name!r}{nearest(name, known)}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from aebert.config import FirstTrial
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.report import FinalistRow, Report
@@ -23,19 +22,15 @@ from aebert.reporting.tables import (
     metric_of,
     trial_key,
 )
-from aebert.reporting.verdicts import METHODS
 from aebert.reporting.window import score_floor
+from aebert.search.first import FIRST_TRIALS
 from aebert.search.front import cost_of, pareto_front, removed
 from aebert.search.record import TrialRecord
 
 _SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows all
 
-_FIRST: dict[FirstTrial, str] = {
-    "uniform": "square-open",
-    "magnitude": "triangle-down-open",
-    "fisher": "hexagon-open",
-    "knapsack": "cross-open",
-}
+# Marks of the first trials in the order of their registry, with some to spare; the colours are in page.css.
+_FIRST = ("square", "triangle-down", "hexagon", "cross", "pentagon", "triangle-left")
 
 # Percent that a finalist's marks are moved by, so that the intervals of its two files stand side by side.
 _SIDE = {"float32": -0.3, "int8": 0.3}
@@ -98,7 +93,7 @@ def progress_chart(report: Report) -> go.Figure | None:
 
 
 def _trial_traces(report: Report) -> list[go.Scatter]:
-    of = {origin: [trial for trial in report.trials if trial.origin == origin] for origin in ("dense", *METHODS)}
+    of = {origin: [trial for trial in report.trials if trial.origin == origin] for origin in ("dense", *FIRST_TRIALS)}
     full, stopped = (explored(report.trials, stopped=flag) for flag in (False, True))
     found = [_trials(report, full, "trial", "muted", symbol="circle", size=8, opacity=0.55)]
     if stopped:
@@ -117,8 +112,8 @@ def _trial_traces(report: Report) -> list[go.Scatter]:
         ),
         # over the front, which may pass through them; hollow, so that it shows
         *(
-            _trials(report, of[method], f"first trial: {method}", method, symbol=_FIRST[method], size=12)
-            for method in METHODS
+            _trials(report, of[method], f"first trial: {method}", f"first-{symbol}", symbol=f"{symbol}-open", size=12)
+            for method, symbol in zip(FIRST_TRIALS, _FIRST, strict=False)
             if of[method]
         ),
         _trials(report, of["dense"], "dense model", "ink", symbol="star", size=15),

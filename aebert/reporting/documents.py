@@ -8,12 +8,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from aebert.config import FirstTrial
 from aebert.errors import StudyError
 from aebert.files import replacing
 from aebert.reporting.report import Report
 from aebert.reporting.tables import headline
-from aebert.reporting.verdicts import METHODS, first_trial
+from aebert.reporting.verdicts import first_trial
+from aebert.search.first import FIRST_TRIALS
 from aebert.search.front import cost_of, pareto_front
 from aebert.search.record import TrialRecord
 
@@ -45,9 +45,9 @@ def _csv_columns(report: Report) -> list[str]:
     ]
 
 
-def _methods(report: Report) -> list[FirstTrial]:
+def _methods(report: Report) -> list[str]:
     """Those of the first trials that the study has."""
-    return [method for method in METHODS if any(trial.origin == method for trial in report.trials)]
+    return [method for method in FIRST_TRIALS if any(trial.origin == method for trial in report.trials)]
 
 
 def _minus(name: str, report: Report) -> str:

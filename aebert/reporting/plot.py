@@ -14,7 +14,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from aebert.config import FirstTrial
 from aebert.files import replacing
 from aebert.reporting.report import FinalistRow, Report
 from aebert.reporting.tables import (
@@ -26,20 +25,16 @@ from aebert.reporting.tables import (
     metric_of,
     scored_on,
 )
-from aebert.reporting.verdicts import METHODS
 from aebert.reporting.window import below, score_floor
+from aebert.search.first import FIRST_TRIALS
 from aebert.search.front import cost_of, pareto_front, removed
 from aebert.search.record import TrialRecord
 
 # Okabe & Ito's palette: told apart with any kind of colour vision; shapes differ as well.
 GREY, BLACK, BLUE, VERMILLION, GREEN = "#8c8c8c", "#222222", "#0072B2", "#D55E00", "#009E73"
-PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
-_FIRST: dict[FirstTrial, tuple[str, str]] = {
-    "uniform": ("s", BLACK),
-    "magnitude": ("v", PURPLE),
-    "fisher": ("h", ORANGE),
-    "knapsack": ("P", SKY),
-}
+PURPLE, ORANGE, SKY, BROWN, VIOLET = "#CC79A7", "#E69F00", "#56B4E9", "#7A5230", "#5B4FA2"
+# Marks of the first trials in the order of their registry, with some to spare.
+_FIRST = (("s", BLACK), ("v", PURPLE), ("h", ORANGE), ("P", SKY), ("p", BROWN), ("<", VIOLET))
 _INCHES, _DPI = (12.0, 8.0), 100  # 1200 × 800 pixels
 
 
@@ -72,8 +67,7 @@ def _draw_trials(axes: Axes, report: Report) -> None:
     _scatter(axes, report, full, "trials", label="trial (search rows)", alpha=0.5, s=34, **small)
     label = "stopped by a race (estimate)"
     _scatter(axes, report, stopped, "stopped", label=label, alpha=0.55, s=22, marker="x", linewidths=0.9, **small)
-    for method in METHODS:
-        marker, color = _FIRST[method]
+    for method, (marker, color) in zip(FIRST_TRIALS, _FIRST, strict=False):
         # drawn over the front, which may pass through them, and hollow, so that it shows
         hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": color, "linewidths": 1.8, "zorder": 5.5}
         label = f"first trial: {method} (search rows)"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
-from aebert.config import FirstTrial
 from aebert.reporting import units
 from aebert.reporting.intervals import score_interval
 from aebert.reporting.report import Report
@@ -20,17 +18,11 @@ from aebert.reporting.tables import (
     trial_key,
     trial_name,
 )
+from aebert.search.first import FIRST_TRIALS
 from aebert.search.front import best_per_budget, meets
 from aebert.search.leaders import KEPT
 from aebert.search.record import GainRecord, TrialRecord, Verdict
 
-METHODS: tuple[FirstTrial, ...] = get_args(FirstTrial)
-_MEANINGS: dict[FirstTrial, str] = {
-    "uniform": "every layer pruned alike",
-    "magnitude": "the smallest weights go",
-    "fisher": "the units of lowest Fisher information go",
-    "knapsack": "least sum of block errors",
-}
 _SHOWN_TIES = 5
 
 
@@ -47,7 +39,7 @@ class Standing:
     best: TrialRecord
     candidates: int
     stopped: int
-    gains: Mapping[FirstTrial, GainRecord]
+    gains: Mapping[str, GainRecord]
     verdict: Verdict | None
 
     @property
@@ -57,7 +49,7 @@ class Standing:
         return None if found is None or math.isnan(found) else max(0.0, found)
 
     @property
-    def strongest(self) -> FirstTrial | None:
+    def strongest(self) -> str | None:
         """The first trial that the best is least ahead of."""
         return min(self.gains, key=lambda method: self.gains[method].value, default=None)
 
@@ -79,10 +71,10 @@ def standings(report: Report) -> list[Standing]:
 
 def _gains(
     best: TrialRecord, budget: float, trials: Sequence[TrialRecord], verdict: Verdict | None
-) -> dict[FirstTrial, GainRecord]:
+) -> dict[str, GainRecord]:
     """By method; without an interval where the search has not compared the two."""
     gains = {}
-    for method in METHODS:
+    for method in FIRST_TRIALS:
         first = first_trial(trials, method, budget)
         if verdict is not None and method in verdict.gains:
             gains[method] = verdict.gains[method]
@@ -91,7 +83,7 @@ def _gains(
     return gains
 
 
-def first_trial(trials: Sequence[TrialRecord], method: FirstTrial, budget: float | None) -> TrialRecord | None:
+def first_trial(trials: Sequence[TrialRecord], method: str, budget: float | None) -> TrialRecord | None:
     """What a method proposed for a budget; None if it was not asked."""
     return next((trial for trial in trials if trial.origin == method and trial.budget == budget), None)
 
@@ -177,8 +169,9 @@ def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
 
 
 def _won_grid(report: Report, found: Sequence[Standing]) -> Table:
-    methods = [method for method in METHODS if any(method in standing.gains for standing in found)]
-    scale, meanings = _Scale(is_of_metric(report)), "; ".join(f"{method}: {_MEANINGS[method]}" for method in methods)
+    methods = [method for method in FIRST_TRIALS if any(method in standing.gains for standing in found)]
+    scale = _Scale(is_of_metric(report))
+    meanings = "; ".join(f"{method}: {FIRST_TRIALS[method].meaning}" for method in methods)
     architectures = {trial.number: trial.architecture for trial in report.trials}
     rows = []
     for standing in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from typing import Any
 
@@ -12,9 +12,8 @@ from safetensors.numpy import load_file, save_file
 from aebert.digests import arrays_digest
 from aebert.models.evaluation import example_losses, model_inputs
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance
-from aebert.pruning.kwon import KwonPruner
-from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library
-from aebert.pruning.pruners import CriterionPruner, Pruner
+from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library, error_table
+from aebert.pruning.pruners import Ground, Pruner
 from aebert.run.dense import Dense
 from aebert.run.run import Run
 from aebert.run.stage import Stage
@@ -80,6 +79,11 @@ class Candidates:
             run.progress.say(note)
         return BlockLibrary(self.dense.model, folder)
 
+    @cached_property
+    def block_errors(self) -> list[np.ndarray]:
+        """Errors of the library's blocks, per block one value per level of the grid."""
+        return error_table(self.library, self.grid.allowed)
+
     @property
     def _library_stage(self) -> Stage:
         widths = [list(each) for each in self.grid.allowed]
@@ -89,22 +93,18 @@ class Candidates:
     @cached_property
     def pruner(self) -> Pruner:
         """What makes a sub-network of an architecture, by the run's pruning method."""
-        method, model = self.run.config.pruning.method, self.dense.model
-        if method == "library":
-            return self.library
-        if method == "kwon":
-            return KwonPruner(model, self.calibration, self.run.progress)
-        return CriterionPruner(model, self.importance(method))
+        return self.run.method.make(self.dense.model, self, self.run.progress)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
         """All that the pruner's sub-networks depend on, for the inputs of later stages."""
-        method = self.run.config.pruning.method
-        if method == "library":
-            return {"method": method, "library": self._library_stage.digest}
-        if method == "kwon":
-            return {"method": method, **self._calibrated_on}
-        return {"method": method, "importance": arrays_digest(_named(self.importance(method)))}
+        name = self.run.config.pruning.method
+        of: dict[Ground, Callable[[], Mapping[str, Any]]] = {
+            "library": lambda: {"library": self._library_stage.digest},
+            "calibration": lambda: self._calibrated_on,
+            "importance": lambda: {"importance": arrays_digest(_named(self.importance(name)))},
+        }
+        return {"method": name, **of[self.run.method.built_on]()}
 
     @property
     def _calibrated_on(self) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from aebert.errors import StudyError
 from aebert.files import replacing
 from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
-from aebert.pruning.pruners import check_method
+from aebert.pruning.pruners import pruning_method
 from aebert.run.stage import Stage
+from aebert.search.first import first_methods
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import usable_device
 from aebert.search.space import SearchSpace, load_space
@@ -41,7 +42,8 @@ class Run:
         self.progress = progress
         self.folder = config.folder
         self.space: SearchSpace = load_space(config.search.space)
-        check_method(config.pruning.method)
+        self.method = pruning_method(config.pruning.method)
+        self.first = first_methods(config, has_library=self.method.built_on == "library")
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
         _ = [VARIANTS[name] for name in config.deploy.tried]
         if config.deploy.litert is not None:

@@ -90,7 +90,7 @@ def _settings(run: Run, source: LatencyTable | EstimatedPrices | None) -> dict[s
     values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
     for key in ("storage", "trials", "device"):
         del values["search"][key]
-    values["search"] |= {"space": plain(run.space), "first": list(config.first)}
+    values["search"] |= {"space": plain(run.space), "first": list(run.first)}
     values["search"]["budget"] = settings_of(source, values["search"]["budget"], config.search.budget)
     settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
     if config.search.budget.kind in ("size_mb", "latency_ms"):

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from aebert.pruning.architecture import Architecture
-from aebert.pruning.library import error_table
 from aebert.pruning.pruners import Pruner
 from aebert.run.candidates import Candidates
 from aebert.run.dense import Dense
 from aebert.run.run import Run
 from aebert.search.budget import Budget
-from aebert.search.first import greedy, knapsack, uniform
+from aebert.search.first import FIRST_TRIALS
 from aebert.search.outcomes import Judge
 from aebert.search.racing import LOOKS, doubts, race_rows
 from aebert.search.scoring import SubnetworkScorer, dense_logits
@@ -54,16 +52,7 @@ def _doubt(run: Run, dense: Dense) -> np.ndarray:
 
 def first_trials(candidates: Candidates, budgets: Sequence[Budget]) -> FirstTrials:
     """What the methods of the first trials propose for each budget."""
-    grid, found = candidates.grid, dict[Any, Sequence[Architecture]]()
-    for method in candidates.run.config.first:
-        if method == "uniform":
-            found[method] = [uniform(grid, budget) for budget in budgets]
-        elif method == "knapsack":
-            errors = error_table(candidates.library, grid.allowed)
-            found[method] = [knapsack(errors, grid, budget) for budget in budgets]
-        else:
-            scores = candidates.importance(method)
-            # totals must mean something: squared norms add up to the share of all weights that goes
-            scores = scores.squared() if method == "magnitude" else scores
-            found[method] = [greedy(scores, grid, budget) for budget in budgets]
-    return found
+    return {
+        name: [FIRST_TRIALS[name].propose(candidates, candidates.grid, budget) for budget in budgets]
+        for name in candidates.run.first
+    }

@@ -2,17 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from aebert.config import RunConfig
+from aebert.errors import ConfigError
 from aebert.pruning.architecture import Architecture
-from aebert.pruning.criteria import Importance
+from aebert.registry import Registry
 from aebert.search.budget import Budget, project
 from aebert.search.space import Grid
 
+if TYPE_CHECKING:  # reports read the registry, and should not have to load torch for it
+    from aebert.pruning.criteria import Importance
+
 # Bins that a knapsack counts a budget in; costs are rounded up to them, so no solution is above the budget.
 BINS = 5_000
+
+
+class Evidence(Protocol):
+    """What is known of the dense model's units and blocks; each part is computed when it is first asked for."""
+
+    def importance(self, criterion: str, /) -> Importance:
+        """A score for every unit, by a criterion."""
+
+    @property
+    def block_errors(self) -> Sequence[np.ndarray]:
+        """The block library's errors, per block one value per level of the grid."""
+
+
+@dataclass(frozen=True)
+class FirstTrial:
+    """A method of the first trials.
+
+    meaning: what it does, in a few words, for reports. propose: its architecture for a budget, which it must meet.
+    needs_library: whether it reads the errors of the block library.
+    """
+
+    meaning: str
+    propose: Callable[[Evidence, Grid, Budget], Architecture]
+    needs_library: bool = False
+
+
+FIRST_TRIALS: Registry[FirstTrial] = Registry("first trial")
+
+
+def first_methods(config: RunConfig, *, has_library: bool) -> tuple[str, ...]:
+    """Names of the methods of a run's first trials: those that the config gives, else all that can be asked.
+
+    Raises: ConfigError for an unknown name, for one that needs the block library where there is none, and for a total
+    of trials without room for them.
+    """
+    names = config.search.first
+    if names is None:
+        names = tuple(name for name in FIRST_TRIALS if has_library or not FIRST_TRIALS[name].needs_library)
+    for name in names:
+        if FIRST_TRIALS[name].needs_library and not has_library:
+            raise ConfigError(
+                f"search.first: {name} needs the block library's errors; leave it out or set pruning.method to "
+                f"library, got {config.pruning.method!r}"
+            )
+    least = 1 + len(names) * len(config.search.budget.targets)
+    if config.search.trials < least:
+        raise ConfigError(
+            f"search.trials must be at least {least}, the dense model and {len(names)} first trials "
+            f"({', '.join(names)}) for each budget, got {config.search.trials}; raise it or shorten search.first"
+        )
+    return names
 
 
 def uniform(grid: Grid, budget: Budget) -> Architecture:
@@ -93,3 +151,27 @@ def _solve(costs: Sequence[np.ndarray], errors: Sequence[np.ndarray]) -> np.ndar
         levels[block] = choices[block][place]
         place -= int(costs[block][levels[block]])
     return levels
+
+
+def _by_importance(criterion: str) -> Callable[[Evidence, Grid, Budget], Architecture]:
+    return lambda evidence, grid, budget: greedy(evidence.importance(criterion), grid, budget)
+
+
+def _by_magnitude(evidence: Evidence, grid: Grid, budget: Budget) -> Architecture:
+    # totals must mean something: squared norms add up to the share of all weights that is removed
+    return greedy(evidence.importance("magnitude").squared(), grid, budget)
+
+
+FIRST_TRIALS.add(
+    "uniform", FirstTrial("every layer pruned alike", lambda evidence, grid, budget: uniform(grid, budget))
+)
+FIRST_TRIALS.add("magnitude", FirstTrial("the smallest weights go", _by_magnitude))
+FIRST_TRIALS.add("fisher", FirstTrial("the units of lowest Fisher information go", _by_importance("fisher")))
+FIRST_TRIALS.add(
+    "knapsack",
+    FirstTrial(
+        "least sum of block errors",
+        lambda evidence, grid, budget: knapsack(evidence.block_errors, grid, budget),
+        needs_library=True,
+    ),
+)

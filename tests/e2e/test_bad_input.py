@@ -44,7 +44,11 @@ CONFIGS: list[tuple[str, str, str]] = [
         "trials: 4",
         "search.trials must be at least 5, the dense model and 4 first trials (uniform, magnitude,",
     ),
-    ("search: {", "search: {first: [unifrom], ", "search.first.0: input should be 'uniform', 'magnitude', 'fisher' or"),
+    (
+        "search: {",
+        "search: {first: [unifrom], ",
+        "unknown first trial 'unifrom' (did you mean 'uniform'?); known:",
+    ),
     ("search: {", "search: {precision: int8, ", "search.precision: input should be 'float32', 'bfloat16' or 'float16'"),
     ("search: {", "search: {device: tpu9, ", "search.device must be one that torch can use here, got 'tpu9'"),
     (

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from aebert.digests import weights_digest
 from aebert.errors import ConfigError
 from aebert.models.families import FAMILIES
 from aebert.models.shape import shape_of
+from aebert.progress import SILENT
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance
-from aebert.pruning.kwon import KwonPruner
 from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library
-from aebert.pruning.pruners import REPAIRING, CriterionPruner, Pruner, check_method
+from aebert.pruning.pruners import CriterionPruner, Pruner, method_names, pruning_method
 from aebert.pruning.slicing import Selection, extract
 from aebert.pruning.subnetwork import architecture_of
 from aebert.registry import Registry
@@ -34,23 +35,39 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
-def of_criterion(model: PreTrainedModel, calibration: Calibration, folder: Path) -> Pruner:
-    return CriterionPruner(model, CRITERIA["fisher"](model, calibration))  # type: ignore[call-arg]
+@dataclass(frozen=True)
+class Toys:
+    """What methods build on, of a tiny model; `used` says which of it was asked for."""
+
+    model: PreTrainedModel
+    rows: Calibration
+    folder: Path
+    used: set[str] = field(default_factory=set)
+
+    @property
+    def calibration(self) -> Calibration:
+        self.used.add("calibration")
+        return self.rows
+
+    @property
+    def library(self) -> BlockLibrary:
+        self.used.add("library")
+        shape = shape_of(self.model)
+        widths = [*[range(5)] * len(shape.heads), *[WIDTHS] * len(shape.ffn)]
+        settings = LibrarySettings(weighted=True, seed=0, inputs="a")
+        build_library(self.model, self.rows.batches, widths, self.folder, settings)
+        return BlockLibrary(self.model, self.folder)
+
+    def importance(self, criterion: str) -> Importance:
+        self.used.add("importance")
+        return CRITERIA[criterion](self.model, self.rows, SILENT)
 
 
-def of_library(model: PreTrainedModel, calibration: Calibration, folder: Path) -> Pruner:
-    shape = shape_of(model)
-    widths = [*[range(5)] * len(shape.heads), *[WIDTHS] * len(shape.ffn)]
-    build_library(model, calibration.batches, widths, folder, LibrarySettings(weighted=True, seed=0, inputs="a"))
-    return BlockLibrary(model, folder)
+def pruner_of(name: str, model: PreTrainedModel, rows: Calibration, folder: Path) -> Pruner:
+    return pruning_method(name).make(model, Toys(model, rows, folder), SILENT)
 
 
-def of_kwon(model: PreTrainedModel, calibration: Calibration, folder: Path) -> Pruner:
-    return KwonPruner(model, calibration)
-
-
-every_pruner = pytest.mark.parametrize("make", [of_criterion, of_library, of_kwon])
-Make = Callable[[PreTrainedModel, Calibration, Path], Pruner]
+every_method = pytest.mark.parametrize("method", method_names())
 
 
 @pytest.fixture
@@ -76,14 +93,14 @@ def architectures(model: PreTrainedModel) -> list[Architecture]:
 # --- what all have in common -----------------------------------------------------------------------------------------
 
 
-@every_pruner
+@every_method
 @two_families
 def test_all_make_the_architecture_asked_for(
-    tiny_model: TinyModel, calibration: Calibration, padded_batch: Tensors, make: Make, family: str, tmp_path: Path
+    tiny_model: TinyModel, calibration: Calibration, padded_batch: Tensors, method: str, family: str, tmp_path: Path
 ) -> None:
     model = tiny_model(family)
     before = weights_digest(model)
-    pruner = make(model, calibration, tmp_path)
+    pruner = pruner_of(method, model, calibration, tmp_path)
     for architecture in architectures(model):
         alone, sharing = pruner(architecture), pruner(architecture, share_weights=True)
         for small in (alone, sharing):
@@ -101,25 +118,51 @@ def shares(small: PreTrainedModel, model: PreTrainedModel) -> bool:
     return any(parameter.data_ptr() in theirs for parameter in small.parameters())
 
 
-@every_pruner
+@every_method
 @two_families
 def test_all_give_the_dense_model_when_nothing_is_removed(
-    tiny_model: TinyModel, calibration: Calibration, padded_batch: Tensors, make: Make, family: str, tmp_path: Path
+    tiny_model: TinyModel, calibration: Calibration, padded_batch: Tensors, method: str, family: str, tmp_path: Path
 ) -> None:
     model = tiny_model(family)
-    small = make(model, calibration, tmp_path)(Architecture.dense(shape_of(model)))
+    small = pruner_of(method, model, calibration, tmp_path)(Architecture.dense(shape_of(model)))
     torch.testing.assert_close(logits(small, padded_batch), logits(model, padded_batch), rtol=1e-5, atol=1e-6)
 
 
-@every_pruner
-def test_all_are_repeatable(tiny_model: TinyModel, calibration: Calibration, make: Make, tmp_path: Path) -> None:
+@every_method
+def test_all_are_repeatable(tiny_model: TinyModel, calibration: Calibration, method: str, tmp_path: Path) -> None:
     """Neither the global generator nor what was pruned before plays a part."""
-    first, second = (make(tiny_model(), calibration, tmp_path / name) for name in "ab")
+    first, second = (pruner_of(method, tiny_model(), calibration, tmp_path / name) for name in "ab")
     wanted, other, _ = architectures(tiny_model())
     expected = weights_digest(first(wanted))
     torch.manual_seed(123)
     second(other)
     assert weights_digest(second(wanted)) == expected
+
+
+@every_method
+def test_all_build_on_what_they_say(
+    tiny_model: TinyModel, calibration: Calibration, method: str, tmp_path: Path
+) -> None:
+    model = tiny_model()
+    toys = Toys(model, calibration, tmp_path)
+    pruning_method(method).make(model, toys, SILENT)(architectures(model)[0])
+    assert toys.used == {pruning_method(method).built_on}
+
+
+@every_method
+def test_all_read_labels_if_they_say_so(
+    tiny_model: TinyModel, calibration: Calibration, method: str, tmp_path: Path
+) -> None:
+    others = [{**batch, "labels": batch["labels"].flip(0)} for batch in calibration.batches]
+    relabelled = Calibration(others, calibration.loss, calibration.seed)
+    found = [
+        [weights_digest(pruner(architecture)) for architecture in architectures(tiny_model())]
+        for pruner in (
+            pruner_of(method, tiny_model(), rows, tmp_path / name)
+            for name, rows in {"a": calibration, "b": relabelled}.items()
+        )
+    ]
+    assert (found[0] != found[1]) == pruning_method(method).uses_labels
 
 
 # --- a criterion's ---------------------------------------------------------------------------------------------------
@@ -147,8 +190,8 @@ def test_a_criterion_keeps_the_highest_scores_with_their_weights(
 
 @pytest.mark.parametrize("name", ["library", "kwon", "magnitude", "random", "fisher", "taylor"])
 def test_methods_are_known_by_name(name: str) -> None:
-    check_method(name)
-    assert name in (*REPAIRING, *CRITERIA)
+    assert name in method_names()
+    assert pruning_method(name).built_on == {"library": "library", "kwon": "calibration"}.get(name, "importance")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +199,7 @@ def test_methods_are_known_by_name(name: str) -> None:
 )
 def test_an_unknown_method_is_an_error_that_names_the_known_ones(name: str, hint: str | None) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_method(name)
+        pruning_method(name)
     message = str(caught.value)
     expected = f"pruning.method must be one of library, kwon, magnitude, random, fisher, taylor, got {name!r}"
     assert message.startswith(expected)
@@ -169,4 +212,4 @@ def test_a_new_criterion_is_a_method_at_once(monkeypatch: pytest.MonkeyPatch) ->
     more: Registry[object] = Registry("criterion")
     more.add("mine", object())
     monkeypatch.setattr("aebert.pruning.pruners.CRITERIA", more)
-    check_method("mine")
+    assert pruning_method("mine").built_on == "importance"

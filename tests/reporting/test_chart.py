@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from aebert.pruning.architecture import Architecture
 from aebert.reporting import chart
 from aebert.reporting.chart import front_chart, progress_chart
 from aebert.reporting.report import Report
+from aebert.search.first import FIRST_TRIALS, FirstTrial
 
 
 def test_traces_hold_the_trials_and_finalists(report: Report) -> None:
@@ -51,6 +54,23 @@ def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:
     # the page's style sheet has a colour for each
     style = (Path(chart.__file__).parent / "page.css").read_text(encoding="utf-8")
     assert all(style.count(f"--{trace.meta['role']}:") == 2 for trace in traces.values())
+
+
+def test_every_registered_first_trial_has_a_symbol_and_a_colour_in_both_themes() -> None:
+    assert len(FIRST_TRIALS) <= len(set(chart._FIRST))
+    style = (Path(chart.__file__).parent / "page.css").read_text(encoding="utf-8")
+    for theme in style.split("@media")[:2]:
+        colours = re.findall(r"--first-([\w-]+): (#[0-9a-f]{6})", theme)
+        assert [symbol for symbol, _ in colours] == list(chart._FIRST)
+        assert len(set(colours)) == len(colours)
+
+
+def test_a_new_first_trial_is_drawn_at_once(raced: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = FirstTrial("mine alone", lambda *_: Architecture((1, 3), (4, 4)))
+    monkeypatch.setattr(FIRST_TRIALS, "_values", {**FIRST_TRIALS._values, "mine": mine})
+    trials = (replace(trial, origin="mine") if trial.origin == "knapsack" else trial for trial in raced.trials)
+    traces = {trace.name: trace for trace in front_chart(replace(raced, trials=tuple(trials))).data}
+    assert list(traces["first trial: mine (search rows)"].y) == [56.25]
 
 
 def test_progress_is_the_hypervolume_by_trial(raced: Report, report: Report) -> None:

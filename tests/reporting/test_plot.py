@@ -10,8 +10,10 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from matplotlib.image import imread
 
+from aebert.reporting import plot
 from aebert.reporting.plot import front_figure, write_front_png
 from aebert.reporting.report import Report
+from aebert.search.first import FIRST_TRIALS
 
 
 def _marks(report: Report) -> dict[str, Any]:
@@ -39,6 +41,12 @@ def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:
     assert marks["front"].tolist() == [[0.0, 75.0], [50.0, 62.5], [75.0, 50.0]]
     labels = {text.get_text() for text in front_figure(raced).legends[0].get_texts()}
     assert {"stopped by a race (estimate)", "first trial: knapsack (search rows)"} < labels
+
+
+def test_every_registered_first_trial_has_a_marker_and_a_colour_of_its_own() -> None:
+    assert len(FIRST_TRIALS) <= len(plot._FIRST)
+    for part in zip(*plot._FIRST, strict=True):
+        assert len(set(part)) == len(part)
 
 
 def test_finalists_stand_beside_their_share_with_their_intervals(report: Report) -> None:

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from aebert.config import BudgetKind
+from aebert.config import BudgetKind, RunConfig, check
+from aebert.errors import ConfigError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance
 from aebert.search.budget import Budget, LatencyCosts, make_budget
-from aebert.search.first import BINS, greedy, knapsack, uniform
+from aebert.search.first import BINS, FIRST_TRIALS, first_methods, greedy, knapsack, uniform
 from aebert.search.space import Grid, Range, SearchSpace, load_space, make_grid
 from aebert.search.table import linear_table, measured_table
 
@@ -134,14 +137,27 @@ def test_knapsack_of_a_large_model_fills_its_budget() -> None:
     assert 0.5 <= budget.cost(grid.levels(found)) < 0.5 + 0.003  # a head is 0.46 %, 32 neurons 0.23 %
 
 
+@dataclass(frozen=True)
+class KnownModel:
+    """Random importance of MiniLM's units, by criterion, and errors of its blocks."""
+
+    grid: Grid
+
+    def importance(self, criterion: str) -> Importance:
+        return _random(np.random.default_rng(len(criterion)), MINILM)
+
+    @property
+    def block_errors(self) -> list[np.ndarray]:
+        rng = np.random.default_rng(0)
+        return [np.sort(rng.exponential(1, last + 1))[::-1] for last in self.grid.last]
+
+
 @pytest.mark.parametrize("per", ["block", "layer"])
 @pytest.mark.parametrize("kind", get_args(BudgetKind))
-def test_all_first_trials_meet_every_kind_of_budget(kind: BudgetKind, per: str) -> None:
+@pytest.mark.parametrize("name", list(FIRST_TRIALS))
+def test_every_first_trial_meets_every_kind_of_budget(name: str, kind: BudgetKind, per: str) -> None:
     space = load_space("default").model_copy(update={"per": per})
     grid = make_grid(space, MINILM)
-    rng = np.random.default_rng(0)
-    importance = _random(rng, MINILM)
-    errors = [np.sort(rng.exponential(1, last + 1))[::-1] for last in grid.last]
     target = HALF[kind]
     prices = (
         LatencyCosts(linear_table("ns", 10**6, np.array([40_000] * 6 + [400] * 6), grid))
@@ -149,18 +165,92 @@ def test_all_first_trials_meet_every_kind_of_budget(kind: BudgetKind, per: str) 
         else None
     )
     budget = make_budget(kind, target, 128, MINILM, grid, prices=prices)
-    for found in (uniform(grid, budget), greedy(importance, grid, budget), knapsack(errors, grid, budget)):
-        found.check(MINILM)
-        levels = grid.levels(found)
-        assert grid.architecture(levels) == found
-        assert budget.table.total(levels) <= budget.limit
-        cost = budget.cost(levels)
-        assert (cost >= target) if kind in ("sparsity", "macs") else (cost <= target)
-        # and fill it: no block can grow
-        for block in np.flatnonzero(levels < grid.last):
-            wider = levels.copy()
-            wider[block] += 1
-            assert budget.table.total(wider) > budget.limit
+    found = FIRST_TRIALS[name].propose(KnownModel(grid), grid, budget)
+    found.check(MINILM)
+    levels = grid.levels(found)
+    assert grid.architecture(levels) == found
+    assert budget.table.total(levels) <= budget.limit
+    cost = budget.cost(levels)
+    assert (cost >= target) if kind in ("sparsity", "macs") else (cost <= target)
+    # and fills it: no block can grow
+    for block in np.flatnonzero(levels < grid.last):
+        wider = levels.copy()
+        wider[block] += 1
+        assert budget.table.total(wider) > budget.limit
+
+
+class OnlyImportance:
+    """A model whose block library is not built."""
+
+    def importance(self, criterion: str) -> Importance:
+        return _random(np.random.default_rng(0), MINILM)
+
+    @property
+    def block_errors(self) -> list[np.ndarray]:
+        raise LookupError("no library")
+
+
+@pytest.mark.parametrize("name", list(FIRST_TRIALS))
+def test_a_first_trial_reads_the_block_library_only_if_it_says_so(name: str) -> None:
+    grid = make_grid(load_space("default"), MINILM)
+    budget = make_budget("sparsity", 0.5, 128, MINILM, grid)
+    reads = nullcontext() if not FIRST_TRIALS[name].needs_library else pytest.raises(LookupError, match="no library")
+    with reads:
+        FIRST_TRIALS[name].propose(OnlyImportance(), grid, budget)
+
+
+def test_magnitude_removes_the_least_sum_of_squared_norms() -> None:
+    norms = Importance((np.array([3.0, 0, 0]), np.zeros(2)), (np.ones(4), np.zeros(3)))
+
+    class Norms(OnlyImportance):
+        def importance(self, criterion: str) -> Importance:
+            return {"magnitude": norms}[criterion]
+
+    # room for one head or four neurons: 3² is more than 4 · 1², although 3 is less than 4
+    assert FIRST_TRIALS["magnitude"].propose(Norms(), ALL, _budget(11 + 30)) == Architecture((1, 0), (0, 0))
+    assert greedy(norms, ALL, _budget(11 + 30)) == Architecture((0, 0), (4, 0))
+
+
+def _methods(method: str = "library", **search: object) -> tuple[str, ...]:
+    config = check(RunConfig, {"name": "toy", "pruning": {"method": method}, "search": search}, "test")
+    return first_methods(config, has_library=method == "library")
+
+
+def test_all_that_can_be_asked_propose_by_default() -> None:
+    every = ("uniform", "magnitude", "fisher", "knapsack")
+    assert _methods() == every
+    assert _methods("kwon") == every[:3]  # no block library, so no errors for a knapsack
+    assert _methods(first=[]) == ()
+    assert _methods(first=["fisher", "uniform"]) == ("fisher", "uniform")
+    # dense, 4 methods for each of 2 budgets
+    assert _methods(trials=9, budget={"macs": [0.2, 0.4]}) == every
+    assert _methods(trials=1, first=[]) == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "search", "message"),
+    [
+        (
+            "library",
+            {"trials": 8, "budget": {"macs": [0.2, 0.4]}},
+            r"^search\.trials must be at least 9, the dense model and 4 first trials \(uniform, magnitude, fisher, "
+            r"knapsack\) for each budget, got 8; raise it or shorten search\.first$",
+        ),
+        (
+            "fisher",
+            {"first": ["uniform", "knapsack"]},
+            r"^search\.first: knapsack needs the block library's errors; .* pruning\.method to library, got 'fisher'$",
+        ),
+        (
+            "kwon",
+            {"first": ["unifrom"]},
+            r"^unknown first trial 'unifrom' \(did you mean 'uniform'\?\); known: ",
+        ),
+    ],
+)
+def test_first_trials_that_cannot_be_are_one_line(method: str, search: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _methods(method, **search)
 
 
 def test_uniform_has_the_same_share_everywhere() -> None:
