@@ -21,6 +21,7 @@ from aebert.compare.remote import Host, run_there
 from aebert.compare.ssh_errors import last_line
 from aebert.compare.targets import Target
 from aebert.errors import ConfigError, ExportError
+from aebert.profiling.sampling import paired_ratios
 from aebert.progress import SILENT, Progress
 
 _TORCH_RUNNER = "aebert.compare.torch_runner"
@@ -260,7 +261,7 @@ def _cell(target: str, raw: Mapping[str, Any], ratio: Ratio) -> Condition:
 
 def paired_ratio(first_ms: Sequence[float], other_ms: Sequence[float]) -> Ratio:
     """How many times faster `other_ms` [runs] is than `first_ms` [runs], run by run."""
-    ratios = np.sort(np.asarray(first_ms, dtype=np.float64) / np.asarray(other_ms, dtype=np.float64))
+    ratios = np.sort(paired_ratios(first_ms, other_ms))
     bounds = median_ranks(len(ratios))
     low, high = (None, None) if bounds is None else (float(ratios[bounds[0]]), float(ratios[bounds[1]]))
     return Ratio(float(np.median(ratios)), low, high)

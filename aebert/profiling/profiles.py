@@ -13,7 +13,7 @@ from aebert.deployment.opening import open_model
 from aebert.deployment.session import Feed
 from aebert.errors import ConfigError
 from aebert.profiling.memory import Footprint, measure_memory
-from aebert.profiling.sampling import Meter, Samples, interleave, spread
+from aebert.profiling.sampling import Meter, Samples, interleave, paired_ratios, spread
 from aebert.progress import SILENT, Progress
 
 
@@ -153,8 +153,7 @@ def _profile(
 
 def speedup(baseline_ms: Sequence[float], other_ms: Sequence[float]) -> Speedup:
     """How many times faster `other_ms` [runs] is than `baseline_ms` [runs], run by run."""
-    ratios = np.asarray(baseline_ms) / np.asarray(other_ms)
-    p10, median, p90 = np.percentile(ratios, [10, 50, 90])
+    p10, median, p90 = np.percentile(paired_ratios(baseline_ms, other_ms), [10, 50, 90])
     return Speedup(float(median), float(p10), float(p90))
 
 

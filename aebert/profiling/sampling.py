@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aebert.progress import SILENT, Bar, Progress
 
@@ -120,6 +121,11 @@ class Samples:
     rejected: int
     noisy: int
     joules: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def paired_ratios(first_ms: Sequence[float], other_ms: Sequence[float]) -> NDArray[np.float64]:
+    """How many times faster `other_ms` [runs] is than `first_ms` [runs], run by run."""
+    return np.asarray(first_ms, dtype=np.float64) / np.asarray(other_ms, dtype=np.float64)
 
 
 def spread(num_requests: int, runs: int, *, seed: int = 0) -> list[int]:

@@ -29,6 +29,7 @@ from aebert.digests import file_digest
 from aebert.files import replacing
 from aebert.models.evaluation import evaluate_forward
 from aebert.models.families import family_of
+from aebert.profiling.profiles import speedup
 from aebert.profiling.sampling import Samples, interleave, spread
 from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
@@ -143,9 +144,9 @@ class Forms:
                     path = paths[f"{name}-int8"] = self._path(f"{name}-int8.onnx")
                     quantize(Source.load(self._path(f"{name}.onnx")), path, DynamicInt8(), QuantizeOptions())
             timed = self._timed(paths).milliseconds
-            ratios = {"float32": _ratio(timed["plain"], timed["fused"])}
+            ratios = {"float32": speedup(timed["plain"], timed["fused"]).median}
             if files:
-                ratios["int8_source"] = _ratio(timed["plain-int8"], timed["apart-int8"])
+                ratios["int8_source"] = speedup(timed["plain-int8"], timed["apart-int8"]).median
             winners = {kind: "fused" if ratio >= 1 else "plain" for kind, ratio in ratios.items()}
             return {**winners, "fused_times_faster": ratios}
 
@@ -174,7 +175,7 @@ class Forms:
                 score=one["score"],
                 loss=one["loss"],
                 median_ms=float(np.median(timed[name])),
-                speedup=_ratio(timed["float32"], timed[name]),
+                speedup=speedup(timed["float32"], timed[name]).median,
                 excluded=tuple(one["excluded"]),
             )
             for name, one in scored.items()
@@ -268,8 +269,3 @@ def instruction_sets_here() -> list[str] | None:
     """Instruction sets of this processor, as plain values."""
     sets = this_cpu().sets
     return None if sets is None else list(sets)
-
-
-def _ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """How many times faster the second is, median of paired runs."""
-    return float(np.median(np.asarray(slow) / np.asarray(fast)))

@@ -30,6 +30,7 @@ from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quanti
 from aebert.deployment.session import Feed
 from aebert.models.checkpoint import load_checkpoint
 from aebert.models.shape import shape_of
+from aebert.profiling.profiles import speedup
 from aebert.profiling.sampling import MachineMeter, Meter, Samples, interleave, spread
 from aebert.pruning.criteria import Importance
 from aebert.pruning.pruners import CriterionPruner
@@ -182,9 +183,8 @@ def size_bytes(built: Built, form: str, onnx: Mapping[str, Path]) -> int:
 
 def ratios(samples: Samples, slow: str, fast: str) -> dict[str, float]:
     """How many times faster, run by run: median and the middle 80 %."""
-    each = np.asarray(samples.milliseconds[slow]) / np.asarray(samples.milliseconds[fast])
-    low, median, high = np.percentile(each, [10, 50, 90])
-    return {"median": float(median), "low": float(low), "high": float(high)}
+    found = speedup(samples.milliseconds[slow], samples.milliseconds[fast])
+    return {"median": found.median, "low": found.p10, "high": found.p90}
 
 
 def key(model: str, form: str) -> str:

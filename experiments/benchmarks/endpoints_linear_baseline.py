@@ -28,6 +28,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from aebert.files import write_json
+from aebert.reporting.intervals import bootstrap
 from aebert.tasks import endpoints
 from aebert.tasks.task import Row
 
@@ -105,25 +106,18 @@ def entities(tag_ids: Sequence[int]) -> set[tuple[str, int, int]]:
     return set(get_entities([endpoints.SPEC.tags[tag] for tag in tag_ids]))
 
 
-def interval(counts: Counts, seed: int) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of F1 over rows."""
-    generator = np.random.default_rng(seed)
-    size = len(counts.correct)
-    scores = [counts.f1(generator.integers(0, size, size)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(scores, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def measure(corpus: Mapping[str, Sequence[Row]], window: int, seed: int) -> dict[str, object]:
     """F1 of one window on dev and test."""
     start = time.perf_counter()
     tagger = fit(corpus["train"], window, seed)
     dev, test = (count(tagger, corpus[split], window) for split in ("dev", "test"))
+    interval = bootstrap(test.f1, len(test.correct), seed, RESAMPLES)
+    assert interval is not None  # F1 is defined on every draw of rows
     return {
         "window": window,
         "dev_f1": round(dev.f1(), 4),
         "test_f1": round(test.f1(), 4),
-        "test_f1_interval_95": [round(bound, 4) for bound in interval(test, seed)],
+        "test_f1_interval_95": [round(bound, 4) for bound in interval],
         "test_entities": int(test.labelled.sum()),
         "features": len(tagger[0].vocabulary_),
         "seconds": round(time.perf_counter() - start, 1),

@@ -29,6 +29,7 @@ from aebert.config import TrainConfig, digest, plain
 from aebert.models.evaluation import evaluate
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import CriterionPruner
+from aebert.reporting.intervals import bootstrap
 from aebert.run.pipeline import Pipeline
 from aebert.search.budget import Budget, project
 from aebert.search.outcomes import Judge, Outcomes
@@ -150,17 +151,14 @@ class Work:
 
 
 def rank_correlation(scores: np.ndarray, results: np.ndarray, seed: int = 0) -> dict[str, float | None]:
-    """Spearman correlation with its 95 % percentile bootstrap interval over architectures; None where it is undefined.
+    """Spearman correlation with its 95 % bootstrap interval over architectures; None where it is undefined."""
 
-    Draws in which one side is constant are left out.
-    """
-    value = float(spearman(scores[None], results[None])[0])
-    draws = np.random.default_rng(seed).integers(0, len(scores), (RESAMPLES, len(scores)))
-    drawn = spearman(scores[draws], results[draws])
-    if np.isnan(value):
-        return {"value": None, "low": None, "high": None}
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return {"value": value, "low": float(low), "high": float(high)}
+    def correlation(draw: np.ndarray) -> float:
+        return float(spearman(scores[None, draw], results[None, draw])[0])
+
+    value = correlation(np.arange(len(scores)))
+    low, high = bootstrap(correlation, len(scores), seed, RESAMPLES) or (None, None)
+    return {"value": None if np.isnan(value) else value, "low": low, "high": high}
 
 
 def spearman(scores: np.ndarray, results: np.ndarray) -> np.ndarray:

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aebert.profiling.sampling import BlindMeter, MachineMeter, ProcMeter, interleave, machine_meter, spread
+from aebert.profiling.sampling import (
+    BlindMeter,
+    MachineMeter,
+    ProcMeter,
+    interleave,
+    machine_meter,
+    paired_ratios,
+    spread,
+)
 from aebert.progress import Bar
 
 
@@ -140,6 +148,10 @@ def test_load_of_others_is_what_is_neither_idle_nor_own(monkeypatch: pytest.Monk
     windows = SimpleNamespace(user=50.0, system=20.0, idle=900.0, interrupt=1.0, dpc=1.0)  # parts of system
     monkeypatch.setattr("psutil.cpu_times", lambda: windows)
     assert MachineMeter().others_busy() == 55.0
+
+
+def test_ratios_are_those_of_the_same_run() -> None:
+    assert paired_ratios([20, 40, 30], (10, 10, 60)).tolist() == [2.0, 4.0, 0.5]
 
 
 def test_energy_is_counted_between_the_ends_of_each_run() -> None:
