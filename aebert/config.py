@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -384,10 +385,12 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """Parse a YAML mapping; `source` is named in errors."""
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (
+        Exception
+    ) as error:  # a value that doesn't fit its tag (2024-13-45, !!int x) raises what its conversion raises
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
+        problem = getattr(error, "problem", None) or f"a value can't be read ({' '.join(str(error).split())})"
         raise ConfigError(f"{source}{where} must be YAML: {problem}") from None
     if values is None:
         return {}
@@ -400,7 +403,7 @@ def parse_scalar(value: str, key: str) -> Any:
     """Parse the value of a `--set key=value`."""
     try:
         return yaml.safe_load(value)
-    except yaml.YAMLError:
+    except Exception:  # see `parse_yaml`
         raise ConfigError(f"value of {key} must be YAML, got {value!r}") from None
 
 
@@ -422,36 +425,63 @@ def check(section: type[SectionT], values: Mapping[str, Any], source: str) -> Se
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        problems = list({_problem(section, detail): None for detail in error.errors()})
+        problems = list({_problem(section, values, detail): None for detail in error.errors()})
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise ConfigError(f"{source}: {problems[0]}{more}") from None
 
 
-def _problem(section: type[BaseModel], detail: Any) -> str:
+def _problem(section: type[BaseModel], values: Mapping[str, Any], detail: Any) -> str:
     """One pydantic error as `key: rule, got value`."""
-    # pydantic adds the tried type of a union ("constrained-float", "tuple[...]") to the place: not a key of ours
-    location = [str(part) for part in detail["loc"] if not re.search(r"[\[\]]|constrained-", str(part))]
-    key = ".".join(location) or "config"
+    location = _location(values, detail)
+    key = ".".join(location)
     if detail["type"] == "extra_forbidden":
         known = _keys_at(section, location[:-1])
         return f"unknown key {key!r}{nearest(location[-1], known)}; known here: {', '.join(known)}"
     message = detail["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     value = detail.get("input")
-    shown = f", got {value!r}" if not isinstance(value, dict | BaseModel) and detail["type"] != "missing" else ""
-    return f"{key}: {message}{shown}"
+    shown = "" if isinstance(value, dict | BaseModel) or detail["type"] == "missing" else f", got {_shown(value)}"
+    name = "config" if not location else key if key.isprintable() and key else repr(key)
+    return f"{name}: {message}{shown}"
+
+
+def _location(values: Any, detail: Any) -> list[str]:
+    """Keys and indices that lead to an error's value, without the names of types that pydantic puts among them."""
+    found = []
+    for part in detail["loc"]:
+        is_key = isinstance(values, Mapping) and (part in values or detail["type"] in ("missing", "invalid_key"))
+        if is_key or isinstance(part, int):
+            found.append(str(part))
+            values = values.get(part) if is_key else values[part] if _has(values, part) else None
+    return found
+
+
+def _has(values: Any, index: int) -> bool:
+    return isinstance(values, list) and index < len(values)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 80, 80, 80
+
+
+def _shown(value: Any) -> str:
+    """A value as Python writes it, without the middle of what is long."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return "a number with thousands of digits"
 
 
 def _keys_at(section: type[BaseModel], location: list[str]) -> list[str]:
+    """Keys that a section takes at a place below it."""
     for part in location:
         field = section.model_fields.get(part)
-        candidates = [field.annotation] if field else []
-        candidates += list(getattr(field.annotation, "__args__", ())) if field else []
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else [section]
         inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not inner:
             return []
-        section = inner[0]
-    return list(section.model_fields)
+        section = inner[0]  # of a list's index, the section itself: its items have one kind
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def plain(section: BaseModel) -> dict[str, Any]:
