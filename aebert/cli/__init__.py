@@ -10,6 +10,7 @@ import typer
 # they add their commands
 from aebert.cli import bundles, devices, explain, latency_tables, measure, stages, studies  # noqa: F401
 from aebert.cli.app import app
+from aebert.cli.number_lists import check_spelling
 from aebert.errors import AebertError
 
 __all__ = ["app", "main"]
@@ -20,6 +21,7 @@ INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells have it
 def main() -> None:
     """Run a command; a user's error is one line and exit code 2, Ctrl-C is exit code 130."""
     try:
+        check_spelling(sys.argv[1:])
         app()
     except AebertError as error:
         _fail(str(error))

@@ -32,6 +32,7 @@ Set = Annotated[
 Model = Annotated[str | None, typer.Option(help="Override model.path: 'minilm', a hub id or a folder.")]
 Trials = Annotated[int | None, typer.Option(help="Override search.trials, the total number of trials.")]
 Name = Annotated[str | None, typer.Option(help="Override name: the study and its folder below results.")]
+Numbers = list[str] | None  # of an option that takes several, see `number_lists`
 Results = Annotated[Path, typer.Option(help="Folder that holds the studies.")]
 Study = Annotated[str, typer.Argument(help="Name of a study below --results, or the path of its folder.")]
 

@@ -7,41 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from aebert.cli.app import Set, app, started
+from aebert.cli.app import Numbers, Set, app, started
+from aebert.cli.number_lists import numbers
 from aebert.errors import ConfigError
 
 if TYPE_CHECKING:
     from aebert.compare.comparison import Settings
     from aebert.compare.remote import Host
-
-_LISTS = ("--lengths", "--batches", "--threads")
-
-
-class _Lists(TyperCommand):
-    """Lets options take several numbers: `--lengths 16 32` as well as `--lengths 16 --lengths 32`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, spelled_out(args))
-
-
-def spelled_out(args: list[str]) -> list[str]:
-    """The option again before each further number behind it."""
-    found: list[str] = []
-    option = ""
-    for word in args:
-        if word in _LISTS:
-            option, first = word, True
-        elif not (option and word.isdecimal()):
-            option = ""
-        elif first:
-            first = False
-        else:
-            found.append(option)
-        found.append(word)
-    return found
-
 
 Targets = Annotated[
     list[Path],
@@ -51,15 +24,16 @@ Targets = Annotated[
         "compared with the first.",
     ),
 ]
-Numbers = list[int] | None
 
 
-@app.command(cls=_Lists)
+@app.command()
 def profile(
     targets: Targets,
-    lengths: Annotated[Numbers, typer.Option(help="Tokens of a request: --lengths 16 32 128.")] = None,
-    batches: Annotated[Numbers, typer.Option(help="Sequences of a request.")] = None,
-    threads: Annotated[Numbers, typer.Option(help="Threads of a model.")] = None,
+    lengths: Annotated[Numbers, typer.Option(metavar="N,N", help="Tokens of each sequence; by default 32,128.")] = None,
+    batches: Annotated[Numbers, typer.Option(metavar="N,N", help="Sequences of a request; by default 1.")] = None,
+    threads: Annotated[
+        Numbers, typer.Option(metavar="N,N", help="Threads of a model; by default 1, or the device file's.")
+    ] = None,
     runs: Annotated[int | None, typer.Option(help="Timed requests of each length, batch and thread count.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Requests before, untimed.")] = None,
     vocabulary: Annotated[int | None, typer.Option(help="Token ids are drawn below it; as a rule seen itself.")] = None,
@@ -83,7 +57,7 @@ def profile(
     A run alone is measured on its task's own rows; everything else on random token ids.
     """
     given = {"lengths": lengths, "batches": batches, "threads": threads}
-    values: dict[str, Any] = {name: tuple(numbers) for name, numbers in given.items() if numbers}
+    values: dict[str, Any] = {name: numbers(texts, f"--{name}") for name, texts in given.items() if texts}
     values |= {name: n for name, n in (("runs", runs), ("warmup", warmup), ("vocabulary", vocabulary)) if n is not None}
     here = device is None and host is None
     if len(targets) == 1 and _is_run(targets[0]) and not values and here and out is None:

@@ -48,7 +48,7 @@ class Settings:
             values = getattr(self, name)
             if not values or min(values) < 1 or len(set(values)) < len(values):
                 raise ConfigError(
-                    f"{name} must be different numbers from 1 on, got {' '.join(map(str, values)) or '-'}"
+                    f"{name} must be different numbers from 1 on, got {','.join(map(str, values)) or 'none'}"
                 )
         if self.runs < 1 or self.warmup < 0:
             raise ConfigError(f"runs must be at least 1 and warmup at least 0, got {self.runs} and {self.warmup}")

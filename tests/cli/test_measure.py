@@ -11,26 +11,9 @@ import pytest
 from transformers import PreTrainedModel
 
 from aebert import cli
-from aebert.cli.measure import spelled_out
 from aebert.compare.comparison import Settings
 from aebert.compare.remote import Host
 from aebert.errors import ConfigError
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("a.onnx --lengths 16 32 --runs 3", "a.onnx --lengths 16 --lengths 32 --runs 3"),
-        ("--lengths 16 32 a.onnx 7", "--lengths 16 --lengths 32 a.onnx 7"),
-        ("--batches 1 2 --threads 1 2", "--batches 1 --batches 2 --threads 1 --threads 2"),
-        ("--lengths 16 --lengths 32", "--lengths 16 --lengths 32"),
-        ("--lengths=16 a.onnx 7", "--lengths=16 a.onnx 7"),
-        ("--runs 3 4", "--runs 3 4"),
-        ("--lengths many", "--lengths many"),
-    ],
-)
-def test_several_numbers_behind_an_option(typed: str, meant: str) -> None:
-    assert spelled_out(typed.split()) == meant.split()
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ def refused(done: Done) -> str:
 
 def test_an_onnx_file_is_measured_and_written(profile: Profile, classifier: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "found.json"
-    done = profile(classifier, "--lengths", 8, 16, "--batches", 1, "--runs", 6, "--warmup", 0, "--out", out)
+    done = profile(classifier, "--lengths", "8,16", "--batches", 1, "--runs", 6, "--warmup", 0, "--out", out)
     assert done.code == 0, done.err
     assert "Files" in done.out
     assert "Times of one request" in done.out
@@ -111,7 +94,7 @@ def test_a_device_file_says_where_and_how(
         encoding="utf-8",
     )
     assert "seen" in refused(profile(classifier, "--device", board))
-    assert "seen" in refused(profile(classifier, "--device", board, "--port", 22, "--threads", 1, 2, "--timeout", 5))
+    assert "seen" in refused(profile(classifier, "--device", board, "--port", 22, "--threads", "1,2", "--timeout", 5))
     there = Host("pi@board", 2222, tmp_path / "key", "venv/bin/python", 30.0)
     assert asked == [(Settings(threads=(4,)), there), (Settings(threads=(1, 2)), replace(there, port=22, timeout=5.0))]
 
@@ -141,7 +124,7 @@ def test_a_checkpoint_against_its_export(
     export_onnx(model, ["input_ids", "attention_mask"], tmp_path / "model.onnx")
     out = tmp_path / "found.json"
     done = profile(
-        tmp_path / "checkpoint", tmp_path / "model.onnx", "--lengths", 8, "--threads", 1, 2, "--runs", 6, "--out", out
+        tmp_path / "checkpoint", tmp_path / "model.onnx", "--lengths", 8, "--threads", "1,2", "--runs", 6, "--out", out
     )
     assert done.code == 0, done.err
     stored = json.loads(out.read_text())

@@ -117,9 +117,9 @@ def test_no_doubts() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"lengths": ()}, "lengths must be different numbers from 1 on, got -"),
-        ({"batches": (0, 1)}, "batches must be different numbers from 1 on, got 0 1"),
-        ({"threads": (2, 2)}, "threads must be different numbers from 1 on, got 2 2"),
+        ({"lengths": ()}, "lengths must be different numbers from 1 on, got none"),
+        ({"batches": (0, 1)}, "batches must be different numbers from 1 on, got 0,1"),
+        ({"threads": (2, 2)}, "threads must be different numbers from 1 on, got 2,2"),
         ({"runs": 0}, "runs must be at least 1 and warmup at least 0, got 0 and 5"),
         ({"warmup": -1}, "got 50 and -1"),
     ],

@@ -142,8 +142,8 @@ def test_bad_budgets_are_one_line(aebert: Any, budget: dict[str, Any], message: 
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("lengths", ["", "16,x", "0"])
+@pytest.mark.parametrize("lengths", ["", "16,x", "0", "16,16"])
 def test_bad_lengths_are_one_line(aebert: Any, lengths: str) -> None:
     done = aebert("latency-table", "reviews.yaml", "--out", "t.json", "--lengths", lengths)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "--lengths takes whole numbers above 0" in done.err
+    assert "--lengths takes different whole numbers above 0" in done.err
