@@ -24,7 +24,10 @@ def explain(
         float | None, typer.Option(min=0.01, help="Expected speedup, of a cost table; by default by counting.")
     ] = None,
 ) -> None:
-    """Compare a sub-network's expected with its measured speedup, and name the causes that can be proved."""
+    """Say why a sub-network is not as fast as it is small.
+
+    Its measured speedup is compared with the expected one; only causes that can be proved are named.
+    """
     from aebert.explain.causes import explain as explained
     from aebert.explain.gathering import find_graph, gather
 

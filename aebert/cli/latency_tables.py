@@ -1,4 +1,4 @@
-"""Commands about latency: tables of devices."""
+"""The command that measures a latency table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def latency_table(
     runs: Annotated[int, typer.Option(help="Requests per model and setting.")] = 21,
     held_out: Annotated[int, typer.Option(help="Whole models that predictions are checked on.")] = 20,
 ) -> None:
-    """Measure what sub-networks of a config's model take on this machine; for search.budget.device and pareto."""
+    """Measure what blocks of a config's model cost on this machine.
+
+    The table can be the device of a search (search.budget.device) and of `aebert pareto --device`.
+    """
     tokens = numbers(lengths or ["16,32,64,128"], "--lengths")
     rows = numbers(batches or ["1"], "--batches")
     used = numbers(threads or ["1"], "--threads")

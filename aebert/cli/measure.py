@@ -52,7 +52,9 @@ def profile(
     out: Annotated[Path | None, typer.Option(help="Write FILE.json (all) or FILE.csv (the times) too.")] = None,
     sets: Set = None,
 ) -> None:
-    """Measure latency, throughput, load time, size, memory and energy of models, all interleaved.
+    """Measure models against each other, all interleaved.
+
+    The figures are latency, throughput, load time, size, memory and energy.
 
     A run alone is measured on its task's own rows; everything else on random token ids.
     """

@@ -9,7 +9,10 @@ from aebert.cli.app import Config, Model, Name, Set, Trials, app, print_report, 
 
 @app.command()
 def run(config: Config, sets: Set = None, model: Model = None, trials: Trials = None, name: Name = None) -> None:
-    """Do all stages: dense, search, finalists, export, profile, report. Finished ones are skipped."""
+    """Do every stage that is not finished yet, and report.
+
+    The stages: dense, library, search, finalists, export, profile, bundles.
+    """
     with started(config, sets, model=model, trials=trials, name=name) as work:
         from aebert.run.report import report
 
@@ -20,7 +23,10 @@ def run(config: Config, sets: Set = None, model: Model = None, trials: Trials = 
 
 @app.command()
 def dense(config: Config, sets: Set = None, model: Model = None) -> None:
-    """Load the dense model; fine-tune it when the checkpoint has no output layer for the task."""
+    """Load the dense model, and fine-tune it where it needs that.
+
+    A checkpoint without an output layer for the task needs it; dense.train decides otherwise.
+    """
     with started(config, sets, model=model) as work:
         from aebert.models.evaluation import evaluate
 
@@ -31,7 +37,10 @@ def dense(config: Config, sets: Set = None, model: Model = None) -> None:
 
 @app.command()
 def library(config: Config, sets: Set = None) -> None:
-    """Build what sub-networks are made of: every block at every width, repaired (or the scores of pruning.method)."""
+    """Build the repaired blocks that sub-networks are made of.
+
+    The library holds every block at every width; another pruning.method computes its scores instead.
+    """
     with started(config, sets) as work:
         _ = work.pruner
         folder = work.run.folder / "library"
@@ -42,7 +51,10 @@ def library(config: Config, sets: Set = None) -> None:
 
 @app.command()
 def search(config: Config, sets: Set = None, trials: Trials = None, name: Name = None) -> None:
-    """Run the study up to its total number of trials, or go on with it."""
+    """Run the study, or go on with it.
+
+    search.trials is the total number of trials.
+    """
     with started(config, sets, trials=trials, name=name) as work:
         from aebert.reporting.report import Report
 
@@ -52,7 +64,7 @@ def search(config: Config, sets: Set = None, trials: Trials = None, name: Name =
 
 @app.command()
 def finalists(config: Config, sets: Set = None) -> None:
-    """Fine-tune the best candidates and rank them on the select rows."""
+    """Fine-tune the best candidates, and rank them by the select rows."""
     with started(config, sets) as work:
         metric = work.run.task.spec.headline
         for finalist in work.finalists:
@@ -62,7 +74,10 @@ def finalists(config: Config, sets: Set = None) -> None:
 
 @app.command()
 def export(config: Config, sets: Set = None) -> None:
-    """Write the dense model and the finalists as ONNX files (and FlatBuffers, if asked for), and check their parity."""
+    """Write the ONNX files, and check them against the models.
+
+    Files are written for the dense model and the finalists; deploy.litert adds FlatBuffers.
+    """
     with started(config, sets) as work:
         from aebert.reporting.printing import forms_table, print_table
 
