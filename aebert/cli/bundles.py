@@ -66,19 +66,33 @@ def show(bundle: Bundle) -> None:
 @app.command()
 def predict(
     bundle: Bundle,
-    input: Annotated[Path | None, typer.Option(help="File of lines; standard input if not given.")] = None,
-    format: Annotated[str, typer.Option(help="json (an object per line) or tsv.")] = "json",
-    batch: Annotated[int, typer.Option(help="Most lines at a time; 1 answers each line at once.")] = 32,
+    input: Annotated[
+        Path | None,
+        typer.Option(help="A table (.csv, .tsv, .jsonl) or a file of lines; standard input, of lines, by default."),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of a table that holds the text, two with a comma for pairs; by default as in training.",
+        ),
+    ] = None,
+    format: Annotated[str, typer.Option(help="json (an object per row) or tsv.")] = "json",
+    batch: Annotated[int, typer.Option(help="Most rows at a time; 1 answers each row at once.")] = 32,
     threads: Threads = 1,
-    max_length: Annotated[int | None, typer.Option(help="Most tokens of a line; by default as in training.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Most tokens of a row; by default as in training.")] = None,
     words: Annotated[
         str | None, typer.Option(help="Cut NER text at: blanks, edges, marks; by default as in training.")
     ] = None,
 ) -> None:
-    """Predict each line of text with a bundle; of sentence pairs, with a tab between the two."""
-    from aebert.runtime.lines import PredictOptions, predict_lines
+    """Predict texts with a bundle.
 
-    predict_lines(PredictOptions(bundle, input, format, batch, threads, max_length, words))
+    A table has a row per text, or pair of texts. Of other files and of standard input every line is a text, or a pair
+    of texts with a tab between them.
+    """
+    from aebert.runtime.stream import PredictOptions, predict_rows
+
+    predict_rows(PredictOptions(bundle, input, text or (), format, batch, threads, max_length, words))
 
 
 def _facts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`python -m aebert.runtime BUNDLE < lines`: predictions where nothing but the runtime is installed."""
+"""`python -m aebert.runtime BUNDLE --input FILE`: predictions where nothing but the runtime is installed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 
 from aebert.errors import AebertError
 from aebert.runtime.checks import verify
-from aebert.runtime.lines import FORMATS, PredictOptions, predict_lines
 from aebert.runtime.model import BATCH
+from aebert.runtime.stream import FORMATS, PredictOptions, predict_rows
 from aebert.runtime.words import WORD_RULES
+
+TEXT_HELP = "column of a table that holds the text, two with a comma for pairs; by default as in training"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Predict lines, or verify; a user's error is one line and exit code 2."""
+    """Predict rows, or verify; a user's error is one line and exit code 2."""
     given = _parser().parse_args(arguments)
     try:
         if given.verify:
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{check.name}: {check.detail}")
         else:
             options = {key: value for key, value in vars(given).items() if key != "verify"}
-            predict_lines(PredictOptions(**options))
+            predict_rows(PredictOptions(**options))
     except AebertError as error:
         print(f"aebert.runtime: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -33,13 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m aebert.runtime", description="Predict lines with a bundle.")
+    parser = argparse.ArgumentParser("python -m aebert.runtime", description="Predict texts with a bundle.")
     parser.add_argument("bundle", type=Path, help="folder or zip file")
-    parser.add_argument("--input", type=Path, help="file of lines; standard input if not given")
-    parser.add_argument("--format", choices=FORMATS, default="json")
-    parser.add_argument("--batch", type=int, default=BATCH, help="most lines at a time; 1 answers each at once")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--max-length", type=int, help="most tokens of a line; that of the training if not given")
+    parser.add_argument("--input", type=Path, help="table (.csv, .tsv, .jsonl) or lines; standard input by default")
+    parser.add_argument("--text", action="append", default=[], metavar="COLUMN", help=TEXT_HELP)
+    parser.add_argument("--format", choices=FORMATS, default="json", help="json: an object per row")
+    parser.add_argument("--batch", type=int, default=BATCH, help="most rows at a time; 1 answers each at once")
+    parser.add_argument("--threads", type=int, default=1, help="threads that the graph is computed with")
+    parser.add_argument("--max-length", type=int, help="most tokens of a row; by default as in training")
     parser.add_argument("--words", choices=WORD_RULES, help="how NER text is cut into words")
     parser.add_argument("--verify", action="store_true", help="check the bundle instead")
     return parser

@@ -38,7 +38,8 @@ class Probe:
 class Manifest:
     """What running a bundle needs to know; `values` is all of `bundle.json`.
 
-    outputs: name of each logit: classes, BIO tags, or `score`. pair: rows are two texts. inputs: of the graph.
+    outputs: name of each logit: classes, BIO tags, or `score`. columns: those that held the texts in training, two for
+    sentence pairs. inputs: of the graph.
     max_length: tokens that texts were cut to in training; max_positions: most that the graph can take.
     vocabulary: number of ids of the tokenizer. unknown: its token for what it can't read. words: how NER text is cut.
     tolerance: most that a logit may differ from the parity vectors.
@@ -47,7 +48,7 @@ class Manifest:
     name: str
     kind: str
     outputs: tuple[str, ...]
-    pair: bool
+    columns: tuple[str, ...]
     inputs: tuple[str, ...]
     max_length: int
     max_positions: int
@@ -62,6 +63,11 @@ class Manifest:
     probes: tuple[Probe, ...] = field(repr=False)
     parts: Mapping[str, Digest] = field(repr=False)
     values: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def pair(self) -> bool:
+        """Whether a row is two texts."""
+        return len(self.columns) == 2
 
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:
@@ -94,7 +100,7 @@ def _read(values: Mapping[str, Any]) -> Manifest:
         name=str(values["name"]),
         kind=task["kind"],
         outputs=tuple(map(str, task["outputs"])),
-        pair=len(task["columns"]) == 2,
+        columns=tuple(map(str, task["columns"])),
         inputs=tuple(map(str, graph["inputs"])),
         max_length=int(text["max_length"]),
         max_positions=int(text["max_positions"]),

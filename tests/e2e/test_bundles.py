@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -58,6 +59,16 @@ def test_a_run_ends_with_bundles_that_predict(bundle: Path, aebert: Aebert, work
     assert [first, third] == [
         one.to_dict() for one in Model.load(bundle).predict(["the film is good", "awful plot"], 1)
     ]
+
+    rows = aebert("predict", str(bundle), "--input", "data/train.csv", "--batch", "1")
+    assert rows.code == 0, rows.err
+    with Path("data/train.csv").open(encoding="utf-8", newline="") as table:
+        reviews = [row["review"] for row in csv.DictReader(table)]
+    assert [json.loads(line) for line in rows.out.splitlines()] == [
+        one.to_dict() for one in Model.load(bundle).predict(reviews, 1)
+    ]
+    _refused(aebert("predict", str(bundle), "--input", "data/train.csv", "--text", "text"), "columns: review, stars;")
+    _refused(aebert("predict", str(bundle), "--input", "lines.txt", "--text", "review"), "--text names columns of a fi")
 
     times = {path: path.stat().st_mtime_ns for path in bundle.iterdir()}
     packed = aebert("bundle", "make", "reviews", "--model", bundle.name, "--out", "best.zip")

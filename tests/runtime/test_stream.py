@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from aebert.errors import ConfigError, DataError
-from aebert.runtime import lines
+from aebert.runtime import inputs
 from aebert.runtime.__main__ import main
-from aebert.runtime.lines import PredictOptions, predict_lines
+from aebert.runtime.stream import PredictOptions, predict_rows
 
 Predict = Callable[..., tuple[list[str], str]]
 
@@ -25,7 +25,7 @@ def predict(made: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capfd: pytes
 
     def run(kind: str, content: bytes, **options: Any) -> tuple[list[str], str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-        predict_lines(PredictOptions(made[kind], **options))
+        predict_rows(PredictOptions(made[kind], **options))
         printed = capfd.readouterr()
         return printed.out.split("\n")[:-1], printed.err
 
@@ -86,7 +86,7 @@ def test_a_line_that_cannot_be_read(kind: str, content: bytes, message: str, pre
 
 
 def test_a_line_without_an_end(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MOST_BYTES", 100)
+    monkeypatch.setattr(inputs, "MOST_BYTES", 100)
     out, _ = predict("classification", b"x" * 99 + b"\n" + b"x" * 100)
     assert len(out) == 2
     with pytest.raises(DataError, match="standard input:2 must be a line of at most 100 bytes; split it"):

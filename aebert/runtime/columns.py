@@ -1,0 +1,128 @@
+"""Texts of the columns of a table: CSV, TSV, or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aebert.errors import DataError
+from aebert.runtime.encoding import Text
+
+TABLES = (".csv", ".tsv", ".jsonl")
+MOST_BYTES = 2**24  # of a line, and characters of a CSV row: one without an end must not fill the memory
+_SHOWN = 20  # columns of a table in a message
+
+Lines = Iterator[tuple[int, str]]  # number from 1, text with its line end
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A row of a table: column → value, and where it starts, as `file:line`."""
+
+    values: Mapping[str, Any]
+    place: str
+
+
+def column_texts(lines: Lines, source: str, columns: Sequence[str], *, word_lists: bool) -> Iterator[tuple[Text, ...]]:
+    """Yield the texts of some columns, row by row; the ending of `source` says which table it is.
+
+    word_lists: JSON lines may have lists of words instead of texts.
+
+    Raises: DataError naming file and line of a row that is damaged, lacks a column, or has something else in it.
+    """
+    kind = Path(source).suffix.lower()
+    if kind == ".jsonl":
+        records = _json_records(lines, source)
+    else:
+        records = _with_header(_csv_cells(lines, source) if kind == ".csv" else _tsv_cells(lines), source, columns)
+    for record in records:
+        _check_columns(columns, list(record.values), record.place)
+        yield tuple(_text(record, column, word_lists) for column in columns)
+
+
+def _text(record: _Record, column: str, word_lists: bool) -> Text:
+    value = record.values[column]
+    words: list[Any] = value if isinstance(value, list) and word_lists else [value]
+    for word in words:
+        if not isinstance(word, str):
+            wanted = "a text or a list of words" if word_lists else "a text"
+            raise DataError(f"{record.place}: {column} must be {wanted}, got {json.dumps(value)[:60]}")
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:  # JSON can state half of a surrogate pair, which is no character
+            reason = f"character {error.start + 1} is half of a surrogate pair"
+            raise DataError(f"{record.place}: {column} must be Unicode, {reason}") from None
+    text: Text = value
+    return text
+
+
+def _check_columns(columns: Sequence[str], there: Sequence[str], place: str) -> None:
+    for column in columns:
+        if column not in there:
+            names = [name if len(name) <= 40 else f"{name[:37]}..." for name in there[:_SHOWN]]
+            shown = ", ".join([*names, *(["…"] if len(there) > _SHOWN else [])]) or "none"
+            raise DataError(f"{place} has no column {column!r}; its columns: {shown}; name the text's with --text")
+
+
+def _with_header(cells: Iterator[tuple[int, list[str]]], source: str, columns: Sequence[str]) -> Iterator[_Record]:
+    number, header = next(cells, (0, []))
+    names = tuple(name.strip() for name in header)
+    if not names:
+        raise DataError(f"{source} must start with a header line that names its columns, it is empty")
+    if len(set(names)) < len(names):
+        raise DataError(f"{source}:{number}: column names must differ, got {', '.join(names[:_SHOWN])}")
+    _check_columns(columns, names, f"{source}:{number}")
+    for number, row in cells:
+        values = row[: len(names)] if not any(row[len(names) :]) else row  # empty cells behind the last column
+        if len(values) != len(names):
+            raise DataError(f"{source}:{number} must have {len(names)} columns as the header has, got {len(values)}")
+        yield _Record(dict(zip(names, values)), f"{source}:{number}")
+
+
+def _tsv_cells(lines: Lines) -> Iterator[tuple[int, list[str]]]:
+    for number, line in lines:
+        text = line.rstrip("\r\n")
+        if text:
+            yield number, text.split("\t")
+
+
+def _csv_cells(lines: Lines, source: str) -> Iterator[tuple[int, list[str]]]:
+    size = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal size
+        for _, line in lines:
+            size += len(line)
+            if size > MOST_BYTES:
+                raise DataError(f"{source}:{start} must be a row of at most {MOST_BYTES} characters; close its quote")
+            yield line
+
+    reader = csv.reader(texts(), strict=True)
+    while True:
+        start, size = reader.line_num + 1, 0
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(f"{source}:{start} must be CSV with values quoted as in RFC 4180: {error}") from None
+        if cells:
+            yield start, cells
+
+
+def _json_records(lines: Lines, source: str) -> Iterator[_Record]:
+    for number, line in lines:
+        if not line.strip():
+            continue
+        place = f"{source}:{number}"
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{place} must be one JSON object: {error}") from None
+        if not isinstance(values, dict):
+            raise DataError(f"{place} must be one JSON object, got {type(values).__name__}")
+        yield _Record(values, place)

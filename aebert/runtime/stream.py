@@ -1,0 +1,118 @@
+"""Rows in, predictions out: what `aebert predict` and `python -m aebert.runtime` do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from aebert.errors import ConfigError
+from aebert.runtime.inputs import Input, is_table, open_inputs
+from aebert.runtime.model import BATCH, Model
+from aebert.runtime.predictions import Prediction
+
+FORMATS = ("json", "tsv")
+_AHEAD = 16  # batches that are read ahead, so that rows of similar length meet
+_SHOWN = 5  # numbers of rows in a warning
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What to predict with and how; see `Model`.
+
+    input: a file, standard input when None; text: columns of a table; see `open_inputs`.
+    """
+
+    bundle: Path
+    input: Path | None = None
+    text: Sequence[str] = ()
+    format: str = "json"
+    batch: int = BATCH
+    threads: int = 1
+    max_length: int | None = None
+    words: str | None = None
+
+
+@dataclass
+class _Warning:
+    """Rows that a user should know about. noun: what they are called."""
+
+    noun: str
+    what: str
+    total: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def note(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self.total += 1
+            if len(self.first) < _SHOWN:
+                self.first.append(number)
+
+    def show(self) -> None:
+        if self.total:
+            shown = ", ".join(map(str, self.first)) + (", …" if self.total > _SHOWN else "")
+            rows = f"{self.total} {self.noun}{'s were' if self.total > 1 else ' was'}"
+            print(f"aebert: warning: {rows} {self.what}: {shown}", file=sys.stderr)
+
+
+def predict_rows(options: PredictOptions) -> None:
+    """Write one prediction per row of the input, in its order, to standard output as UTF-8.
+
+    json: an object per row, `null` for an empty one. tsv: cells of `Prediction.cells`, an empty line for an empty row;
+    NER has a line per entity that starts with the number of its row. With a batch of 1 every row is answered before the
+    next is read.
+
+    Raises: ConfigError, BundleError; DataError naming the line that can't be read.
+    """
+    if options.format not in FORMATS:
+        raise ConfigError(f"format must be one of {', '.join(FORMATS)}, got {options.format!r}")
+    if options.batch < 1:
+        raise ConfigError(f"batch must be at least 1, got {options.batch}")
+    model = Model.load(options.bundle, options.threads, max_length=options.max_length, words=options.words)
+    noun = "row" if is_table(options.input) else "line"
+    cut = _Warning(noun, "longer than the length limit and cut")
+    empty = _Warning(noun, "empty and without a prediction")
+    with open_inputs(options.input, model.manifest, options.text) as rows, _until_closed():
+        ahead = options.batch * (_AHEAD if options.batch > 1 else 1)
+        while chunk := list(islice(rows, ahead)):
+            found = _predict(model, chunk, options.batch)
+            for row in chunk:
+                _write(row, found.get(row.number), options.format, model.manifest.kind)
+            sys.stdout.buffer.flush()
+            cut.note(number for number, prediction in found.items() if prediction.truncated)
+            empty.note(row.number for row in chunk if not row.text)
+    cut.show()
+    empty.show()
+
+
+def _predict(model: Model, chunk: list[Input], batch: int) -> dict[int, Prediction]:
+    full = [row for row in chunk if row.text]
+    predictions = model.predict([row.text for row in full], batch)
+    return {row.number: prediction for row, prediction in zip(full, predictions)}
+
+
+def _write(row: Input, prediction: Prediction | None, format: str, kind: str) -> None:
+    if format == "json":
+        values = prediction.to_dict() if prediction else None
+        text = json.dumps(values, ensure_ascii=False) + "\n"
+    elif kind == "ner":
+        found = prediction.cells() if prediction else []
+        text = "".join("\t".join([str(row.number), *cells]) + "\n" for cells in found)
+    else:
+        text = "\t".join(prediction.cells()[0] if prediction else [""]) + "\n"
+    sys.stdout.buffer.write(text.encode())
+
+
+@contextmanager
+def _until_closed() -> Iterator[None]:
+    """Stop in peace when whoever reads the predictions has seen enough (`| head`)."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python flushes standard output once more when it ends, which must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
