@@ -139,7 +139,7 @@ def _labels(opened: _Opened) -> str:
 
 def _parity(opened: _Opened) -> str:
     manifest = opened.manifest
-    differences = [_difference(case, logits) for case, logits in zip(manifest.cases, opened.logits, strict=True)]
+    differences = [_difference(case, logits) for case, logits in zip(manifest.cases, opened.logits)]
     worst, allowed = max(differences), manifest.tolerance
     if not worst <= allowed:  # also when it is not a number
         raise BundleError(

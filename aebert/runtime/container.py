@@ -74,8 +74,10 @@ class _Folder(Container):
 
     def digest(self, name: str) -> Digest:
         with self._reading(name), (self.path / name).open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return Digest(file.tell(), sha256)
+            sha256 = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                sha256.update(chunk)
+            return Digest(file.tell(), sha256.hexdigest())
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:

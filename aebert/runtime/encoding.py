@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from aebert.runtime.container import TOKENIZER
 from aebert.runtime.manifest import Manifest
 from aebert.runtime.words import Word, join_words, split_words
 
-Text = str | Sequence[str]
+Text = Union[str, Sequence[str]]
 """A text; two texts for a bundle of sentence pairs; or, for NER, words."""
 
 _CHARACTERS = 64  # per token: a text much longer than that is cut before it is read to its end

@@ -75,7 +75,7 @@ class Model:
             places = order[start : start + batch]
             logits = self._graph.logits(self._encoder.pad([rows[place] for place in places]))
             self._check_width(logits.shape[-1])
-            found |= {place: decode(self.manifest, rows[place], one) for place, one in zip(places, logits, strict=True)}
+            found |= {place: decode(self.manifest, rows[place], one) for place, one in zip(places, logits)}
         return [found[place] for place in range(len(rows))]
 
     def _check_width(self, width: int) -> None:

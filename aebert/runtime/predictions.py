@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class EntityPrediction:
         return [[str(one.start), str(one.end), one.label, " ".join(one.text.split())] for one in self.entities]
 
 
-Prediction = ClassPrediction | ScorePrediction | EntityPrediction
+Prediction = Union[ClassPrediction, ScorePrediction, EntityPrediction]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ def decode(manifest: Manifest, encoded: Encoded, logits: NDArray[np.float32]) ->
         return ScorePrediction(float(logits[0]), encoded.truncated)
     if manifest.kind == "ner":
         return EntityPrediction(_entities(manifest.outputs, encoded, logits), encoded.truncated)
-    probabilities = dict(zip(manifest.outputs, softmax(logits).tolist(), strict=True))
+    probabilities = dict(zip(manifest.outputs, softmax(logits).tolist()))
     return ClassPrediction(manifest.outputs[int(logits.argmax())], probabilities, encoded.truncated)
 
 

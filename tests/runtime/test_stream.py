@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from aebert import errors, runtime
 from aebert.errors import ConfigError, DataError
 from aebert.runtime import inputs
 from aebert.runtime.__main__ import main
@@ -152,6 +155,25 @@ def test_it_runs_where_nothing_else_is_installed(made: dict[str, Path]) -> None:
 def test_what_is_blocked_can_not_be_imported() -> None:
     done = _run(RUN + "import aebert.config")
     assert "blocked: yaml" in done.stderr
+
+
+def too_new(source: str) -> list[str]:
+    """What Python 3.9 doesn't have: newer syntax, unions that are evaluated, newer arguments and functions."""
+    tree = ast.parse(source, feature_version=(3, 9))
+    values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    unions = [
+        ast.unparse(value) for value in values if isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr)
+    ]
+    return unions + re.findall(r"\bzip\(.*strict=|file_digest|slots=True|kw_only=True", source)
+
+
+def test_it_is_python_39() -> None:
+    sources = {path.name: path.read_text(encoding="utf-8") for path in Path(runtime.__file__).parent.glob("*.py")}
+    sources["errors.py"] = Path(errors.__file__).read_text(encoding="utf-8")
+    for name, source in sources.items():
+        assert "from __future__ import annotations" in source, name
+        assert too_new(source) == [], name
+    assert too_new("a = int | None\ndict(zip(b, c, strict=True))") == ["int | None", "zip(b, c, strict="]
 
 
 @pytest.mark.parametrize(
