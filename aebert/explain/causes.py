@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aebert.explain.export_choice import ExportChoice
 from aebert.explain.facts import INT8_LANES, Facts, FileFacts
 from aebert.explain.node_times import Group
 from aebert.registry import Registry
@@ -111,13 +112,32 @@ def lost_fusion(facts: Facts) -> Cause | None:
     lost = _lost(facts)
     if not lost:
         return None
-    told = [f"{kind} {_fused(facts.small, kind)}, dense {_fused(facts.dense, kind)}" for kind in lost]
+    counts = [f"{kind} {_fused(facts.small, kind)}, dense {_fused(facts.dense, kind)}" for kind in lost]
     apart = facts.small.of_ops(part for kind in lost for part in FUSIONS[kind][1])
     return Cause(
         "lost fusion",
-        f"fused nodes that ONNX Runtime executes: {'; '.join(told)}; nodes that stayed apart take {apart:.2f} ms",
-        "export again with fusion; a file that was optimized for another architecture, or quantized before, loses it",
+        f"fused nodes that ONNX Runtime executes: {'; '.join(counts)}; nodes that stayed apart take {apart:.2f} ms",
+        _fusion_remedy(facts.export),
     )
+
+
+def _fusion_remedy(export: ExportChoice | None) -> str:
+    """What to do about unfused nodes, given how the file was exported."""
+    if export is None:
+        return (
+            "export it with `aebert export`, which times the plain and the fused graph and keeps the faster; nothing "
+            "beside the file says how it was made, and optimizing for another architecture or quantizing loses fusion"
+        )
+    if export.graph == "fused":
+        return (
+            "nothing about fusion: export already used the fused graph, and these nodes could not be fused or were "
+            "split again by quantizing (see deploy.variants)"
+        )
+    if export.fuse == "never":
+        return "set deploy.fuse to auto and export again, which times both graphs and keeps the faster: it was never"
+    ratio = export.fused_times_faster
+    speed = "" if ratio is None else f", which ran at {ratio:.3g} times the speed"
+    return f"nothing about fusion: export timed this graph against the fused one{speed}, and kept the faster"
 
 
 def _lost(facts: Facts) -> list[str]:

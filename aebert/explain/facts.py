@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aebert.deployment.cpu import Cpu
+from aebert.explain.export_choice import ExportChoice
 from aebert.explain.node_times import QUANTIZED_OPS, Group, NodeTime
 
 # int8 products where float32 has one lane; reached only by instructions that add four products at once.
@@ -75,8 +76,9 @@ class Facts:
     """Both files, measured in one interleaved run.
 
     expected: speedup that was to be expected, and `expected_by` what it is computed from. int8_gain: how many times
-    faster the largest product is in int8 than in float32; None unless only the sub-network is quantized. busy_share: of
-    the runs, during which other processes used the machine.
+    faster the largest product is in int8 than in float32; None unless only the sub-network is quantized. export: which
+    graph was kept for the sub-network; None where that is not recorded. busy_share: share of the runs during which
+    other processes used the machine.
     """
 
     dense: FileFacts
@@ -86,6 +88,7 @@ class Facts:
     expected_by: str
     widths: tuple[WidthTrial, ...] = ()
     int8_gain: float | None = None
+    export: ExportChoice | None = None
     busy_share: float = 0.0
 
     @property

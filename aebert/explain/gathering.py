@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from aebert.deployment.cpu import Cpu, this_cpu
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ConfigError
+from aebert.explain.export_choice import find_export_choice
 from aebert.explain.facts import INT8_LANES, Facts, FileFacts, WidthTrial
 from aebert.explain.node_times import QUANTIZED_OPS, NodeTime, node_times
 from aebert.explain.product_timing import TimedProduct, time_products
@@ -75,7 +76,7 @@ def gather(
     }
     timer: Timer = partial(time_products, threads=threads, runs=runs, meter=meter)
     found = put_together(facts[DENSE], facts[SMALL], expected=expected, cpu=cpu or this_cpu(), timer=timer)
-    return replace(found, busy_share=samples.noisy / runs)
+    return replace(found, export=find_export_choice(small), busy_share=samples.noisy / runs)
 
 
 def put_together(dense: FileFacts, small: FileFacts, *, expected: float | None, cpu: Cpu, timer: Timer) -> Facts:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aebert.explain.export_choice import ExportChoice, find_export_choice
 from aebert.runtime import Model
 
 from .conftest import Aebert, Result, Workspace
@@ -39,6 +40,11 @@ def test_a_run_ends_with_bundles_that_predict(bundle: Path, aebert: Aebert, work
     form = values["provenance"]["form"]
     assert values["graph"]["quantization"] == form["quantization"] == "dynamic-int8"
     assert form["graph"] == summary["forms"][bundle.name]["kept"]["int8_source"]
+    kept = summary["forms"][bundle.name]["kept"]
+    assert find_export_choice(bundle / "model.onnx") == ExportChoice(form["graph"], "auto")
+    assert find_export_choice(workspace / f"results/reviews/models/{bundle.name}.int8.onnx") == ExportChoice(
+        kept["int8_source"], "auto", kept["fused_times_faster"]["int8_source"]
+    )
     assert form["float32_layers"] == summary["forms"][bundle.name]["quantization"]["tried"][0]["excluded"]
     assert values["scores"]["metrics"] == row["int8_report_metrics"]
     assert values["architecture"]["heads"] == row["architecture"]["heads"]

@@ -10,6 +10,7 @@ import pytest
 
 from aebert.deployment.cpu import Cpu
 from aebert.explain.causes import CAUSES, Explanation, explain
+from aebert.explain.export_choice import ExportChoice
 from aebert.explain.facts import Facts, FileFacts, WidthTrial
 from aebert.explain.node_times import NodeTime
 
@@ -106,7 +107,34 @@ def test_lost_fusion_counts_nodes_and_their_time() -> None:
     assert "skip-layer-norm 0 of 1, dense 1 of 1" in cause.evidence
     # 2.5 of 7.25 profiled ms, of 7 measured
     assert "stayed apart take 2.41 ms" in cause.evidence
-    assert "export again" in cause.remedy
+
+
+@pytest.mark.parametrize(
+    ("export", "remedy"),
+    [
+        (
+            None,
+            "export it with `aebert export`, which times the plain and the fused graph and keeps the faster; nothing",
+        ),
+        (
+            ExportChoice("plain", "auto", 0.93),
+            "nothing about fusion: export timed this graph against the fused one, which ran at 0.93 times the speed, "
+            "and kept the faster",
+        ),
+        (
+            ExportChoice("plain", "auto"),
+            "nothing about fusion: export timed this graph against the fused one, and kept the faster",
+        ),
+        (ExportChoice("plain", "never"), "set deploy.fuse to auto and export again, which times both graphs and keeps"),
+        (
+            ExportChoice("fused", "auto", 1.3),
+            "nothing about fusion: export already used the fused graph, and these nod",
+        ),
+    ],
+)
+def test_what_to_do_about_lost_fusion_is_what_export_did_not_do_yet(export: ExportChoice | None, remedy: str) -> None:
+    (cause,) = explain(replace(lost_fusion(), export=export)).causes
+    assert cause.remedy.startswith(remedy)
 
 
 def test_a_norm_that_quantizing_split_off_is_not_lost_fusion() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,23 @@ def test_fusion_is_lost_where_the_runtime_executes_parts(build: Build, monkeypat
     found = explain(measured(monkeypatch, FakeClock({("dense", 1): 8.0, ("small", 1): 5.0}), dense, small))
     assert found.causes[0].name == "lost fusion"
     assert "skip-layer-norm 0 of 2, dense 2 of 2" in found.causes[0].evidence
+
+
+def test_what_export_kept_is_read_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    dense = graph(tmp_path / "models" / "dense.onnx", [64, 64])
+    small = graph(tmp_path / "models" / "small.onnx", [16, 16], fused_norm=False)
+    clock = FakeClock({("dense", 1): 8.0, ("small", 1): 5.0})
+    (unknown,) = (
+        one for one in explain(measured(monkeypatch, clock, dense, small)).causes if one.name == "lost fusion"
+    )
+    assert unknown.remedy.startswith("export it with `aebert export`")
+    kept = {"float32": "plain", "fused_times_faster": {"float32": 0.875}}
+    (tmp_path / "stages").mkdir()
+    record = {"detail": {"deploy": {"fuse": "auto"}}, "result": {"kept": kept}}
+    (tmp_path / "stages" / "export-small.json").write_text(json.dumps(record), encoding="utf-8")
+    (known,) = (one for one in explain(measured(monkeypatch, clock, dense, small)).causes if one.name == "lost fusion")
+    assert "against the fused one, which ran at 0.875 times the speed, and kept the faster" in known.remedy
 
 
 def test_the_same_graph_fused_has_lost_nothing(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
