@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
+from rich.table import Column
+from rich.text import Text
 
 from aebert.progress import Bar
+
+_WIDE = 100  # columns of a terminal from which on bars are long
+
+
+class _Words(ProgressColumn):
+    """Plain text of a bar, shortened where the line is too long for it."""
+
+    def __init__(self, words: Callable[[Task], str]) -> None:
+        super().__init__()
+        self._words = words
+
+    def render(self, task: Task) -> Text:
+        return Text(self._words(task), no_wrap=True, overflow="ellipsis")
 
 
 class _RichBar:
@@ -33,14 +57,15 @@ class Terminal:
     @contextmanager
     def bar(self, title: str, total: float) -> Iterator[Bar]:
         """Show a bar with count, times and the last note while the block runs."""
+        bar_width = 24 if self._console.width >= _WIDE else 10
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            _Words(lambda task: task.description),
+            BarColumn(bar_width, table_column=Column(no_wrap=True)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            _Words(lambda task: str(task.fields["note"])),
         )
         with RichProgress(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
             bar = _RichBar(bars, bars.add_task(title, total=total, note=""))
