@@ -16,6 +16,7 @@ from aebert.errors import AebertError
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130  # exit code after Ctrl-C: 128 + SIGINT, as shells have it
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # of the disk or the system, which a user can mend
 
 
 def main() -> None:
@@ -32,9 +33,10 @@ def main() -> None:
         typer.echo("interrupted: what was finished is kept; run the same command to go on", err=True)
         sys.exit(INTERRUPTED)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in REFUSALS:
             raise
-        _fail(f"{error.filename or 'a file'} can't be written: {error.strerror}; what was finished is kept")
+        what = "read or written" if error.errno == errno.EACCES else "written"
+        _fail(f"{error.filename or 'a file'} can't be {what}: {error.strerror}; what was finished is kept")
 
 
 def _fail(message: str) -> None:

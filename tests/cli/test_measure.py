@@ -2,42 +2,27 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from transformers import PreTrainedModel
 
-from aebert import cli
 from aebert.compare.comparison import Settings
 from aebert.compare.remote import Host
 from aebert.errors import ConfigError
 
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
+from .conftest import Aebert, Done
 
 Profile = Callable[..., Done]
 
 
 @pytest.fixture
-def profile(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Profile:
+def profile(aebert: Aebert) -> Profile:
     """`aebert profile` with these arguments."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["aebert", "profile", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        printed = capsys.readouterr()
-        return Done(int(caught.value.code or 0), printed.out, printed.err)
-
-    return run
+    return partial(aebert, "profile")
 
 
 def refused(done: Done) -> str:

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from aebert import cli
 from aebert.cli.number_lists import check_spelling, numbers
 from aebert.errors import ConfigError
+
+from .conftest import Aebert
 
 
 @pytest.mark.parametrize(
@@ -37,17 +36,9 @@ def test_what_is_no_list_of_numbers_is_refused(given: str) -> None:
         ("latency-table --threads 1 2 x.yaml --out y.json", "--threads 1,2"),
     ],
 )
-def test_numbers_with_blanks_between_them_are_one_line_that_says_how(
-    typed: str, meant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["aebert", *typed.split()])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert caught.value.code == 2
-    option = meant.split()[0]
-    assert capsys.readouterr().err == (
-        f"aebert: error: {option} takes numbers with commas between them: write {meant}\n"
-    )
+def test_numbers_with_blanks_between_them_are_one_line_that_says_how(typed: str, meant: str, aebert: Aebert) -> None:
+    line = f"aebert: error: {meant.split()[0]} takes numbers with commas between them: write {meant}\n"
+    assert aebert(*typed.split()) == (2, "", line)
 
 
 @pytest.mark.parametrize(
