@@ -8,11 +8,20 @@ import os
 import re
 import reprlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from aebert.errors import ConfigError
 from aebert.registry import nearest
@@ -23,8 +32,6 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 
 THIS_DEVICE = "this"  # search.budget.device: the machine that the search runs on
 ONLY_LATENCY = ("batch", "threads", "device", "margin")  # keys of search.budget that say how a latency is measured
-BudgetKind = Literal["sparsity", "macs", "params", "size_mb", "latency_ms"]
-_BUDGET_KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 
 _ROLE = re.compile(r"^(?P<split>[A-Za-z_][\w-]*)(?:\[(?P<start>\d{1,3}%)?:(?P<stop>\d{1,3}%)?\])?$")
 
@@ -137,6 +144,8 @@ class PruningConfig(Section):
 class BudgetConfig(Section):
     """What a candidate may cost at most; one kind, one value or several (a whole front).
 
+    Fields that take several values are the kinds of budgets, each a record in `aebert.search.kinds`.
+
     sparsity: share of the encoder's parameters that is removed.
     macs: share of the encoder's multiply-accumulates that is removed, at `length` tokens.
     params: parameters of the whole model, embeddings included.
@@ -163,19 +172,17 @@ class BudgetConfig(Section):
     device: str = THIS_DEVICE
     margin: Annotated[float, Field(ge=0, le=1)] | None = None
 
-    @field_validator("sparsity", "macs", "params", "size_mb", "latency_ms", mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _one_is_several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int | float | str) else value
+    def _one_is_several(cls, value: Any, field: ValidationInfo) -> Any:
+        return (value,) if field.field_name in budget_kinds() and isinstance(value, int | float | str) else value
 
     @model_validator(mode="after")
     def _one_kind(self) -> BudgetConfig:
-        given = [kind for kind in _BUDGET_KINDS if getattr(self, kind) is not None]
+        *others, last = budget_kinds()
+        given = [kind for kind in budget_kinds() if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of {', '.join(_BUDGET_KINDS[:-1])} and {_BUDGET_KINDS[-1]}, "
-                f"got {' and '.join(given) or 'none'}"
-            )
+            raise ValueError(f"give exactly one of {', '.join(others)} and {last}, got {' and '.join(given) or 'none'}")
         if len(set(self.targets)) != len(self.targets) or not self.targets:
             raise ValueError(f"budget values must be one or several different ones, got {list(self.targets)}")
         stray = [key for key in ONLY_LATENCY if key in self.model_fields_set and self.latency_ms is None]
@@ -184,15 +191,24 @@ class BudgetConfig(Section):
         return self
 
     @property
-    def kind(self) -> BudgetKind:
-        """Which cost is limited."""
-        return next(kind for kind in _BUDGET_KINDS if getattr(self, kind) is not None)
+    def kind(self) -> str:
+        """Name of the cost that is limited."""
+        return next(kind for kind in budget_kinds() if getattr(self, kind) is not None)
 
     @property
     def targets(self) -> tuple[float, ...]:
         """From the mildest to the hardest: shares to remove ascending, most parameters, MB or ms descending."""
         values: tuple[float, ...] = getattr(self, self.kind)
-        return tuple(sorted(values, reverse=self.kind not in ("sparsity", "macs")))
+        return tuple(sorted(values, reverse=budget_kinds()[self.kind] != Share))
+
+
+@cache
+def budget_kinds() -> dict[str, Any]:
+    """The type of a target by kind of budget, from the fields of `BudgetConfig` that take several values."""
+    types = {name: get_args(field.annotation)[:1] for name, field in BudgetConfig.model_fields.items()}
+    return {
+        name: get_args(several)[0] for name, args in types.items() for several in args if get_origin(several) is tuple
+    }
 
 
 class SearchConfig(Section):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from aebert.config import THIS_DEVICE, BudgetKind, load_config
+from aebert.config import THIS_DEVICE, load_config
 from aebert.errors import AebertError, ConfigError, NoStudyError, StudyError
 from aebert.latency.devices import Device
 from aebert.latency.sources import EstimatedPrices, price_source
@@ -62,10 +62,10 @@ def reprice(
     found: Report,
     folder: Path,
     device: str | None,
-    kinds: Sequence[BudgetKind],
+    kinds: Sequence[str],
     way: tuple[int | None, int, int],
     form: FileForm | None = None,
-) -> dict[BudgetKind, Repricing]:
+) -> dict[str, Repricing]:
     """What the candidates of a study cost by other measures, by kind; nothing is scored again.
 
     device: a latency table, or a device that has a model, as `search.budget.device`; by default, for latency_ms, the
@@ -74,9 +74,9 @@ def reprice(
 
     Raises: ConfigError when milliseconds are asked for and nothing tells them, or what does is not of this study.
     """
-    first: list[BudgetKind] = ["latency_ms"] if device else []
+    first: list[str] = ["latency_ms"] if device else []
     wanted = list(dict.fromkeys([*first, *kinds]))
-    shape, prices = stored_shape(folder / DENSE), dict[BudgetKind, Repricing]()
+    shape, prices = stored_shape(folder / DENSE), dict[str, Repricing]()
     for kind in wanted:
         if kind == "latency_ms":
             setting = Workload(found.info.length if way[0] is None else way[0], *way[1:])

@@ -7,9 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
-from aebert.config import BudgetKind
 from aebert.errors import ConfigError, StudyError
 from aebert.files import replacing
 from aebert.latency.sources import EstimatedPrices
@@ -32,9 +30,9 @@ from aebert.reporting.tables import (
     trial_name,
 )
 from aebert.search.front import standing
+from aebert.search.kinds import KINDS
 from aebert.search.record import TrialRecord
 
-_KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 _SHARES = ("sparsity", "macs")
 _TITLES = {
     "latency_ms": "ms",
@@ -54,7 +52,7 @@ class Repricing:
     estimated: whether they are milliseconds of a device that is only estimated.
     """
 
-    kind: BudgetKind
+    kind: str
     spent: Mapping[int, float]
     about: str
     estimated: bool = False
@@ -77,20 +75,19 @@ class Repricing:
         return Cell(units.budget(value, "params") if self.kind == "params" else units.significant(value), value)
 
 
-def parse_budgets(texts: Sequence[str]) -> dict[BudgetKind, list[float]]:
+def parse_budgets(texts: Sequence[str]) -> dict[str, list[float]]:
     """Budgets written as `latency_ms=8`, by kind. Raises: ConfigError for an unknown kind or a value out of range."""
-    found: dict[BudgetKind, list[float]] = {}
+    found: dict[str, list[float]] = {}
     for text in texts:
-        name, _, value = text.partition("=")
-        kind = next((each for each in _KINDS if each == name), None)
-        if kind is None:
-            hint = nearest(name, list(_KINDS))
-            raise ConfigError(f"--budget takes KIND=VALUE with one of {', '.join(_KINDS)}, got {text!r}{hint}")
+        kind, _, value = text.partition("=")
+        if kind not in KINDS:
+            hint = nearest(kind, list(KINDS))
+            raise ConfigError(f"--budget takes KIND=VALUE with one of {', '.join(KINDS)}, got {text!r}{hint}")
         found.setdefault(kind, []).append(_target(kind, value, text))
     return found
 
 
-def _target(kind: BudgetKind, value: str, text: str) -> float:
+def _target(kind: str, value: str, text: str) -> float:
     try:
         target = float(value)
     except ValueError:
@@ -140,7 +137,7 @@ def estimated_prices(report: Report, source: EstimatedPrices, setting: Workload)
     return Repricing("latency_ms", spent, "\n".join(about), estimated=True)
 
 
-def counted_prices(report: Report, kind: BudgetKind, shape: ModelShape | None, *, int8: bool) -> Repricing:
+def counted_prices(report: Report, kind: str, shape: ModelShape | None, *, int8: bool) -> Repricing:
     """What every candidate costs by counting.
 
     Raises: StudyError for a file size when the study's dense model, which tells it, is not at hand.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from aebert.search.kinds import KINDS
+
 MISSING = "–"
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -33,13 +35,7 @@ def percent(share: float | None) -> str:
 
 def budget(target: float | None, kind: str) -> str:
     """A budget in the unit that its kind is stated in, as it was written: `50 %`, `11M params`, `20 MB`, `10 ms`."""
-    if target is None:
-        return MISSING
-    if kind == "params":
-        scale, sign = (1e6, "M") if target >= 1e6 else (1e3, "K") if target >= 1e3 else (1.0, "")
-        return f"{target / scale:.6g}{sign} params"
-    unit = {"size_mb": "MB", "latency_ms": "ms"}.get(kind)
-    return f"{target:.6g} {unit}" if unit else f"{100 * target:.4g} %"
+    return MISSING if target is None else KINDS[kind].text(target)
 
 
 def millions(count: int | None) -> str:

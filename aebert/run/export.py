@@ -12,6 +12,7 @@ from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.forms import Forms, instruction_sets_here
 from aebert.run.run import Run
+from aebert.search.kinds import KINDS
 
 INT8 = ".int8"  # ends the name of a quantized file
 
@@ -58,5 +59,5 @@ class Export:
 
     def _max_bytes(self, model: ShippedModel) -> float | None:
         """Size that a budget in MB allows the file."""
-        is_size = self.run.config.search.budget.kind == "size_mb"
-        return model.budget * 1e6 if is_size and model.budget is not None else None
+        kind = KINDS[self.run.config.search.budget.kind]
+        return model.budget * kind.scale if kind.is_size and model.budget is not None else None

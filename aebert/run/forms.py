@@ -35,6 +35,7 @@ from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.requests import file_forward, requests_of
 from aebert.run.run import Run
+from aebert.search.kinds import KINDS
 
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
 
@@ -214,7 +215,7 @@ class Forms:
     @property
     def _may_exclude(self) -> bool:
         """Not under a budget in milliseconds: layers in float32 take time that no latency table knows of."""
-        return self.run.config.deploy.exclude and self.run.config.search.budget.kind != "latency_ms"
+        return self.run.config.deploy.exclude and not KINDS[self.run.config.search.budget.kind].is_priced
 
     def _exact(self, source: Path) -> float:
         """Score of the float32 graph that is quantized, taken once for all variants."""

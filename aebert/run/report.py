@@ -19,6 +19,7 @@ from aebert.run.dense import DENSE
 from aebert.run.export import INT8
 from aebert.run.finalists import Finalist
 from aebert.run.pipeline import Pipeline
+from aebert.search.kinds import KINDS
 from aebert.tasks.task import ROLES
 
 
@@ -63,7 +64,7 @@ def _finalist_row(finalist: Finalist, pipeline: Pipeline) -> FinalistRow:
         params=trial.params,
         search_score=trial.metrics[metric],
         select_score=finalist.select_metrics[metric],
-        predicted_ms=trial.cost if pipeline.setup.info.budget_kind == "latency_ms" else None,
+        predicted_ms=trial.cost if KINDS[pipeline.setup.info.budget_kind].is_priced else None,
         measured_ms=pipeline.confirmed.get(finalist.name, {}).get("median_ms"),
         **_reported(pipeline.scores, finalist.name),
     )

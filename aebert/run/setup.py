@@ -14,6 +14,7 @@ from aebert.latency.table import LatencyTable
 from aebert.models.shape import shape_of
 from aebert.run.prices import device_name, prices_of, settings_of, study_prices
 from aebert.run.run import Run
+from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Judge
 from aebert.search.record import StudyInfo
 from aebert.search.space import make_grid
@@ -27,15 +28,15 @@ def known_settings(run: Run) -> dict[str, Any]:
     """Settings that trials depend on, as far as they are known before any work; without those of `KNOWN_LATER`."""
     budget = run.config.search.budget
     requests = {"search.budget.batch": budget.batch, "search.budget.threads": budget.threads}
-    return _settings(run, None) | (requests if budget.kind == "latency_ms" else {})
+    return _settings(run, None) | (requests if KINDS[budget.kind].is_priced else {})
 
 
 def budget_prices(
     run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> LatencyTable | EstimatedPrices | None:
     """What a latency budget is counted with, measured now if it must be; None for other kinds of budgets."""
-    latency = run.config.search.budget.kind == "latency_ms"
-    return study_prices(run.config, model, tokenizer, run.progress) if latency else None
+    is_priced = KINDS[run.config.search.budget.kind].is_priced
+    return study_prices(run.config, model, tokenizer, run.progress) if is_priced else None
 
 
 def search_setup(
@@ -93,7 +94,7 @@ def _settings(run: Run, source: LatencyTable | EstimatedPrices | None) -> dict[s
     values["search"] |= {"space": plain(run.space), "first": list(run.first)}
     values["search"]["budget"] = settings_of(source, values["search"]["budget"], config.search.budget)
     settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
-    if config.search.budget.kind in ("size_mb", "latency_ms"):
+    if KINDS[config.search.budget.kind].is_of_file:
         settings["deploy.int8"] = config.deploy.int8
     settings |= {f"data.{role}_rows": run.task.digests[role] for role in ("train", "search")}
     return settings | flat(values)

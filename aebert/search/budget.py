@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
-from aebert.config import BudgetKind
 from aebert.errors import BudgetError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
-from aebert.pruning.cost import block_bytes, cost, fixed_bytes
+from aebert.search.kinds import KINDS, Basis, Kind
 from aebert.search.space import Grid
-from aebert.search.table import CostTable, linear_table, measured_table
-
-_SHARES = ("sparsity", "macs")  # kinds whose target is a share of the dense cost to remove
-_UNITS = {"size_mb": 10**6, "latency_ms": 10**6}  # bytes of a MB, ns of a ms: how many of the table's make one
+from aebert.search.table import CostTable
 
 
 @dataclass(frozen=True)
 class Budget:
     """The most that an architecture may cost.
 
-    target: as the user states it; a share of the dense cost to remove (sparsity, macs), or the most parameters, MB
-      or ms.
+    target: as the user states it: a share of the dense cost to remove, or the most parameters, MB or ms.
     limit: the most that it may cost by `table`, in the table's unit. dense: what the dense model costs.
     """
 
-    kind: BudgetKind
+    kind: Kind
     target: float
     limit: int
     table: CostTable
     dense: int
 
     def cost(self, levels: np.ndarray) -> float:
-        """Cost of the architecture with these levels as the user states it: share removed, parameters, MB or ms."""
-        total = self.table.total(levels)
-        if self.kind in _SHARES:
-            return 1.0 - total / self.dense
-        return total / _UNITS.get(self.kind, 1)
+        """Cost of the architecture with these levels in the unit of targets: share removed, parameters, MB or ms."""
+        return self.kind.cost(self.table.total(levels), self.dense)
 
 
 @dataclass(frozen=True)
@@ -53,13 +43,9 @@ class LatencyCosts:
     table: CostTable
     margin: float = 0.0
 
-    def limit(self, target: float) -> int:
-        """Most ns by the table."""
-        return math.floor(_UNITS["latency_ms"] * Fraction(str(float(target))) / (1 + Fraction(str(self.margin))))
-
 
 def make_budget(
-    kind: BudgetKind,
+    kind: str,
     target: float,
     length: int,
     shape: ModelShape,
@@ -74,81 +60,51 @@ def make_budget(
 
     Raises: BudgetError if no architecture of the grid meets it, or the dense model does.
     """
-    if (kind == "latency_ms") != (prices is not None):
-        raise ValueError(f"a latency_ms budget, and no other, must come with prices, got {kind}")
-    table = _table(kind, length, shape, grid, int8) if prices is None else prices.table
-    limit = _limit(kind, target, table, grid) if prices is None else prices.limit(target)
-    budget = Budget(kind, target, limit, table, table.total(grid.last))
-    _check(budget, grid)
+    found, margin = KINDS[kind], 0.0 if prices is None else prices.margin
+    table = cost_table(found, Basis(shape, grid, length, int8), prices)
+    dense = table.total(grid.last)
+    budget = Budget(found, target, found.limit(target, dense, margin), table, dense)
+    _check(budget, grid, margin)
     return budget
 
 
-def _table(kind: BudgetKind, length: int, shape: ModelShape, grid: Grid, int8: bool) -> CostTable:
-    if kind == "size_mb":
-        rows = [
-            [block_bytes(shape, block, width, int8=int8) for width in widths]
-            for block, widths in enumerate(grid.allowed)
-        ]
-        return measured_table("bytes", fixed_bytes(shape, int8=int8), rows, grid)
-    dense = cost(Architecture.dense(shape), shape, length)
-    if kind == "macs":
-        heads = np.array(shape.head_macs) + 2 * shape.head_size * length
-        total, unit_costs = dense.macs, length * np.array([*heads, *shape.ffn_macs])
-    else:
-        total = dense.params if kind == "params" else dense.encoder_params
-        unit_costs = np.array([*shape.head_params, *shape.ffn_params])
-    fixed = total - int(unit_costs @ grid.full)
-    return linear_table("MACs" if kind == "macs" else "parameters", fixed, unit_costs, grid)
+def cost_table(kind: Kind, basis: Basis, prices: LatencyCosts | None = None) -> CostTable:
+    """What every block costs at every level: as counted, or as the prices say."""
+    if kind.table is not None and prices is None:
+        return kind.table(basis)
+    if kind.table is None and prices is not None:
+        return prices.table
+    raise ValueError(f"a budget must come with prices where its costs can't be counted, and only there: {kind.name}")
 
 
-def _limit(kind: BudgetKind, target: float, table: CostTable, grid: Grid) -> int:
-    """Exact in decimal: 0.9 is nine tenths, not the float below."""
-    value = Fraction(str(float(target)))
-    if kind in _SHARES:
-        return math.floor(table.total(grid.last) * (1 - value))
-    return math.floor(value * _UNITS.get(kind, 1))
-
-
-def _nearest(budget: Budget, total: int) -> float:
-    """The hardest target that a cost in the table's unit still meets, in figures short enough to be asked for."""
-    if budget.kind in _SHARES:
-        return math.floor(100_000 * Fraction(budget.dense - total, budget.dense)) / 100_000
-    if budget.kind == "latency_ms":
-        # what has to be asked for is above what a candidate takes by the margin
-        margin = Fraction(str(float(budget.target))) * _UNITS[budget.kind] / max(budget.limit, 1)
-        return math.ceil(Fraction(total, 1000) * max(margin, Fraction(1))) / 1000
-    return math.ceil(Fraction(total, 1000)) / 1000 if budget.kind == "size_mb" else total
-
-
-def _number(value: float) -> str:
-    """All figures that were asked for, without a tail of zeros."""
-    return f"{value:.10g}"
-
-
-def _floor(budget: Budget) -> str:
-    """What of a size or latency no search space can remove."""
-    if budget.kind not in _UNITS or budget.limit >= budget.table.fixed:
-        return ""
-    unit, fixed = budget.kind.split("_")[1].replace("mb", "MB"), budget.table.fixed / _UNITS[budget.kind]
-    return f" ({_number(round(fixed, 3))} {unit} are embeddings and the rest outside the blocks)"
-
-
-def _check(budget: Budget, grid: Grid) -> None:
-    shares, asked = budget.kind in _SHARES, f"{budget.kind} {_number(budget.target)}"
+def _check(budget: Budget, grid: Grid, margin: float) -> None:
+    kind, asked = budget.kind, f"{budget.kind.name} {_number(budget.target)}"
     smallest = budget.table.total(np.zeros_like(grid.last))
     if budget.limit < smallest:
-        rule = "asks to remove more than the" if shares else "is below the"
-        fix = "lower search.budget or" if shares else "raise search.budget or lower"
-        named = _number(_nearest(budget, smallest))
+        rule = "asks to remove more than the" if kind.is_share else "is below the"
+        fix = "lower search.budget or" if kind.is_share else "raise search.budget or lower"
+        named = _number(kind.hardest(smallest, budget.dense, margin))
         raise BudgetError(
             f"budget must be reachable: {asked} {rule} {named} that the search space can{_floor(budget)}; "
             f"{fix} the space's min"
         )
     if budget.limit >= budget.dense:
-        rule = (
-            "removes nothing; raise" if shares else f"is not below its {_number(_nearest(budget, budget.dense))}; lower"
-        )
+        dense = _number(kind.hardest(budget.dense, budget.dense, margin))
+        rule = "removes nothing; raise" if kind.is_share else f"is not below its {dense}; lower"
         raise BudgetError(f"budget must be smaller than the dense model: {asked} {rule} search.budget")
+
+
+def _floor(budget: Budget) -> str:
+    """What of the cost no search space can remove, where that alone passes the limit."""
+    if budget.kind.is_share or budget.limit >= budget.table.fixed:
+        return ""
+    fixed = budget.kind.text(round(budget.kind.cost(budget.table.fixed, budget.dense), 3))
+    return f" ({fixed} are embeddings and the rest outside the blocks)"
+
+
+def _number(value: float) -> str:
+    """All figures that were asked for, without a tail of zeros."""
+    return f"{value:.10g}"
 
 
 def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo, TrialRecord
 
 Cost = Literal["sparsity", "macs_removed"]
@@ -17,7 +18,7 @@ def cost_of(info: StudyInfo) -> Cost:
 
     Parameters and file size fall as sparsity rises, so their front is that of sparsity; milliseconds fall with MACs.
     """
-    return "macs_removed" if info.budget_kind in ("macs", "latency_ms") else "sparsity"
+    return "macs_removed" if KINDS[info.budget_kind].share == "macs" else "sparsity"
 
 
 def removed(record: TrialRecord, cost: Cost) -> float:
@@ -53,18 +54,17 @@ def spent(record: TrialRecord, info: StudyInfo) -> float:
     A size that was not recorded is taken to be the budget that the record was made for, which it can't pass; infinite
     for the dense model, which has none.
     """
+    kind = KINDS[info.budget_kind]
     if record.cost is not None:
         return record.cost
-    if info.budget_kind in ("size_mb", "latency_ms"):
-        return math.inf if record.budget is None else record.budget
-    return {"sparsity": record.sparsity, "macs": record.macs_removed, "params": float(record.params)}[info.budget_kind]
+    if kind.counted is not None:
+        return kind.counted(record)
+    return math.inf if record.budget is None else record.budget
 
 
 def meets(record: TrialRecord, target: float, info: StudyInfo) -> bool:
     """Whether a record costs no more than a budget allows, whichever budget it was made for."""
-    cost = spent(record, info)
-    slack = 1e-9 * abs(target)  # shares removed are computed in floats
-    return cost >= target - slack if info.budget_kind in ("sparsity", "macs") else cost <= target + slack
+    return KINDS[info.budget_kind].meets(spent(record, info), target)
 
 
 def best_per_budget(records: Sequence[TrialRecord], info: StudyInfo) -> dict[float, TrialRecord]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aebert.config import BudgetKind
 from aebert.pruning.architecture import Architecture
 
 Origin = str  # "dense", "neighbour", "sampled", or the name of a first trial
@@ -65,8 +64,9 @@ class TrialRecord:
 class StudyInfo:
     """What a report says about a study besides its trials.
 
-    metric: key of the headline metric; budget_kind: which cost is limited; targets: from the mildest to the hardest;
-    length: tokens at which MACs are counted; search_rows: labelled rows that every score is an average over.
+    metric: key of the headline metric; budget_kind: which cost is limited, by its name in `KINDS`; targets: from the
+      mildest to the hardest; length: tokens at which MACs are counted; search_rows: labelled rows that every score is
+      an average over.
     device: what a latency budget holds for: processor, form of file, length, batch, threads; empty for other kinds.
     estimated: whether that device is only estimated, so that its milliseconds were measured nowhere.
     """
@@ -75,7 +75,7 @@ class StudyInfo:
     task: str
     model: str
     metric: str
-    budget_kind: BudgetKind
+    budget_kind: str
     targets: tuple[float, ...]
     length: int
     sampler: str

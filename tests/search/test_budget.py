@@ -3,19 +3,18 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aebert.config import BudgetKind
 from aebert.errors import BudgetError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import block_bytes, cost, fixed_bytes
 from aebert.search.budget import Budget, make_budget, project
+from aebert.search.kinds import KINDS
 from aebert.search.space import Grid, Range, SearchSpace, load_space, make_grid
 from aebert.search.table import measured_table
 
@@ -25,7 +24,7 @@ MINILM = ModelShape(
 )
 UNITS = st.integers(2, 5000)
 # milliseconds come from a table: see tests/latency/test_table.py
-COUNTED = tuple(kind for kind in get_args(BudgetKind) if kind != "latency_ms")
+COUNTED = tuple(name for name in KINDS if not KINDS[name].is_priced)
 
 
 @st.composite
@@ -57,7 +56,7 @@ class Case:
 
     shape: ModelShape
     grid: Grid
-    kind: BudgetKind
+    kind: str
     length: int
     prices: tuple[dict[int, int], ...] | None = None
 
@@ -83,7 +82,7 @@ class Case:
         """One that allows a cost of `limit`; targets in decimal don't reach every one of them."""
         if self.prices is not None:
             rows = [list(prices.values()) for prices in self.prices]
-            return Budget("params", limit, limit, measured_table("ns", 7, rows, self.grid), self.dense)
+            return Budget(KINDS["params"], limit, limit, measured_table("ns", 7, rows, self.grid), self.dense)
         made = make_budget(self.kind, self.mildest, self.length, self.shape, self.grid)
         return replace(made, limit=limit)
 
@@ -217,7 +216,7 @@ def tiny_shape() -> ModelShape:
 
 @pytest.mark.parametrize("prices", [None, 0, 1, 2])
 @pytest.mark.parametrize("kind", COUNTED)
-def test_agrees_with_all_architectures_of_a_tiny_grid(kind: BudgetKind, prices: int | None) -> None:
+def test_agrees_with_all_architectures_of_a_tiny_grid(kind: str, prices: int | None) -> None:
     shape = tiny_shape()
     grid = make_grid(SearchSpace(source="", heads=Range(), ffn=Range(min=1, step=2)), shape)
     case = Case(shape, grid, kind, length=3)
@@ -407,9 +406,7 @@ def test_the_smallest_architecture_is_reachable_and_no_more() -> None:
         ),
     ],
 )
-def test_budgets_out_of_reach_are_told_with_what_can_be_asked_for(
-    kind: BudgetKind, target: float, message: str
-) -> None:
+def test_budgets_out_of_reach_are_told_with_what_can_be_asked_for(kind: str, target: float, message: str) -> None:
     # encoder: 100 units, 25 of them fixed and 15 the space's min; 1,000,000 parameters outside it. The file: 4,000,100
     # bytes of fixed weights, 26,100 of graph, at least 7,960 (20 + 40 of them weights) and at most 8,200 of the blocks
     shape = ModelShape("bert", 8, 4, 1, (25,), (50,), (1,), (1,), (1,), (1,), 25, 0, 1_000_000)
