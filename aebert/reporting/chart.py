@@ -11,20 +11,18 @@ import plotly.graph_objects as go
 
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
+from aebert.reporting.costs import axis_label, cost_text, finalist_cost, finalist_place, trial_place
 from aebert.reporting.report import FinalistRow, Report
 from aebert.reporting.tables import (
-    COST_TITLES,
     dense_finalist,
     explored,
     finalist_key,
-    finalist_share,
     headline,
     metric_of,
     trial_key,
 )
 from aebert.reporting.window import score_floor
 from aebert.search.first import FIRST_TRIALS
-from aebert.search.front import cost_of, pareto_front, removed
 from aebert.search.record import TrialRecord
 
 _SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows all
@@ -32,22 +30,23 @@ _SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows al
 # Marks of the first trials in the order of their registry, with some to spare; the colours are in page.css.
 _FIRST = ("square", "triangle-down", "hexagon", "cross", "pentagon", "triangle-left")
 
-# Percent that a finalist's marks are moved by, so that the intervals of its two files stand side by side.
-_SIDE = {"float32": -0.3, "int8": 0.3}
+# Share of the chart's width that a finalist's marks are moved by, so that the intervals of its two files stand side by
+# side.
+_SIDE = {"float32": -0.004, "int8": 0.004}
 
 
 def front_chart(report: Report) -> go.Figure:
-    """Headline metric by share removed; `customdata[0]` of each point is the key of its architecture.
+    """Headline metric by cost; `customdata[0]` of each point is the key of its architecture.
 
     Its colours are those of CSS variables, filled in by the page's script, so that it follows light and dark.
     """
     figure = go.Figure()
     for trace in (*_trial_traces(report), *_finalist_traces(report)):
         figure.add_trace(trace)
-    cost, metric = cost_of(report.info), html.escape(report.info.metric)
+    metric = html.escape(report.info.metric)
     figure.update_layout(
         template="none",
-        xaxis={"title": {"text": f"{COST_TITLES[cost]} of the encoder removed (%)"}, "zeroline": False},
+        xaxis={"title": {"text": axis_label(report)}, "zeroline": False},
         yaxis={"title": {"text": f"{metric} × 100 (points)"}, "zeroline": False},
         legend={"orientation": "h", "y": -0.2, "x": 0, "xanchor": "left", "yanchor": "top"},
         margin={"l": 64, "r": 16, "t": 16, "b": 120},
@@ -103,7 +102,7 @@ def _trial_traces(report: Report) -> list[go.Scatter]:
         *found,
         _trials(
             report,
-            pareto_front(report.trials, cost_of(report.info)),
+            report.front,
             "Pareto front",
             "front",
             mode="lines+markers",
@@ -123,13 +122,13 @@ def _trial_traces(report: Report) -> list[go.Scatter]:
 def _trials(
     report: Report, trials: Sequence[TrialRecord], name: str, role: str, mode: str = "markers", **marker: Any
 ) -> go.Scatter:
-    info, cost = report.info, cost_of(report.info)
+    info = report.info
     drawn = [trial for trial in trials if math.isfinite(headline(trial, info))]
     return go.Scatter(
         name=f"{name} (search rows)",
         meta={"role": role},
         mode=mode,
-        x=[100 * removed(trial, cost) for trial in drawn],
+        x=[trial_place(trial, report) for trial in drawn],
         y=[100 * headline(trial, info) for trial in drawn],
         customdata=[[trial_key(trial.number), _trial_hover(trial, report)] for trial in drawn],
         hovertemplate="%{customdata[1]}<extra></extra>",
@@ -146,14 +145,14 @@ def _trial_hover(trial: TrialRecord, report: Report) -> str:
         [
             f"<b>trial {trial.number}</b> ({trial.origin})",
             f"{html.escape(report.info.metric)} {units.points(score)} on {seen}, loss {trial.loss:.3f}",
-            _size(removed(trial, cost_of(report.info)), trial.params),
+            _size(report.axis.cost(trial), trial.params, report),
             *_blocks(trial.architecture),
         ]
     )
 
 
-def _size(share: float, params: int) -> str:
-    return f"{units.percent(share)} removed, {units.millions(params)} M parameters"
+def _size(cost: float | None, params: int, report: Report) -> str:
+    return ", ".join(dict.fromkeys([cost_text(cost, report), f"{units.millions(params)} M parameters"]))
 
 
 def _blocks(architecture: Architecture) -> list[str]:
@@ -188,7 +187,7 @@ def _finalists(report: Report, rows: Sequence[FinalistRow], kind: str, role: str
         name=f"fine-tuned {kind} (report rows)",
         meta={"role": role},
         mode="markers",
-        x=[100 * finalist_share(row, report.info) + _SIDE[kind] for row in rows],
+        x=[finalist_place(row, report) + _SIDE[kind] * _width(report) for row in rows],
         y=[100 * score for score in scores],
         error_y={
             "type": "data",
@@ -202,6 +201,12 @@ def _finalists(report: Report, rows: Sequence[FinalistRow], kind: str, role: str
     )
 
 
+def _width(report: Report) -> float:
+    """Distance from the cheapest to the dearest trial."""
+    places = [trial_place(trial, report) for trial in report.trials]
+    return max(places) - min(places) if places else 0.0
+
+
 def _finalist_hover(row: FinalistRow, report: Report, kind: str) -> str:
     metrics, bounds = _scored(row, kind)
     score = units.points(metric_of(metrics, report.info.metric))
@@ -210,7 +215,7 @@ def _finalist_hover(row: FinalistRow, report: Report, kind: str) -> str:
         [
             f"<b>{html.escape(row.name)}</b> {kind}{', chosen' if row.chosen else ''}",
             f"{html.escape(report.info.metric)} {score}{interval} on the report rows",
-            _size(finalist_share(row, report.info), row.params),
+            _size(finalist_cost(row, report), row.params, report),
             *_blocks(row.architecture),
         ]
     )

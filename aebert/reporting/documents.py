@@ -14,20 +14,19 @@ from aebert.reporting.report import Report
 from aebert.reporting.tables import headline
 from aebert.reporting.verdicts import first_trial
 from aebert.search.first import FIRST_TRIALS
-from aebert.search.front import cost_of, pareto_front
 from aebert.search.record import TrialRecord
 
 SUMMARY = "summary.json"  # in a run's folder
 
 
 def write_front_csv(report: Report, path: Path) -> None:
-    """Write the Pareto front by share removed, one line per trial, numbers in full precision.
+    """Write the Pareto front, one line per trial, from the dearest to the cheapest, numbers in full precision.
 
     Columns `search_*` are on the search rows before fine-tuning; differences are shares, not points, to the dense model
     and to each first trial of the same budget; cost is in the budget's own unit, std_error that of score, hypervolume
     that of the front up to the trial; heads and ffn are counts per block separated by blanks.
     """
-    rows = [_csv_row(record, report) for record in pareto_front(report.trials, cost_of(report.info))]
+    rows = [_csv_row(record, report) for record in report.front]
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, _csv_columns(report), lineterminator="\n")
         writer.writeheader()

@@ -17,18 +17,16 @@ from aebert.files import replacing
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.chart import front_chart, progress_chart
+from aebert.reporting.costs import budget_name, cost_text, finalist_cost
 from aebert.reporting.forms import forms_grid
 from aebert.reporting.report import FinalistRow, Report
 from aebert.reporting.tables import (
-    COST_TITLES,
     Cell,
     Column,
     Table,
-    budget_name,
     chosen,
     dense_finalist,
     finalist_key,
-    finalist_share,
     finalists_grid,
     front_grid,
     full_architecture,
@@ -40,7 +38,6 @@ from aebert.reporting.tables import (
 )
 from aebert.reporting.verdicts import Standing, standings, verdict_grids
 from aebert.reporting.window import below, score_floor
-from aebert.search.front import cost_of, pareto_front
 from aebert.search.record import TrialRecord
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
@@ -176,9 +173,9 @@ def _chosen_cards(report: Report) -> list[tuple[str, str, str]]:
 def _cards_of(row: FinalistRow, report: Report) -> list[tuple[str, str, str]]:
     dense, metric = dense_finalist(report.finalists), report.info.metric
     score, level = metric_of(row.report_metrics, metric), metric_of(dense.report_metrics, metric) if dense else None
-    share = f"{units.percent(finalist_share(row, report.info))} of {COST_TITLES[cost_of(report.info)]} removed"
+    cost = cost_text(finalist_cost(row, report), report)
     against = f", dense {units.points(level)}" if level is not None else ""
-    cards = [(f"chosen: {row.name}", units.points(score), f"{metric}, report rows{against}; {share}")]
+    cards = [(f"chosen: {row.name}", units.points(score), f"{metric}, report rows{against}; {cost}")]
     fastest = [profile for profile in report.profiles if profile.name == row.name and profile.speedup is not None]
     for profile in sorted(fastest, key=lambda profile: profile.p50_ms)[:1]:
         costs = f"{units.significant(profile.p50_ms)} ms, {units.megabytes(profile.size_bytes)} MB"
@@ -265,5 +262,4 @@ def _first(report: Report) -> str | None:
     row = chosen(report.finalists)
     if row is not None:
         return finalist_key(row.name)
-    front = pareto_front(report.trials, cost_of(report.info))
-    return trial_key(front[-1].number) if front else None
+    return trial_key(report.front[-1].number) if report.front else None

@@ -15,19 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from aebert.files import replacing
+from aebert.reporting.costs import axis_label, finalist_place, trial_place
 from aebert.reporting.report import FinalistRow, Report
 from aebert.reporting.tables import (
-    COST_TITLES,
     dense_finalist,
     explored,
-    finalist_share,
     headline,
     metric_of,
     scored_on,
 )
 from aebert.reporting.window import below, score_floor
 from aebert.search.first import FIRST_TRIALS
-from aebert.search.front import cost_of, pareto_front, removed
 from aebert.search.record import TrialRecord
 
 # Okabe & Ito's palette: told apart with any kind of colour vision; shapes differ as well.
@@ -48,7 +46,7 @@ def write_front_png(report: Report, path: Path) -> None:
 
 
 def front_figure(report: Report) -> Figure:
-    """Headline metric by share removed: trials, first trials, front, dense level, and finalists after fine-tuning."""
+    """Headline metric by cost: trials, first trials, front, dense level, and finalists after fine-tuning."""
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -95,12 +93,10 @@ def _scatter(axes: Axes, report: Report, trials: Sequence[TrialRecord], gid: str
 
 
 def _places(trials: Sequence[TrialRecord], report: Report) -> tuple[list[float], list[float]]:
-    cost = cost_of(report.info)
-    return [100 * removed(t, cost) for t in trials], [100 * headline(t, report.info) for t in trials]
+    return [trial_place(t, report) for t in trials], [100 * headline(t, report.info) for t in trials]
 
 
 def _draw_front(axes: Axes, report: Report) -> None:
-    front = pareto_front(report.trials, cost_of(report.info))
     style: dict[str, Any] = {
         "color": BLUE,
         "lw": 2.2,
@@ -110,7 +106,7 @@ def _draw_front(axes: Axes, report: Report) -> None:
         "mew": 0.9,
         "zorder": 5,
     }
-    axes.plot(*_places(front, report), gid="front", label="Pareto front (search rows)", **style)
+    axes.plot(*_places(report.front, report), gid="front", label="Pareto front (search rows)", **style)
 
 
 def _draw_finalists(axes: Axes, report: Report) -> None:
@@ -147,7 +143,7 @@ def _errorbar(axes: Axes, report: Report, kind: str, marks: Sequence[_Mark], shi
     metric, marks = report.info.metric, [mark for mark in marks if mark.metrics is not None]
     if not marks:
         return
-    xs = [100 * finalist_share(mark.row, report.info) + shift for mark in marks]
+    xs = [finalist_place(mark.row, report) + shift for mark in marks]
     ys = [mark.height(metric) for mark in marks]
     arms = [list(side) for side in zip(*(mark.arms(metric) for mark in marks), strict=True)]
     interval = ", 95 %" if any(mark.bounds for mark in marks) else ""
@@ -166,9 +162,7 @@ def _errorbar(axes: Axes, report: Report, kind: str, marks: Sequence[_Mark], shi
 def _ring_chosen(axes: Axes, report: Report, shift: float) -> None:
     """A ring around the model to use; with several budgets, one around that of each."""
     scores = [(row, metric_of(row.report_metrics, report.info.metric)) for row in report.finalists if row.chosen]
-    places = [
-        (100 * finalist_share(row, report.info) + shift, 100 * score) for row, score in scores if score is not None
-    ]
+    places = [(finalist_place(row, report) + shift, 100 * score) for row, score in scores if score is not None]
     if not places:
         return
     ring: dict[str, Any] = {"facecolors": "none", "edgecolors": VERMILLION, "linewidths": 1.8, "s": 270, "zorder": 8}
@@ -176,9 +170,8 @@ def _ring_chosen(axes: Axes, report: Report, shift: float) -> None:
 
 
 def _describe(figure: Figure, axes: Axes, report: Report) -> None:
-    info, cost = report.info, cost_of(report.info)
-    at = "" if cost == "sparsity" else f", counted at {info.length} tokens"
-    axes.set_xlabel(f"{COST_TITLES[cost]} of the encoder removed (%){at}", fontsize=12)
+    info = report.info
+    axes.set_xlabel(axis_label(report), fontsize=12)
     axes.set_ylabel(f"{info.metric} × 100 (points)", fontsize=12, parse_math=False)
     lost = sum(not math.isfinite(headline(trial, info)) for trial in report.trials)
     subtitle = [

@@ -28,7 +28,8 @@ from aebert.reporting.tables import (
     scored_on,
 )
 from aebert.reporting.verdicts import verdict_grids
-from aebert.search.front import best_per_budget, cost_of, pareto_front
+from aebert.search.front import best_per_budget
+from aebert.search.kinds import KINDS
 from aebert.search.record import TrialRecord
 
 _BAR_WIDTH = 20
@@ -168,7 +169,7 @@ def _facts(record: TrialRecord, report: Report) -> RichTable:
 
 
 def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
-    front = {member.number for member in pareto_front(report.trials, cost_of(report.info))}
+    front = {member.number for member in report.front}
     taken = "" if record.same_as is None else f", score taken over from trial {record.same_as} (same architecture)"
     estimated = "" if record.stopped_at is None else " (estimated)"
     return [
@@ -177,6 +178,7 @@ def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
         ("architecture", record.architecture.key()),
         ("on the Pareto front", "yes" if record.number in front else "no"),
         (f"budget ({report.info.budget_kind})", units.budget(record.budget, report.info.budget_kind)),
+        *_cost_lines(record, report),
         ("parameters removed", f"{units.percent(record.sparsity)} of the encoder"),
         ("MACs removed", f"{units.percent(record.macs_removed)} of the encoder"),
         ("parameters", f"{record.params:,} (with embeddings)"),
@@ -186,6 +188,13 @@ def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
         ("score", f"{record.score:.4f}{estimated}{_between(record)}"),
         ("time", f"{record.seconds:.1f} s"),
     ]
+
+
+def _cost_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
+    """The cost that the budget limits, where none of the counts below is it."""
+    kind = KINDS[report.info.budget_kind]
+    known = kind.is_of_file and record.cost is not None
+    return [(kind.title(estimated=report.info.estimated), units.cost(record.cost, kind))] if known else []
 
 
 def _race_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:

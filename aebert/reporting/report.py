@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
+from aebert.search.axis import Axis, study_axis
+from aebert.search.front import pareto_front
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 
 FORMAT = 3  # of `Report.to_dict`; raised when an older reader would misunderstand it
@@ -135,6 +138,16 @@ class Report:
     def dense(self) -> TrialRecord | None:
         """The dense model's trial; None while it has not been scored."""
         return next((trial for trial in self.trials if trial.origin == "dense"), None)
+
+    @cached_property
+    def axis(self) -> Axis:
+        """The costs that the front is over."""
+        return study_axis(self.info, self.trials)
+
+    @cached_property
+    def front(self) -> list[TrialRecord]:
+        """The Pareto front of the trials, from the dearest to the cheapest."""
+        return pareto_front(self.trials, self.axis)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""

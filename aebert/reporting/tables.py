@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
+from aebert.reporting.costs import PARAMS, cost_title, cost_titles, finalist_cost
 from aebert.reporting.intervals import score_interval
 from aebert.reporting.report import FinalistRow, ProfileRow, Report
 from aebert.reporting.shipped import unpriced
-from aebert.search.front import cost_of, pareto_front, removed, uniform_per_budget
+from aebert.search.front import uniform_per_budget
+from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo, TrialRecord
-
-COST_TITLES = {"sparsity": "parameters", "macs_removed": "MACs"}
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,6 @@ def layer_totals(architecture: Architecture) -> tuple[int, ...]:
     return tuple(sum(architecture.ffn[start : start + blocks]) for start in range(0, len(architecture.ffn), blocks))
 
 
-def budget_name(target: float, info: StudyInfo) -> str:
-    """A budget with what it limits: `50 % of MACs removed`, `11M params`, `20 MB`."""
-    text = units.budget(target, info.budget_kind)
-    return f"{text} of {COST_TITLES[cost_of(info)]} removed" if info.budget_kind in ("sparsity", "macs") else text
-
-
 def is_of_metric(report: Report) -> bool:
     """Whether the search maximized the headline metric, and not another score."""
     return all(_same(trial.score, headline(trial, report.info)) for trial in report.trials)
@@ -104,22 +98,12 @@ def scored_on(report: Report) -> str:
 
 
 def front_grid(report: Report) -> Table:
-    """The Pareto front by share removed, with each member's distance from dense and from uniform at its budget."""
-    cost, metric = cost_of(report.info), report.info.metric
+    """The Pareto front, with each member's distance from dense and from uniform at its budget."""
     columns = _columns(
-        "trial",
-        "budget",
-        f"{COST_TITLES[cost]} removed",
-        "params (M)",
-        metric,
-        "95 %",
-        "loss",
-        "vs dense",
-        "vs uniform",
-        *([predicted_title(report.info)] if report.info.budget_kind == "latency_ms" else []),
+        "trial", "budget", *cost_titles(report), report.info.metric, "95 %", "loss", "vs dense", "vs uniform"
     )
     uniform = uniform_per_budget(report.trials, report.info)
-    rows = tuple(_front_row(record, report, uniform) for record in pareto_front(report.trials, cost))
+    rows = tuple(_front_row(record, report, uniform) for record in report.front)
     return Table(
         f"Pareto front of {report.info.name}",
         (*columns, Column("heads", "bars"), Column("FFN", "bars")),
@@ -133,22 +117,26 @@ def front_grid(report: Report) -> Table:
 
 def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRecord]) -> tuple[Cell, ...]:
     info, dense = report.info, report.dense
-    score, share = headline(record, info), removed(record, cost_of(info))
+    score = headline(record, info)
     peer = uniform.get(record.budget) if record.budget is not None else None
     bounds = score_interval(record) if _same(score, record.score) else None
     return (
         Cell(trial_name(record), record.number, trial_key(record.number)),
         Cell(units.budget(record.budget, info.budget_kind), record.budget),
-        Cell(units.percent(share), share),
-        Cell(units.millions(record.params), record.params),
+        *cost_cells(report.axis.cost(record), record.params, report),
         Cell(units.points(score), score),
         Cell(units.span(bounds), bounds and bounds[0]),
         Cell(f"{record.loss:.3f}", record.loss),
         _difference(score, headline(dense, info) if dense else None),
         _difference(score, headline(peer, info) if peer else None),
-        *([Cell(units.significant(record.cost), record.cost)] if info.budget_kind == "latency_ms" else []),
         *kept_cells(record.architecture, full_architecture(report)),
     )
+
+
+def cost_cells(cost: float | None, params: int, report: Report) -> list[Cell]:
+    """The cells below `cost_titles`."""
+    shown = Cell(units.cost(cost, report.axis.kind), cost)
+    return list({cost_title(report): shown, PARAMS: Cell(units.millions(params), params)}.values())
 
 
 def trial_name(record: TrialRecord) -> str:
@@ -166,39 +154,30 @@ def kept_cells(architecture: Architecture, full: Architecture | None) -> tuple[C
 
 def finalists_grid(report: Report) -> Table:
     """The fine-tuned models: scores on each role's rows, float32 and int8."""
-    cost, metric = cost_of(report.info), report.info.metric
-    columns = _columns(
-        "trial",
-        f"{COST_TITLES[cost]} removed",
-        "params (M)",
-        "search, before",
-        "select",
-        "report",
-        "95 %",
-        "vs dense",
-        "int8 report",
-        "int8 95 %",
-    )
+    metric = report.info.metric
+    scores = ("search, before", "select", "report", "95 %", "vs dense", "int8 report", "int8 95 %")
+    columns = _columns("trial", *cost_titles(report), *scores)
     report_rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
-    timed = report.info.budget_kind == "latency_ms"
-    latency = (*_columns(predicted_title(report.info), "measured (ms)"), Column("budget", "text")) if timed else ()
+    timed = KINDS[report.info.budget_kind].is_priced
+    latency = (*_columns("measured (ms)"), Column("budget", "text")) if timed else ()
     return Table(
         f"Finalists of {report.info.name}",
         (Column("model", "text"), *columns, *latency),
-        tuple((*_finalist_row(row, report), *(_latency_cells(row) if timed else ())) for row in report.finalists),
+        tuple(
+            (*_finalist_row(row, report), *(_latency_cells(row, report) if timed else ())) for row in report.finalists
+        ),
         f"{metric} × 100: on the search rows before fine-tuning; on the select rows and the {report_rows}report rows "
         "after it.\n* best on the select rows. 95 %: interval of the report score, – where the metric has none.\n"
         "int8: the quantized file itself, scored again." + (f"\n{latency_note(report)}" if timed else ""),
     )
 
 
-def _latency_cells(row: FinalistRow) -> tuple[Cell, ...]:
-    """What a finalist takes by the table and when measured, and whether it keeps its budget."""
+def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
+    """What a finalist takes when it is measured, and whether it keeps its budget."""
     verdict = {True: " met", False: " NOT met", None: ""}[row.meets_budget]
     return (
-        Cell(units.significant(row.predicted_ms), row.predicted_ms),
         Cell(units.significant(row.measured_ms), row.measured_ms),
-        Cell(units.budget(row.budget, "latency_ms") + verdict, row.budget),
+        Cell(units.budget(row.budget, report.info.budget_kind) + verdict, row.budget),
     )
 
 
@@ -218,24 +197,18 @@ def latency_note(report: Report) -> str:
     return f"{note}\n{form}" if form else note
 
 
-def predicted_title(info: StudyInfo) -> str:
-    """Title of a column of a latency budget's costs."""
-    return "estimated (ms)" if info.estimated else "predicted (ms)"
-
-
 def _milliseconds(info: StudyInfo) -> str:
     return "estimate, not a measurement," if info.estimated else "median"
 
 
 def _finalist_row(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
-    metric, share = report.info.metric, finalist_share(row, report.info)
+    metric = report.info.metric
     score, int8 = metric_of(row.report_metrics, metric), metric_of(row.int8_report_metrics, metric)
     dense = dense_finalist(report.finalists)
     return (
         Cell(f"{row.name} *" if row.chosen else row.name, row.name, finalist_key(row.name)),
         Cell(units.MISSING if row.trial is None else str(row.trial), row.trial),
-        Cell(units.percent(share), share),
-        Cell(units.millions(row.params), row.params),
+        *cost_cells(finalist_cost(row, report), row.params, report),
         Cell(units.points(row.search_score), row.search_score),
         Cell(units.points(row.select_score), row.select_score),
         Cell(units.points(score), score),
@@ -306,11 +279,6 @@ def _profile_row(row: ProfileRow) -> tuple[Cell, ...]:
         Cell(f"{row.speedup_low:.2f}–{row.speedup_high:.2f}" if known else units.MISSING, row.speedup_low),
         Cell(units.points(row.report_score), row.report_score),
     )
-
-
-def finalist_share(row: FinalistRow, info: StudyInfo) -> float:
-    """Share removed of the cost that the study's budget limits."""
-    return row.sparsity if cost_of(info) == "sparsity" else row.macs_removed
 
 
 def metric_of(metrics: Mapping[str, float] | None, name: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from aebert.search.kinds import KINDS
+from aebert.search.kinds import KINDS, Kind
 
 MISSING = "–"
 _BARS = "▁▂▃▄▅▆▇█"
@@ -36,6 +36,15 @@ def percent(share: float | None) -> str:
 def budget(target: float | None, kind: str) -> str:
     """A budget in the unit that its kind is stated in, as it was written: `50 %`, `11M params`, `20 MB`, `10 ms`."""
     return MISSING if target is None else KINDS[kind].text(target)
+
+
+def cost(value: float | None, kind: Kind) -> str:
+    """A cost as its column shows it: `50.0 %`, `22.71` for parameters in millions, `17.40` MB, `9.87` ms."""
+    if value is None:
+        return MISSING
+    shown = kind.factor * value
+    text = significant(shown) if kind.decimals is None else f"{shown:.{kind.decimals}f}"
+    return f"{text} %" if kind.is_share else text
 
 
 def millions(count: int | None) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from aebert.reporting.report import Report
 from aebert.reporting.tables import headline, metric_of
-from aebert.search.front import cost_of, pareto_front
 
 # Below what must be seen, as many times its span, and as if the span were at least so many points.
 _BELOW, _LEAST_SPAN = 1.5, 2.0
@@ -32,7 +31,7 @@ def below(report: Report, floor: float) -> int:
 
 def _needed(report: Report) -> Iterator[float]:
     metric = report.info.metric
-    yield from (headline(trial, report.info) for trial in pareto_front(report.trials, cost_of(report.info)))
+    yield from (headline(trial, report.info) for trial in report.front)
     if report.dense is not None:
         yield headline(report.dense, report.info)
     for row in report.finalists:

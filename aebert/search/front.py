@@ -5,38 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from aebert.search.axis import Axis
 from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo, TrialRecord
 
-Cost = Literal["sparsity", "macs_removed"]
 
-
-def cost_of(info: StudyInfo) -> Cost:
-    """Name of the `TrialRecord` field that fronts are drawn over: the share removed of what the budget limits.
-
-    Parameters and file size fall as sparsity rises, so their front is that of sparsity; milliseconds fall with MACs.
-    """
-    return "macs_removed" if KINDS[info.budget_kind].share == "macs" else "sparsity"
-
-
-def removed(record: TrialRecord, cost: Cost) -> float:
-    """Share of `cost` removed, 0 for the dense model."""
-    return record.sparsity if cost == "sparsity" else record.macs_removed
-
-
-def pareto_front(records: Sequence[TrialRecord], cost: Cost) -> list[TrialRecord]:
-    """The records that no other beats in score or in share removed without losing in the other; by share, ascending.
+def pareto_front(records: Sequence[TrialRecord], axis: Axis) -> list[TrialRecord]:
+    """The records that no other beats in score or cost without losing in the other, from the dearest to the cheapest.
 
     Candidates that a race stopped are left out, since their scores are estimates.
 
-    Of records with equal score and equal share, and so of repeated architectures, the lowest number stays. The dense
+    Of records with equal score and equal cost, and so of repeated architectures, the lowest number stays. The dense
     model competes like any other. Infinite scores compare as numbers; a record whose score is NaN can't be on a front.
-    O(n log n): in order of falling share, a record is on the front if its score tops all before it.
+    O(n log n): in order of rising cost, a record is on the front if its score tops all before it.
     """
     comparable = [record for record in records if _is_scored(record)]
-    ordered = sorted(comparable, key=lambda record: (-removed(record, cost), -record.score, record.number))
+    ordered = sorted(comparable, key=lambda record: (axis.place(record), -record.score, record.number))
     front: list[TrialRecord] = []
     for record in ordered:
         if not front or record.score > front[-1].score:
@@ -109,17 +94,24 @@ def gain_over_uniform(records: Sequence[TrialRecord], info: StudyInfo) -> dict[f
 
 @dataclass(frozen=True)
 class Reference:
-    """The corner that a hypervolume is counted from; records not better in both count nothing."""
+    """The corner that a hypervolume is counted from; records not better in both count nothing.
+
+    dense: what the dense model costs, which shares are of; not needed where costs are shares themselves.
+    """
 
     score: float
     removed: float = 0.0
+    dense: float = 1.0
 
 
-def hypervolume(records: Sequence[TrialRecord], cost: Cost, reference: Reference) -> float:
-    """Area between the reference and what the front dominates, in score × share removed; higher is better."""
+def hypervolume(records: Sequence[TrialRecord], axis: Axis, reference: Reference) -> float:
+    """Area between the reference and what the front dominates, in score × share removed; higher is better.
+
+    Share removed is that of what the dense model costs by the axis.
+    """
     area, reached = 0.0, reference.removed
-    for record in pareto_front(records, cost):
-        share = removed(record, cost)
+    for record in pareto_front(records, axis):
+        share = axis.removed(record, reference.dense)
         if share > reached and record.score > reference.score:
             area += (share - reached) * (record.score - reference.score)
             reached = share
@@ -127,19 +119,19 @@ def hypervolume(records: Sequence[TrialRecord], cost: Cost, reference: Reference
 
 
 class Front:
-    """The front of the records so far; takes in one at a time."""
+    """The front of the records so far; takes in one at a time. dense: what the dense model costs by the axis."""
 
-    def __init__(self, cost: Cost) -> None:
-        self._cost = cost
+    def __init__(self, axis: Axis, dense: float) -> None:
+        self._axis, self._dense = axis, dense
         self._records: list[TrialRecord] = []
 
     def add(self, record: TrialRecord) -> None:
         """Take in a record; only what is on the front stays in memory."""
-        self._records = pareto_front([*self._records, record], self._cost)
+        self._records = pareto_front([*self._records, record], self._axis)
 
     def hypervolume(self, score: float) -> float:
         """Area that the front dominates above `score` and beyond the dense model."""
-        return hypervolume(self._records, self._cost, Reference(score))
+        return hypervolume(self._records, self._axis, Reference(score, dense=self._dense))
 
 
 def standing(record: TrialRecord) -> tuple[float, float, int]:

@@ -16,9 +16,9 @@ from aebert.models.shape import ModelShape
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost, macs_removed, sparsity
+from aebert.search.axis import share_axis, study_axis
 from aebert.search.budget import Budget, LatencyCosts, make_budget, project
-from aebert.search.front import Front, cost_of
-from aebert.search.front import removed as _removed
+from aebert.search.front import Front
 from aebert.search.leaders import Leaders
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.proposer import Proposer
@@ -107,7 +107,7 @@ class _Run:
         info = setup.info
         self.records: list[TrialRecord] = []
         self.known: dict[Architecture, TrialRecord | None] = {}  # None: it has no finite score
-        self.leaders, self.front = Leaders(info), Front(cost_of(info))
+        self.leaders, self.front = Leaders(info), self._front()
         self.firsts: dict[tuple[Origin, float], tuple[TrialRecord, Outcomes | None]] = {}
         self.dense: Outcomes | None = None
         self.first = [
@@ -129,10 +129,17 @@ class _Run:
                 self.known[Architecture.from_dict(trial.user_attrs["architecture"])] = None
                 continue
             text = trial.user_attrs.get(OUTCOMES)
-            record = TrialRecord.from_dict(values)
-            self.front.add(record)
-            self._remember(record, text and Outcomes.decode(text))
+            self._remember(TrialRecord.from_dict(values), text and Outcomes.decode(text))
+        self.front = self._front()
         return len(done)
+
+    def _front(self) -> Front:
+        """The front of all records, over costs that all of them have."""
+        dense = self.budgets[0].cost(self.setup.grid.last)
+        front = Front(study_axis(self.setup.info, self.records), dense)
+        for record in self.records:
+            front.add(record)
+        return front
 
     def _remember(self, record: TrialRecord, outcomes: Outcomes | None) -> None:
         self.records.append(record)
@@ -213,8 +220,7 @@ class _Run:
         """
         tie_break = record.loss / (1 + record.loss) / (2 * self.setup.info.search_rows) if record.loss > 0 else 0.0
         score = record.score - (tie_break if self.setup.judge.objective == "metric" else 0.0)
-        removed = _removed(record, cost_of(self.setup.info))
-        return [score] if len(self.budgets) == 1 else [score, removed]
+        return [score] if len(self.budgets) == 1 else [score, share_axis(self.setup.info).cost(record)]
 
     def _score(
         self, number: int, origin: Origin, architecture: Architecture, budget: Budget | None

@@ -139,6 +139,30 @@ def raced(report: Report) -> Report:
     return Report(replace(report.info, trials=7), RACED, verdicts=VERDICTS)
 
 
+def _timed(
+    number: int, origin: Origin, widths: tuple[int, int], accuracy: float, removed: float, ms: float
+) -> TrialRecord:
+    return replace(_scored(number, origin, widths, None if number == 0 else 7.5, accuracy, removed), cost=ms)
+
+
+# the more is removed, the faster: not so, so that a front over MACs would be another
+TIMED = (
+    _timed(0, "dense", (4, 4), 0.75, 0.0, 10.0),
+    _timed(1, "uniform", (2, 2), 0.5, 0.5, 6.0),
+    _timed(2, "sampled", (4, 2), 0.625, 0.625, 7.0),
+    _timed(3, "sampled", (1, 3), 0.5625, 0.25, 4.0),
+)
+
+
+@pytest.fixture
+def timed(report: Report) -> Report:
+    """A study with a budget of 7.5 ms; its front is trials 0, 2 and 3."""
+    info = replace(report.info, budget_kind="latency_ms", targets=(7.5,), trials=4, device="Toy 1, int8")
+    dense, small = report.finalists
+    small = replace(small, budget=7.5, sparsity=0.625, macs_removed=0.625, predicted_ms=7.0, measured_ms=7.2)
+    return Report(info, TIMED, (dense, small), report.profiles, report.machine, report.provenance, report.rows)
+
+
 @pytest.fixture
 def trials_only(report: Report) -> Report:
     """The same study before any finalist."""

@@ -35,10 +35,21 @@ def test_hover_tells_trial_score_heads_and_ffn(report: Report) -> None:
     assert hover.split("<br>") == [
         "<b>trial 2</b> (sampled)",
         "accuracy 62.5 on the search rows, loss 0.500",
-        "50.0 % removed, 1.50 M parameters",
+        "50.0 % of parameters removed, 1.50 M parameters",
         "heads 4 2",
         "FFN 4 2",
     ]
+
+
+def test_a_front_of_milliseconds_is_drawn_over_milliseconds(timed: Report) -> None:
+    figure = front_chart(timed)
+    traces = {trace.name: trace for trace in figure.data}
+    front, tuned = traces["Pareto front (search rows)"], traces["fine-tuned float32 (report rows)"]
+    assert (list(front.x), list(front.y)) == ([10.0, 7.0, 4.0], [75.0, 62.5, 56.25])
+    # dense, and trial 2; a little left of it, by 0.4 % of the 6 ms between the cheapest and the dearest
+    assert list(tuned.x) == pytest.approx([10 - 0.024, 7 - 0.024])
+    assert figure.layout.xaxis.title.text == "predicted time of one request (ms)"
+    assert "7.00 ms, 1.38 M parameters" in traces["trial (search rows)"].customdata[0][1]
 
 
 def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:

@@ -48,6 +48,21 @@ def test_front_csv_says_how_far_each_first_trial_is_behind(raced: Report, tmp_pa
     assert (hard["search_accuracy_minus_uniform"], hard["search_accuracy_minus_knapsack"]) == ("", "")
 
 
+def test_the_front_of_milliseconds_is_over_milliseconds(timed: Report, tmp_path: Path) -> None:
+    write_front_csv(timed, tmp_path / "front.csv")
+    with (tmp_path / "front.csv").open(encoding="utf-8") as file:
+        assert [(row["trial"], row["cost"]) for row in csv.DictReader(file)] == [
+            ("0", "10.0"),
+            ("2", "7.0"),
+            ("3", "4.0"),
+        ]
+    # a study that recorded no costs keeps its front over MACs
+    old = replace(timed, trials=tuple(replace(trial, cost=None) for trial in timed.trials))
+    write_front_csv(old, tmp_path / "front.csv")
+    with (tmp_path / "front.csv").open(encoding="utf-8") as file:
+        assert [row["trial"] for row in csv.DictReader(file)] == ["0", "2"]
+
+
 def test_the_summaries_of_version_0_1_can_be_read() -> None:
     stored = read_summary_json(ROOT / "results" / "sst2-minilm" / "summary.json")
     assert (len(stored.trials), stored.verdicts) == (43, ())

@@ -32,6 +32,20 @@ def test_every_trial_is_one_point_at_its_place(report: Report) -> None:
     assert marks["front"].tolist() == [[0.0, 75.0], [50.0, 62.5], [75.0, 37.5]]
 
 
+def test_a_front_of_milliseconds_is_drawn_over_milliseconds(timed: Report) -> None:
+    marks = _marks(timed)
+    assert marks["front"].tolist() == [[10.0, 75.0], [7.0, 62.5], [4.0, 56.25]]
+    assert marks["chosen"].tolist()[0] == pytest.approx([7.0, 78.0], abs=0.05)
+    assert front_figure(timed).axes[0].get_xlabel() == "predicted time of one request (ms)"
+    estimated = replace(timed, info=replace(timed.info, estimated=True))
+    assert front_figure(estimated).axes[0].get_xlabel() == "estimated time of one request (ms)"
+
+
+def test_a_finalist_whose_cost_is_not_known_is_not_drawn(timed: Report) -> None:
+    lost = replace(timed, trials=timed.trials[:2])
+    assert np.isnan(_marks(lost)["chosen"][0, 0])
+
+
 def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:
     marks = _marks(raced)
     assert marks["stopped"].tolist() == [[50.0, 37.5]]

@@ -32,6 +32,43 @@ def test_front_rows(report: Report) -> None:
     assert [row[0].key for row in grid.rows] == ["trial:0", "trial:2", "trial:3"]
 
 
+def test_the_front_of_milliseconds_lists_milliseconds(timed: Report) -> None:
+    grid = front_grid(timed)
+    assert [column.title for column in grid.columns][:5] == [
+        "trial",
+        "budget",
+        "predicted (ms)",
+        "params (M)",
+        "accuracy",
+    ]
+    assert [row[:3] for row in _text(grid)] == [
+        ["0 dense", "–", "10.0"],
+        ["2", "7.5 ms", "7.00"],
+        ["3", "7.5 ms", "4.00"],
+    ]
+    # a study that recorded no costs keeps its front over MACs
+    old = replace(timed, trials=tuple(replace(trial, cost=None) for trial in timed.trials))
+    assert front_grid(old).columns[2].title == "MACs removed"
+    assert [row[:3] for row in _text(front_grid(old))] == [["0 dense", "–", "0.0 %"], ["2", "7.5 ms", "62.5 %"]]
+
+
+def test_finalists_of_a_latency_budget_are_predicted_and_measured(timed: Report) -> None:
+    grid = finalists_grid(timed)
+    titles = [column.title for column in grid.columns]
+    assert (titles[2], titles[-2:]) == ("predicted (ms)", ["measured (ms)", "budget"])
+    dense, small = _text(grid)
+    assert (dense[2], small[2], small[-2:]) == ("10.0", "7.00", ["7.20", "7.5 ms met"])
+    lost = replace(timed, trials=timed.trials[:2])
+    assert [row[2] for row in _text(finalists_grid(lost))] == ["10.0", "–"]
+
+
+def test_a_cost_that_is_the_number_of_parameters_stands_there_once(report: Report) -> None:
+    limited = replace(report, info=replace(report.info, budget_kind="params", targets=(1.5e6,)))
+    for grid in (front_grid(limited), finalists_grid(limited)):
+        assert [column.title for column in grid.columns].count("params (M)") == 1
+    assert [row[2] for row in _text(front_grid(limited))] == ["2.00", "1.50", "1.25"]
+
+
 def test_front_of_a_study_limited_in_macs_says_so(report: Report) -> None:
     limited = replace(report, info=replace(report.info, budget_kind="macs"))
     assert front_grid(limited).columns[2].title == "MACs removed"
@@ -87,10 +124,10 @@ def test_chosen_is_the_marked_finalist(report: Report) -> None:
     assert chosen(report.finalists[:1]) is None
 
 
-def test_an_estimated_budget_is_called_so_and_is_not_confirmed(report: Report) -> None:
+def test_an_estimated_budget_is_called_so_and_is_not_confirmed(timed: Report) -> None:
     device = "toy-board (estimate), 16 tokens, batch 1"
-    info = replace(report.info, budget_kind="latency_ms", device=device, estimated=True)
-    found = replace(report, info=info)
+    rows = tuple(replace(row, measured_ms=None) for row in timed.finalists)
+    found = replace(timed, info=replace(timed.info, device=device, estimated=True), finalists=rows)
     front, finalists = front_grid(found), finalists_grid(found)
     assert "estimated (ms)" in [column.title for column in front.columns]
     assert f"ms: estimate, not a measurement, of one request on {device}.\n" in front.note
@@ -101,9 +138,10 @@ def test_an_estimated_budget_is_called_so_and_is_not_confirmed(report: Report) -
     )
 
 
-def test_a_table_of_another_machine_predicts(report: Report) -> None:
-    info = replace(report.info, budget_kind="latency_ms", device="Toy 1, int8")
-    finalists = finalists_grid(replace(report, info=info))
+def test_a_table_of_another_machine_predicts(timed: Report) -> None:
+    finalists = finalists_grid(
+        replace(timed, finalists=tuple(replace(row, measured_ms=None) for row in timed.finalists))
+    )
     assert "predicted (ms)" in [column.title for column in finalists.columns]
     assert finalists.note.endswith(
         "ms: median of one request of the shipped file on Toy 1, int8. Not measured: this machine is not that device."

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aebert.pruning.architecture import Architecture
+from aebert.search.axis import Axis
 from aebert.search.front import (
-    Cost,
     Front,
     Reference,
     best_per_budget,
-    cost_of,
     gain_over_uniform,
     hypervolume,
     meets,
     pareto_front,
     uniform_per_budget,
 )
+from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo, TrialRecord
 
 
@@ -52,15 +52,22 @@ TOY_INFO = _info("sparsity", 0.5, 0.75)
 SCORES = st.sampled_from([-math.inf, -1.0, 0.0, 0.25, 0.5, 1.0, math.inf, math.nan])
 SHARES = st.sampled_from([0.0, 0.25, 0.5, 0.75])
 RECORDS = st.lists(st.tuples(SCORES, SHARES, SHARES), max_size=14).map(
-    lambda rows: [_record(n, score, a, macs_removed=b) for n, (score, a, b) in enumerate(rows)]
+    lambda rows: [_record(n, score, a, macs_removed=b, cost=8 * (1 - b)) for n, (score, a, b) in enumerate(rows)]
 )
+SPARSITY, MACS, SIZE = (Axis(KINDS[name]) for name in ("sparsity", "macs", "size_mb"))
+AXES = st.sampled_from([SPARSITY, MACS, SIZE])
 
 
-def _dominated(record: TrialRecord, records: Sequence[TrialRecord], cost: Cost) -> bool:
+def _cheaper(record: TrialRecord, axis: Axis) -> float:
+    """The more, the cheaper."""
+    return {"sparsity": record.sparsity, "macs": record.macs_removed, "size_mb": -(record.cost or 0.0)}[axis.kind.name]
+
+
+def _dominated(record: TrialRecord, records: Sequence[TrialRecord], axis: Axis) -> bool:
     """The definition: another is at least as good in both and better in one, or equal and earlier."""
-    mine = getattr(record, cost)
+    mine = _cheaper(record, axis)
     for other in records:
-        share = getattr(other, cost)
+        share = _cheaper(other, axis)
         if other.score >= record.score and share >= mine:
             better = other.score > record.score or share > mine
             if better or other.number < record.number:
@@ -68,55 +75,49 @@ def _dominated(record: TrialRecord, records: Sequence[TrialRecord], cost: Cost) 
     return False
 
 
-@given(records=RECORDS, cost=st.sampled_from(["sparsity", "macs_removed"]), order=st.randoms(use_true_random=False))
-def test_front_is_what_the_definition_says_in_any_order(records: list[TrialRecord], cost: Cost, order: Any) -> None:
-    expected = {r.number for r in records if not math.isnan(r.score) and not _dominated(r, records, cost)}
+@given(records=RECORDS, axis=AXES, order=st.randoms(use_true_random=False))
+def test_front_is_what_the_definition_says_in_any_order(records: list[TrialRecord], axis: Axis, order: Any) -> None:
+    expected = {r.number for r in records if not math.isnan(r.score) and not _dominated(r, records, axis)}
     order.shuffle(records)
-    front = pareto_front(records, cost)
+    front = pareto_front(records, axis)
     assert {record.number for record in front} == expected
     assert len(front) == len(expected)
-    shares = [getattr(record, cost) for record in front]
+    shares = [_cheaper(record, axis) for record in front]
     assert shares == sorted(shares)
 
 
-@given(records=RECORDS, cost=st.sampled_from(["sparsity", "macs_removed"]), repeated=st.integers(1, 2))
-def test_a_front_that_grows_is_the_front_of_all(records: list[TrialRecord], cost: Cost, repeated: int) -> None:
-    front = Front(cost)
+@given(records=RECORDS, axis=AXES, repeated=st.integers(1, 2))
+def test_a_front_that_grows_is_the_front_of_all(records: list[TrialRecord], axis: Axis, repeated: int) -> None:
+    front = Front(axis, 8.0)
     for count, record in enumerate(records, start=1):
-        for _ in range(repeated):  # to be told twice of a record changes nothing
+        for _ in range(repeated):  # the same record once more changes nothing
             front.add(record)
         for score in (-2.0, 0.0, 0.25):
-            assert front.hypervolume(score) == hypervolume(records[:count], cost, Reference(score))
+            assert front.hypervolume(score) == hypervolume(records[:count], axis, Reference(score, dense=8.0))
 
 
 def test_candidates_that_a_race_stopped_are_on_no_front() -> None:
     stopped = _record(1, 0.9, 0.6, stopped_at=64)
-    assert pareto_front([stopped, TOY[1]], "sparsity") == [TOY[1]]
-    front = Front("sparsity")
+    assert pareto_front([stopped, TOY[1]], SPARSITY) == [TOY[1]]
+    front = Front(SPARSITY, 1.0)
     front.add(stopped)
-    assert front.hypervolume(0.0) == hypervolume([stopped], "sparsity", Reference(0.0)) == 0.0
+    assert front.hypervolume(0.0) == hypervolume([stopped], SPARSITY, Reference(0.0)) == 0.0
     assert best_per_budget([stopped, TOY[3]], TOY_INFO)[0.5] == TOY[3]
 
 
 def test_front_of_the_toy_study_counts_the_repeated_architecture_once() -> None:
-    assert [record.number for record in pareto_front(TOY, "sparsity")] == [0, 2, 3]
+    assert [record.number for record in pareto_front(TOY, SPARSITY)] == [0, 2, 3]
 
 
 def test_a_dominated_dense_model_is_not_on_the_front() -> None:
     records = [_record(0, 0.5, 0.0, origin="dense"), _record(1, 0.5, 0.3)]
-    assert [record.number for record in pareto_front(records, "sparsity")] == [1]
+    assert [record.number for record in pareto_front(records, SPARSITY)] == [1]
 
 
 def test_costs_give_their_own_front() -> None:
     records = [_record(0, 0.9, 0.1, macs_removed=0.5), _record(1, 0.8, 0.2, macs_removed=0.4)]
-    assert [record.number for record in pareto_front(records, "sparsity")] == [0, 1]
-    assert [record.number for record in pareto_front(records, "macs_removed")] == [0]
-
-
-def test_the_limited_cost_follows_the_budget() -> None:
-    assert cost_of(TOY_INFO) == "sparsity"
-    assert cost_of(replace(TOY_INFO, budget_kind="macs")) == "macs_removed"
-    assert cost_of(_info("params", 1.0)) == cost_of(_info("size_mb", 1.0)) == "sparsity"
+    assert [record.number for record in pareto_front(records, SPARSITY)] == [0, 1]
+    assert [record.number for record in pareto_front(records, MACS)] == [0]
 
 
 def test_best_per_budget_prefers_score_then_loss_then_number() -> None:
@@ -139,7 +140,7 @@ def test_best_per_budget_prefers_score_then_loss_then_number() -> None:
 
 @given(RECORDS, st.permutations([0.25, 0.5, 0.75]))
 def test_the_best_of_a_budget_never_beats_that_of_a_milder_one(records: list[TrialRecord], budgets: Any) -> None:
-    drawn = [replace(record, budget=budgets[record.number % 3]) for record in records]
+    drawn = [replace(record, budget=budgets[record.number % 3], cost=None) for record in records]
     best = best_per_budget(drawn, _info("macs", 0.25, 0.5, 0.75))
     for target, record in best.items():
         able = [other.score for other in drawn if other.macs_removed >= target and not math.isnan(other.score)]
@@ -211,7 +212,7 @@ def test_gain_is_zero_where_uniform_is_best_and_absent_where_uniform_has_no_scor
     ],
 )
 def test_hypervolume_of_the_toy_study(reference: Reference, area: float) -> None:
-    assert hypervolume(TOY, "sparsity", reference) == pytest.approx(area, abs=1e-15)
+    assert hypervolume(TOY, SPARSITY, reference) == pytest.approx(area, abs=1e-15)
 
 
 @given(RECORDS)
@@ -221,4 +222,7 @@ def test_hypervolume_equals_counted_cells(records: list[TrialRecord]) -> None:
     cells = sum(
         any(r.sparsity >= (x + 1) / 4 and r.score >= (y + 1) / 4 for r in finite) for x in range(4) for y in range(4)
     )
-    assert hypervolume(finite, "sparsity", Reference(0.0)) == cells / 16
+    assert hypervolume(finite, SPARSITY, Reference(0.0)) == cells / 16
+    # as cheap as they are small: in MB of a dense model of 8 MB it is the same area
+    sized = [replace(record, cost=8 * (1 - record.sparsity)) for record in finite]
+    assert hypervolume(sized, SIZE, Reference(0.0, dense=8.0)) == cells / 16

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
+import sqlite3
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +17,10 @@ from aebert.errors import BudgetError
 from aebert.models.shape import ModelShape
 from aebert.progress import Silent
 from aebert.pruning.architecture import Architecture
+from aebert.search.axis import Axis, share_axis, study_axis
 from aebert.search.budget import project
 from aebert.search.front import Reference, best_per_budget, hypervolume, meets, pareto_front
+from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Judge, Objective, Outcomes
 from aebert.search.ranking import pick
 from aebert.search.record import TrialRecord, Verdict
@@ -25,6 +29,7 @@ from aebert.search.space import SearchSpace, make_grid
 from aebert.search.storage import StudyDatabase, sqlite_url
 from aebert.search.study import FirstTrials, SearchSetup, search
 
+SPARSITY = Axis(KINDS["sparsity"])
 pytestmark = pytest.mark.usefixtures("few_draws")
 
 
@@ -297,7 +302,7 @@ def test_a_stopped_candidate_is_an_estimate_and_wins_nothing(raced: Raced, toy: 
     numbers = {record.number for record in stopped}
     best = best_per_budget(records, setup.info)
     assert not numbers & {record.number for record in best.values()}
-    assert not numbers & {record.number for record in pareto_front(records, "sparsity")}
+    assert not numbers & {record.number for record in pareto_front(records, study_axis(setup.info, records))}
     for by in ("front", "score"):
         picked = pick(records, (), setup.info, 60, by)
         assert not numbers & {record.number for record in picked}
@@ -339,11 +344,49 @@ def test_the_stored_hypervolume_is_that_of_all_trials_so_far(
     records = toy.study(setup, toy.RowScorer())
     reference = 0.0 if objective == "metric" else 3 * records[0].score
     for count, record in enumerate(records, start=1):
-        expected = hypervolume(records[:count], "sparsity", Reference(reference))
+        expected = hypervolume(records[:count], SPARSITY, Reference(reference))
         assert record.hypervolume == pytest.approx(expected, abs=1e-12)
     volumes = [record.hypervolume or 0.0 for record in records]
     assert volumes == sorted(volumes)
     assert 0 < volumes[3] < volumes[-1]
+
+
+@pytest.mark.parametrize(("kind", "targets"), [("params", (2.2e4, 1.5e4)), ("size_mb", (0.058, 0.045))])
+def test_a_hypervolume_is_of_shares_of_the_dense_cost(
+    kind: str, targets: tuple[float, ...], toy: ModuleType, tmp_path: Path
+) -> None:
+    setup = toy.toy_setup(tmp_path / "study.db", 12, targets=targets)
+    setup = dataclasses.replace(setup, info=dataclasses.replace(setup.info, budget_kind=kind))
+    records = toy.study(setup, toy.ToyScorer())
+    dense = records[0].cost
+    assert dense is not None
+    shares = [1 - (record.cost or 0.0) / dense for record in records]
+    best = max(record.score * share for record, share in zip(records, shares, strict=True))
+    assert best < (records[-1].hypervolume or 0.0) < 1
+    # samplers learn from the share of parameters, as they did before fronts were over the budget's own unit
+    for record, trial in zip(records, _stored(tmp_path / "study.db"), strict=True):
+        assert trial.values[1] == record.sparsity
+    # whether the study was resumed makes no difference
+    again = dataclasses.replace(setup, info=dataclasses.replace(setup.info, trials=14))
+    whole = dataclasses.replace(again, storage=sqlite_url(tmp_path / "whole.db"))
+    assert toy.told(toy.study(again, toy.ToyScorer())) == toy.told(toy.study(whole, toy.ToyScorer()))
+
+
+def test_an_old_study_whose_sizes_were_not_recorded_goes_on_over_shares(toy: ModuleType, tmp_path: Path) -> None:
+    setup = toy.toy_setup(tmp_path / "study.db", 6, targets=(0.058, 0.045))
+    setup = dataclasses.replace(setup, info=dataclasses.replace(setup.info, budget_kind="size_mb"))
+    toy.study(setup, toy.ToyScorer())
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as connection, connection:
+        rows = connection.execute("SELECT rowid, value_json FROM trial_user_attributes WHERE key = 'aebert'").fetchall()
+        for row, text in rows:
+            old = json.dumps({key: value for key, value in json.loads(text).items() if key != "cost"})
+            connection.execute("UPDATE trial_user_attributes SET value_json = ? WHERE rowid = ?", (old, row))
+    longer = dataclasses.replace(setup, info=dataclasses.replace(setup.info, trials=10))
+    records = toy.study(longer, toy.ToyScorer())
+    assert all(record.cost is None for record in records[:6])
+    assert any(record.cost is not None for record in records[6:])
+    assert study_axis(setup.info, records) == share_axis(setup.info) == SPARSITY
+    assert records[-1].hypervolume == hypervolume(records, SPARSITY, Reference(0.0))
 
 
 def test_verdicts_are_stored_read_back_and_made_anew_with_more_trials(toy: ModuleType, tmp_path: Path) -> None:

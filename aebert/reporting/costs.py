@@ -1,0 +1,59 @@
+"""Costs in the words and units of a report: those on the axis of its front, and those of its budgets."""
+
+from __future__ import annotations
+
+import math
+
+from aebert.reporting import units
+from aebert.reporting.report import FinalistRow, Report
+from aebert.search.kinds import KINDS
+from aebert.search.record import StudyInfo, TrialRecord
+
+PARAMS = "params (M)"  # title of a column of parameters
+
+
+def budget_name(target: float, info: StudyInfo) -> str:
+    """A budget with what it limits: `50 % of MACs removed`, `11M params`, `20 MB`."""
+    kind = KINDS[info.budget_kind]
+    return kind.text(target) + (kind.ending if kind.is_share else "")
+
+
+def cost_text(cost: float | None, report: Report) -> str:
+    """A cost on the axis with what it is: `50.0 % of MACs removed`, `22.71 M parameters`, `9.87 ms`."""
+    return units.cost(cost, report.axis.kind) + report.axis.kind.ending
+
+
+def axis_label(report: Report) -> str:
+    """What the axis of a chart says."""
+    return report.axis.kind.axis(report.info.length, estimated=report.info.estimated)
+
+
+def cost_title(report: Report) -> str:
+    """Title of a column of costs on the axis."""
+    return report.axis.kind.title(estimated=report.info.estimated)
+
+
+def cost_titles(report: Report) -> list[str]:
+    """Titles of the cost on the axis and of the parameters, once where they are that cost."""
+    return list(dict.fromkeys([cost_title(report), PARAMS]))
+
+
+def finalist_cost(row: FinalistRow, report: Report) -> float | None:
+    """What a finalist costs on the axis; None where only its trial can tell, and the report does not have it."""
+    counted = report.axis.kind.counted
+    if counted is not None:
+        return counted(row)
+    trials = (trial for trial in report.trials if trial.number == row.trial)
+    trial = report.dense if row.trial is None else next(trials, None)
+    return None if trial is None else trial.cost
+
+
+def trial_place(trial: TrialRecord, report: Report) -> float:
+    """Where a trial stands on the axis of a chart."""
+    return report.axis.kind.factor * report.axis.cost(trial)
+
+
+def finalist_place(row: FinalistRow, report: Report) -> float:
+    """Where a finalist stands on the axis of a chart; NaN, which is not drawn, where its cost is not known."""
+    cost = finalist_cost(row, report)
+    return math.nan if cost is None else report.axis.kind.factor * cost

@@ -1,0 +1,44 @@
+"""Which costs the front of a study is drawn over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aebert.search.kinds import KINDS, Kind
+from aebert.search.record import StudyInfo, TrialRecord
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Costs of one kind, in the unit of its targets: shares removed, parameters, MB or ms."""
+
+    kind: Kind
+
+    def cost(self, record: TrialRecord) -> float:
+        """What a trial costs: as counted, or as recorded where counting does not tell it."""
+        if self.kind.counted is not None:
+            return self.kind.counted(record)
+        if record.cost is None:
+            raise ValueError(f"trial {record.number} must have a cost to be put on an axis of {self.kind.name}")
+        return record.cost
+
+    def place(self, record: TrialRecord) -> float:
+        """Sort key: the cheaper a trial, the lower."""
+        return -self.cost(record) if self.kind.is_share else self.cost(record)
+
+    def removed(self, record: TrialRecord, dense: float) -> float:
+        """Share that is removed of what the dense model costs."""
+        return self.cost(record) if self.kind.is_share else 1 - self.cost(record) / dense
+
+
+def study_axis(info: StudyInfo, records: Sequence[TrialRecord]) -> Axis:
+    """The costs that the study's budgets limit; the share removed where trials of an old study lack them."""
+    kind = KINDS[info.budget_kind]
+    known = kind.counted is not None or all(record.cost is not None for record in records)
+    return Axis(kind) if known else share_axis(info)
+
+
+def share_axis(info: StudyInfo) -> Axis:
+    """The share of parameters or of MACs that is removed, whatever unit the study's budgets are in."""
+    return Axis(KINDS[KINDS[info.budget_kind].share])
