@@ -11,9 +11,13 @@ from aebert.search.record import StudyInfo, TrialRecord
 
 @dataclass(frozen=True)
 class Axis:
-    """Costs of one kind, in the unit of its targets: shares removed, parameters, MB or ms."""
+    """Costs of one kind, in the unit of its targets: shares removed, parameters, MB or ms.
+
+    step: costs that differ by less are one cost (see `pareto_front`).
+    """
 
     kind: Kind
+    step: float = 0.0
 
     def cost(self, record: TrialRecord) -> float:
         """What a trial costs: as counted, or as recorded where counting does not tell it."""
@@ -27,6 +31,10 @@ class Axis:
         """Sort key: the cheaper a trial, the lower."""
         return -self.cost(record) if self.kind.is_share else self.cost(record)
 
+    def is_one_cost(self, record: TrialRecord, other: TrialRecord) -> bool:
+        """Whether two trials are less than one step apart; a step that rounding made a little smaller is one still."""
+        return abs(self.cost(record) - self.cost(other)) < self.step * (1 - 1e-6)
+
     def removed(self, record: TrialRecord, dense: float) -> float:
         """Share that is removed of what the dense model costs."""
         return self.cost(record) if self.kind.is_share else 1 - self.cost(record) / dense
@@ -36,7 +44,7 @@ def study_axis(info: StudyInfo, records: Sequence[TrialRecord]) -> Axis:
     """The costs that the study's budgets limit; the share removed where trials of an old study lack them."""
     kind = KINDS[info.budget_kind]
     known = kind.counted is not None or all(record.cost is not None for record in records)
-    return Axis(kind) if known else share_axis(info)
+    return Axis(kind, info.step) if known else share_axis(info)
 
 
 def share_axis(info: StudyInfo) -> Axis:

@@ -14,10 +14,25 @@ from aebert.search.record import StudyInfo, TrialRecord
 def pareto_front(records: Sequence[TrialRecord], axis: Axis) -> list[TrialRecord]:
     """The records that no other beats in score or cost without losing in the other, from the dearest to the cheapest.
 
-    Candidates that a race stopped are left out, since their scores are estimates.
+    Costs less than one step of the axis apart are one cost, of which only the best score stays. From the dearest
+    record on, which has the best score of all, a record stays unless it is less than one step cheaper than the last
+    that stayed. So those that stay are a step or more apart, what goes is less than a step cheaper than a better one
+    that stays, and a chain of close costs is not swallowed by its dear end.
 
-    Of records with equal score and equal cost, and so of repeated architectures, the lowest number stays. The dense
-    model competes like any other. Infinite scores compare as numbers; a record whose score is NaN can't be on a front.
+    Candidates that a race stopped are left out, since their scores are estimates. Of records with equal score and equal
+    cost, and so of repeated architectures, the lowest number stays. The dense model competes like any other. Infinite
+    scores compare as numbers; a record whose score is NaN can't be on a front.
+    """
+    front: list[TrialRecord] = []
+    for record in _undominated(records, axis):
+        if not front or not axis.is_one_cost(front[-1], record):
+            front.append(record)
+    return front
+
+
+def _undominated(records: Sequence[TrialRecord], axis: Axis) -> list[TrialRecord]:
+    """The front of costs as they are, whatever the step of the axis; from the dearest to the cheapest.
+
     O(n log n): in order of rising cost, a record is on the front if its score tops all before it.
     """
     comparable = [record for record in records if _is_scored(record)]
@@ -105,12 +120,13 @@ class Reference:
 
 
 def hypervolume(records: Sequence[TrialRecord], axis: Axis, reference: Reference) -> float:
-    """Area between the reference and what the front dominates, in score × share removed; higher is better.
+    """Area between the reference and what the records dominate, in score × share removed; higher is better.
 
-    Share removed is that of what the dense model costs by the axis.
+    Share removed is that of what the dense model costs by the axis. Its step plays no part, so that one more record
+    never makes the area smaller.
     """
     area, reached = 0.0, reference.removed
-    for record in pareto_front(records, axis):
+    for record in _undominated(records, axis):
         share = axis.removed(record, reference.dense)
         if share > reached and record.score > reference.score:
             area += (share - reached) * (record.score - reference.score)
@@ -119,18 +135,21 @@ def hypervolume(records: Sequence[TrialRecord], axis: Axis, reference: Reference
 
 
 class Front:
-    """The front of the records so far; takes in one at a time. dense: what the dense model costs by the axis."""
+    """The records so far that no other dominates; takes in one at a time.
+
+    dense: what the dense model costs by the axis.
+    """
 
     def __init__(self, axis: Axis, dense: float) -> None:
         self._axis, self._dense = axis, dense
         self._records: list[TrialRecord] = []
 
     def add(self, record: TrialRecord) -> None:
-        """Take in a record; only what is on the front stays in memory."""
-        self._records = pareto_front([*self._records, record], self._axis)
+        """Take in a record; only what no other dominates stays in memory."""
+        self._records = _undominated([*self._records, record], self._axis)
 
     def hypervolume(self, score: float) -> float:
-        """Area that the front dominates above `score` and beyond the dense model."""
+        """Area that they dominate above `score` and beyond the dense model."""
         return hypervolume(self._records, self._axis, Reference(score, dense=self._dense))
 
 

@@ -123,6 +123,10 @@ class Kind:
         """A cost in the table's unit as one in the unit of targets."""
         return 1.0 - total / dense if self.is_share else total / self.scale
 
+    def step(self, step: int, dense: int) -> float:
+        """A difference of costs in the table's unit as one in the unit of targets."""
+        return step / dense if self.is_share else step / self.scale
+
     def meets(self, cost: float, target: float) -> bool:
         """Whether a cost in the unit of targets meets one of them; the last bits of a float don't count."""
         slack = 1e-9 * abs(target)

@@ -69,6 +69,8 @@ class StudyInfo:
       an average over.
     device: what a latency budget holds for: processor, form of file, length, batch, threads; empty for other kinds.
     estimated: whether that device is only estimated, so that its milliseconds were measured nowhere.
+    step: least difference that one level of a block makes to the limited cost, in the unit of the targets; 0 in studies
+      that did not record it.
     """
 
     name: str
@@ -85,6 +87,7 @@ class StudyInfo:
     notes: tuple[str, ...] = ()
     device: str = ""
     estimated: bool = False
+    step: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost, macs_removed, sparsity
 from aebert.search.axis import share_axis, study_axis
-from aebert.search.budget import Budget, LatencyCosts, make_budget, project
+from aebert.search.budget import Budget, LatencyCosts, cost_table, make_budget, project
 from aebert.search.front import Front
+from aebert.search.kinds import KINDS, Basis
 from aebert.search.leaders import Leaders
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.proposer import Proposer
@@ -43,6 +44,7 @@ class Scorer(Protocol):
 class SearchSetup:
     """What a search needs besides a scorer.
 
+    info: its `step` is set here, since it follows from the rest.
     int8: whether a file-size budget is that of the quantized file. race: whether hopeless candidates are stopped early.
     prices: what a latency budget is counted with; None for other kinds.
     settings: everything that determines the trials, flat, for refusing to resume with other ones.
@@ -57,6 +59,12 @@ class SearchSetup:
     int8: bool = True
     race: bool = True
     prices: LatencyCosts | None = None
+
+    def __post_init__(self) -> None:
+        kind, basis = KINDS[self.info.budget_kind], Basis(self.shape, self.grid, self.info.length, self.int8)
+        table = cost_table(kind, basis, self.prices)
+        step = kind.step(table.step, table.total(self.grid.last))
+        object.__setattr__(self, "info", replace(self.info, step=step))  # frozen, so this is how a field is set
 
     @property
     def budgets(self) -> tuple[Budget, ...]:

@@ -27,6 +27,12 @@ class CostTable:
         """Cost of the architecture with these levels [blocks]."""
         return self.fixed + int(self.entries[np.arange(len(self.entries)), levels].sum())
 
+    @property
+    def step(self) -> int:
+        """The least by which a block that grows by one level gets dearer; 0 where none gets dearer."""
+        growths = np.diff(self.entries, axis=1)
+        return int(growths[growths > 0].min(initial=np.iinfo(np.int64).max)) if growths.any() else 0
+
 
 def linear_table(unit: str, fixed: int, unit_costs: np.ndarray, grid: Grid) -> CostTable:
     """A table of costs that are `unit_costs` [blocks] times the width."""

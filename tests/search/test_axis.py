@@ -58,6 +58,12 @@ def test_without_the_cost_of_every_trial_it_is_one_that_was_counted(kind: str, s
     assert axis.cost(TRIAL) == axis.cost(lacking)
 
 
+def test_a_step_is_that_of_the_study_where_it_is_of_the_same_unit() -> None:
+    info = replace(_info("size_mb"), step=0.5)
+    assert study_axis(info, [TRIAL]).step == 0.5
+    assert study_axis(info, [replace(TRIAL, cost=None)]).step == share_axis(info).step == 0.0
+
+
 def test_samplers_learn_from_shares_whatever_the_unit() -> None:
     assert {kind: share_axis(_info(kind)).cost(TRIAL) for kind in KINDS} == {
         **dict.fromkeys(("sparsity", "params", "size_mb"), 0.25),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +95,65 @@ def test_a_front_that_grows_is_the_front_of_all(records: list[TrialRecord], axis
             front.add(record)
         for score in (-2.0, 0.0, 0.25):
             assert front.hypervolume(score) == hypervolume(records[:count], axis, Reference(score, dense=8.0))
+
+
+def _priced(pairs: list[tuple[float, float]]) -> list[TrialRecord]:
+    return [_record(number, score, 0.0, cost=cost) for number, (score, cost) in enumerate(pairs)]
+
+
+SCATTERED = st.lists(st.tuples(SCORES, st.integers(0, 24).map(lambda eighths: eighths / 8)), max_size=14)
+# most are on the front, in small steps of cost
+CLIMBING = st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 5)), max_size=14).map(
+    lambda rises: [(score / 8, cost / 8) for score, cost in np.cumsum([(0, 0), *rises], axis=0).tolist()]
+)
+PRICED = st.one_of(SCATTERED, CLIMBING).map(_priced)
+
+
+@given(records=PRICED, step=st.sampled_from([0.0, 0.125, 0.25, 0.4, 1.0]), order=st.randoms(use_true_random=False))
+def test_costs_within_one_step_are_one_cost(records: list[TrialRecord], step: float, order: Any) -> None:
+    """The three properties that make the front, each by comparing all pairs; no other set has them."""
+    undominated = [r for r in records if not math.isnan(r.score) and not _dominated(r, records, SIZE)]
+    order.shuffle(records)
+    front = pareto_front(records, replace(SIZE, step=step))
+    assert all(record in undominated for record in front)
+    for record in front:
+        assert all(abs(_cost(record) - _cost(other)) >= step for other in front if other is not record)
+    for lost in undominated:
+        better = (other for other in front if other.score > lost.score and 0 < _cost(other) - _cost(lost) < step)
+        assert lost in front or any(better)
+    costs = [_cost(record) for record in front]
+    assert costs == sorted(costs, reverse=True)
+
+
+def _cost(record: TrialRecord) -> float:
+    assert record.cost is not None
+    return record.cost
+
+
+def test_a_chain_of_close_costs_does_not_swallow_what_is_a_step_away() -> None:
+    chain = [_record(number, 0.5 + 0.01 * number, 0.0, cost=10 + 0.75 * number) for number in range(5)]
+    front = pareto_front(chain, replace(SIZE, step=1.0))
+    assert [(record.number, record.cost) for record in front] == [(4, 13.0), (2, 11.5), (0, 10.0)]
+
+
+def test_a_worse_score_for_a_fraction_of_a_step_is_no_trade_off() -> None:
+    records = [_record(0, 0.8, 0.5016), _record(1, 0.779, 0.5018), _record(2, 0.7, 0.5062)]
+    assert [record.number for record in pareto_front(records, SPARSITY)] == [0, 1, 2]
+    assert [record.number for record in pareto_front(records, replace(SPARSITY, step=0.0046))] == [0, 2]
+
+
+def test_rounding_of_shares_does_not_make_one_step_less_than_one() -> None:
+    # 100 units, and steps of one
+    records = [_record(left, left / 100, 1 - left / 100) for left in range(100)]
+    assert len(pareto_front(records, replace(SPARSITY, step=1 / 100))) == 100
+    assert [record.number for record in pareto_front(records, replace(SPARSITY, step=3 / 100))] == [*range(99, -1, -3)]
+
+
+@given(PRICED, st.sampled_from([0.25, 1.0]))
+def test_the_step_hides_no_area(records: list[TrialRecord], step: float) -> None:
+    """Or a new trial could make a hypervolume smaller."""
+    corner = Reference(0.0, dense=3.0)
+    assert hypervolume(records, replace(SIZE, step=step), corner) == hypervolume(records, SIZE, corner)
 
 
 def test_candidates_that_a_race_stopped_are_on_no_front() -> None:

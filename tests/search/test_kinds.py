@@ -103,6 +103,11 @@ def test_a_cost_meets_the_targets_whose_limit_it_keeps(name: str, total: int, mo
     assert kind.limit(harder, dense) <= total
 
 
+def test_a_step_is_in_the_unit_of_targets() -> None:
+    steps = {name: KINDS[name].step(250_000, 10**6) for name in NAMES}
+    assert steps == {"sparsity": 0.25, "macs": 0.25, "params": 250_000, "size_mb": 0.25, "latency_ms": 0.25}
+
+
 def test_a_margin_makes_the_limit_of_milliseconds_lower() -> None:
     latency = KINDS["latency_ms"]
     assert latency.limit(12, 10**9) == 12_000_000

@@ -372,6 +372,23 @@ def test_a_hypervolume_is_of_shares_of_the_dense_cost(
     assert toy.told(toy.study(again, toy.ToyScorer())) == toy.told(toy.study(whole, toy.ToyScorer()))
 
 
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    # of 30,632 parameters and 25,632 in the encoder, 4 neurons are 260; a token's MACs of a head are 1024 + 2 · 8 · 32
+    # beside 256 of 4 neurons, three layers of 4 heads and 64 neurons in all; a neuron is 64 weights and 9 bytes for its
+    # bias, scale and zero point
+    [("sparsity", 260 / 25_632), ("macs", 256 / 30_720), ("params", 260.0), ("size_mb", 4 * 73 / 1e6)],
+)
+def test_the_grid_step_is_known_and_stored(kind: str, step: float, toy: ModuleType, tmp_path: Path) -> None:
+    targets = {"sparsity": (0.5,), "macs": (0.5,), "params": (2e4,), "size_mb": (0.058,)}[kind]
+    setup = toy.toy_setup(tmp_path / "study.db", 2, targets=targets)
+    setup = dataclasses.replace(setup, info=dataclasses.replace(setup.info, budget_kind=kind))
+    assert setup.info.step == pytest.approx(step)
+    toy.study(setup, toy.ToyScorer())
+    with StudyDatabase.load(setup.storage, "toy") as database:
+        assert database.info == setup.info
+
+
 def test_an_old_study_whose_sizes_were_not_recorded_goes_on_over_shares(toy: ModuleType, tmp_path: Path) -> None:
     setup = toy.toy_setup(tmp_path / "study.db", 6, targets=(0.058, 0.045))
     setup = dataclasses.replace(setup, info=dataclasses.replace(setup.info, budget_kind="size_mb"))

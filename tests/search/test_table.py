@@ -36,6 +36,14 @@ def test_measured_costs_are_whole_padded_and_never_fall() -> None:
     assert (table.unit, table.fixed, table.total(np.array([3, 2]))) == ("ns", 10, 100)
 
 
+def test_the_step_is_the_smallest_growth_that_costs_anything() -> None:
+    # the last neurons are fewer than a step
+    assert linear_table("parameters", 5, np.array([7, 2]), _grid()).step == 7
+    assert linear_table("parameters", 5, np.array([90, 2]), _grid()).step == 20
+    assert measured_table("ns", 0, [[0, 30, 30, 33], [20, 20, 20]], _grid()).step == 3
+    assert measured_table("ns", 0, [[0, 0, 0, 0], [20, 20, 20]], _grid()).step == 0
+
+
 @given(st.lists(st.integers(0, 9), min_size=4, max_size=4), st.lists(st.integers(0, 9), min_size=3, max_size=3))
 def test_a_level_costs_the_most_of_all_up_to_it(heads: list[int], ffn: list[int]) -> None:
     entries = measured_table("ns", 0, [heads, ffn], _grid()).entries
