@@ -13,10 +13,9 @@ from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
 from aebert.models.evaluation import Prepared, evaluate_forward
-from aebert.reporting.intervals import bootstrap
 from aebert.run.requests import file_forward
 from aebert.run.run import Run
-from aebert.tasks.resampling import resampler
+from aebert.tasks.resampling import bootstrap, resampler
 
 RESAMPLES = 1000  # of a bootstrap interval
 

@@ -29,14 +29,13 @@ from aebert.config import TrainConfig, digest, plain
 from aebert.models.evaluation import evaluate
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import CriterionPruner
-from aebert.reporting.intervals import bootstrap
 from aebert.run.pipeline import Pipeline
 from aebert.search.budget import Budget, project
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.racing import race_rows
 from aebert.search.scoring import SubnetworkScorer
 from aebert.search.space import Grid
-from aebert.tasks.resampling import row_marks
+from aebert.tasks.resampling import bootstrap, row_marks
 from aebert.training.finetune import fine_tune
 
 PREDICTORS = ("library_metric", "library_loss", "fisher_metric", "fisher_loss")
@@ -151,14 +150,18 @@ class Work:
 
 
 def rank_correlation(scores: np.ndarray, results: np.ndarray, seed: int = 0) -> dict[str, float | None]:
-    """Spearman correlation with its 95 % bootstrap interval over architectures; None where it is undefined."""
+    """Spearman correlation with its 95 % percentile bootstrap interval over architectures; None where it is undefined.
 
-    def correlation(draw: np.ndarray) -> float:
-        return float(spearman(scores[None, draw], results[None, draw])[0])
+    Draws in which one side is constant are left out.
+    """
 
-    value = correlation(np.arange(len(scores)))
-    low, high = bootstrap(correlation, len(scores), seed, RESAMPLES) or (None, None)
-    return {"value": None if np.isnan(value) else value, "low": low, "high": high}
+    def of(draw: np.ndarray | slice) -> float:
+        return float(spearman(scores[draw][None], results[draw][None])[0])
+
+    value, interval = of(slice(None)), bootstrap(of, len(scores), seed, RESAMPLES)
+    if np.isnan(value) or interval is None:
+        return {"value": None, "low": None, "high": None}
+    return {"value": value, "low": interval[0], "high": interval[1]}
 
 
 def spearman(scores: np.ndarray, results: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from aebert.tasks.encoding import encode
 from aebert.tasks.metrics import evaluate_outputs
-from aebert.tasks.resampling import headline_of, resampler, row_marks
+from aebert.tasks.resampling import bootstrap, headline_of, resampler, row_marks
 from aebert.tasks.task import EncodedRow, Row, TaskKind, TaskSpec
 
 TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
@@ -100,3 +101,38 @@ def test_marks_of_entities_by_hand() -> None:
 @pytest.mark.parametrize("spec", [SPECS[3], SPECS[4]], ids=["matthews", "spearman"])
 def test_what_is_undefined_is_zero(spec: TaskSpec) -> None:
     assert headline_of(spec, np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])) == 0.0
+
+
+def test_bootstrap_of_a_mean_agrees_with_the_normal_interval() -> None:
+    values = np.random.default_rng(5).normal(3.0, 2.0, 400)
+    found = bootstrap(lambda rows: float(values[rows].mean()), 400, seed=1, resamples=2000)
+    half = 1.96 * values.std() / 20
+    assert found == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
+
+
+def test_bootstrap_is_the_seed_s_and_draws_with_replacement() -> None:
+    seen: list[np.ndarray] = []
+
+    def spread(rows: np.ndarray) -> float:
+        seen.append(rows)
+        return float(rows.mean())
+
+    first = bootstrap(spread, 10, seed=3, resamples=50)
+    assert first == bootstrap(spread, 10, seed=3, resamples=50)
+    assert first != bootstrap(spread, 10, seed=4, resamples=50)
+    assert any(len(set(rows.tolist())) < 10 for rows in seen)
+    assert {len(rows) for rows in seen} == {10}
+    assert set(np.concatenate(seen).tolist()) == set(range(10))
+
+
+def test_bootstrap_leaves_out_undefined_resamples_unless_they_are_most() -> None:
+    values = iter([math.nan, 1.0, 1.0, 1.0] * 5)
+    assert bootstrap(lambda rows: next(values), 3, seed=0, resamples=20) == (1.0, 1.0)
+    assert bootstrap(lambda rows: math.nan, 3, seed=0, resamples=20) is None
+    mostly = iter([math.nan, math.nan, math.nan, 1.0] * 5)
+    assert bootstrap(lambda rows: next(mostly), 3, seed=0, resamples=20) is None
+
+
+def test_bootstrap_needs_rows() -> None:
+    with pytest.raises(ValueError, match="at least 1 row and 1 resample, got 0 and 10"):
+        bootstrap(lambda rows: 0.0, 0, seed=0, resamples=10)
