@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aebert.pruning.architecture import Architecture
-from aebert.search.record import GainRecord, Origin, TrialRecord, Verdict
+from aebert.search.first import FIRST_TRIALS
+from aebert.search.record import GainRecord, TrialRecord, Verdict
 
 counts = st.lists(st.integers(0, 4096), min_size=1, max_size=12).map(tuple)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 records = st.builds(
     TrialRecord,
     number=st.integers(0, 10**6),
-    origin=st.sampled_from(get_args(Origin)),
+    origin=st.sampled_from(["dense", "neighbour", "sampled", *FIRST_TRIALS]),
     architecture=st.builds(Architecture, heads=counts, ffn=counts),
     budget=st.none() | st.floats(0, 1),
     score=finite,
