@@ -33,8 +33,8 @@ LOCK_SECONDS = 10.0
 
 
 def sqlite_url(path: Path) -> str:
-    """URL of the SQLite database at `path`."""
-    return f"sqlite:///{path}"
+    """URL of the SQLite database at `path`, which may hold any character."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 @contextmanager

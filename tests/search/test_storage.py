@@ -167,6 +167,17 @@ def test_loading_makes_no_database(content: bytes | None, tmp_path: Path) -> Non
     assert (path.read_bytes() if path.exists() else None) == content
 
 
+@pytest.mark.parametrize("name", ["a?b", "a#b", "a%3Fb", "50 %", "{SCHEMA_VERSION}", 'it\'s "ü"', "x@y:z;[1]", "a\nb"])
+def test_a_database_is_where_its_path_says(toy: ModuleType, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name / "study.db"
+    path.parent.mkdir()
+    toy.study(toy.toy_setup(path, 2), toy.ToyScorer(), "uniform")
+    assert list(tmp_path.rglob("*.db*")) == [path]
+    with StudyDatabase.load(sqlite_url(path), "toy") as database:
+        assert len(database.records()) == 2
+    assert list(tmp_path.iterdir()) == [path.parent]
+
+
 def test_a_folder_that_is_not_there_is_told(toy: ModuleType, tmp_path: Path) -> None:
     message = _fails(toy.toy_setup(tmp_path / "none" / "study.db", 2), toy.ToyScorer())
     assert message == f"study database sqlite:///{tmp_path}/none/study.db can't be used: unable to open database file"
