@@ -8,6 +8,7 @@ import os
 import re
 import reprlib
 from collections.abc import Mapping
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -36,6 +38,21 @@ ONLY_LATENCY = ("batch", "threads", "device", "margin")  # keys of search.budget
 _ROLE = re.compile(r"^(?P<split>[A-Za-z_][\w-]*)(?:\[(?P<start>\d{1,3}%)?:(?P<stop>\d{1,3}%)?\])?$")
 
 
+def _as_name(value: object) -> object:
+    """A name in YAML: a text, or an integer as its digits; what YAML reads as something else must be in quotes."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    read_as = _YAML_READS.get(type(value))
+    quote = f"; put it in quotes, since YAML reads it as {read_as}" if read_as else ""
+    raise ValueError(f"must be a text or an integer{quote}")
+
+
+_YAML_READS = {bool: "true or false", type(None): "null", float: "a number", date: "a date", datetime: "a time"}
+Name = Annotated[str, BeforeValidator(_as_name)]
+
+
 class Section(BaseModel):
     """A part of the config: immutable, no unknown keys, no infinite numbers."""
 
@@ -51,21 +68,21 @@ class ModelConfig(Section):
 
     path: str = "minilm"
     revision: str | None = None
-    labels: tuple[str, ...] | None = None
+    labels: tuple[Name, ...] | None = None
 
 
 class TaskConfig(Section):
     """Which task. A registered name needs nothing else; own data states `kind` and, unless CoNLL, its columns.
 
     labels: class names in the order of their ids (classification) or entity types (NER); found in the train rows
-      when not given.
+      when not given. Integers are names too; put yes, no, on, off, null, numbers with a point, and dates in quotes.
     """
 
     name: str = "endpoints-synthetic"
     kind: Literal["classification", "regression", "ner"] | None = None
-    text: tuple[str, ...] | None = None
-    label: str | None = None
-    labels: tuple[str, ...] | None = None
+    text: tuple[Name, ...] | None = None
+    label: Name | None = None
+    labels: tuple[Name, ...] | None = None
     metric: str | None = None
 
 
@@ -74,8 +91,15 @@ class DataConfig(Section):
 
     root: folder that relative paths start from; `AEBERT_DATA` when not given. GLUE tasks are looked for in their
       official layout (`SST-2/train.tsv`) in it or in its sub-folder `glue`.
-    files: own files by split name. format: by ending (.csv .tsv .jsonl .conll .iob .bio .txt) when `auto`.
-    header: column names of a CSV or TSV file that has no header line.
+    files: own files by split name; a path that does not exist may be a pattern (`train-*.parquet`), and the rows of all
+      files that it matches are one split.
+    format: by ending (.csv .tsv .jsonl .parquet .arrow .conll .iob .bio .txt) when `auto`. `brat` reads a folder of
+      .txt and .ann files with the same names.
+    header: column names of a CSV or TSV file that has no header line, as a list; or other names for columns of its
+      header line, as a mapping (`{v1: label, v2: text}`).
+    encoding: of text files, by its Python name. A byte order mark is no part of the text.
+    separator: of CSV files, one character. When not given, it is the one of comma, semicolon, tab and bar at which the
+      header line has the columns of the task.
     hub: id of a data set on the hub, read through `datasets`; hub_config: its configuration name.
     roles: which rows train, search, select and report; a split name or a part of one, `dev[:60%]`, taken after a
       shuffle by the run's seed. Parts must not overlap.
@@ -84,13 +108,39 @@ class DataConfig(Section):
 
     root: Path | None = None
     files: dict[str, Path] | None = None
-    format: Literal["auto", "csv", "tsv", "jsonl", "conll"] = "auto"
-    header: tuple[str, ...] | None = None
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "arrow", "conll", "brat"] = "auto"
+    header: tuple[Name, ...] | dict[Name, Name] | None = None
+    encoding: str = "utf-8"
+    separator: str | None = None
     hub: str | None = None
     hub_config: str | None = None
     roles: dict[Literal["train", "search", "select", "report"], str] | None = None
     limits: dict[Literal["train", "search", "select", "report"], Positive] = {}
     max_length: Annotated[int, Field(ge=8)] = 128
+
+    @field_validator("header", mode="before")
+    @classmethod
+    def _mapped_columns_are_names(cls, header: Any) -> Any:
+        if not isinstance(header, dict):
+            return header
+        return {_as_name(old): _as_name(new) for old, new in header.items()}
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            known = "such as utf-8, utf-16, cp1252 or latin-1"
+            raise ValueError(f"must be one of Python's text encodings, {known}") from None
+        return encoding
+
+    @field_validator("separator")
+    @classmethod
+    def _separator_is_a_character(cls, separator: str | None) -> str | None:
+        if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+            raise ValueError('must be one character other than a quote (a tab is "\\t" in double quotes)')
+        return separator
 
     @field_validator("roles")
     @classmethod

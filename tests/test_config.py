@@ -71,6 +71,36 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("deploy: {fuse: yes}", r"deploy\.fuse: input should be 'auto', 'always' or 'never', got True"),
         ("deploy: {calibration_rows: 0}", r"deploy\.calibration_rows: .*greater than or equal to 1, got 0"),
         ("deploy: {litert: {lengths: [8, 8]}}", r"lengths must be one or several different ones, got \[8, 8\]$"),
+        (
+            "task: {labels: [no, maybe]}",
+            r"task\.labels\.0: must be a text or .* quotes, since YAML reads it as true or false",
+        ),
+        (
+            "model: {labels: [a, on]}",
+            r"model\.labels\.1: .* put it in quotes, since YAML reads it as true or false, got",
+        ),
+        ("task: {labels: [null, a]}", r"task\.labels\.0: .* put it in quotes, since YAML reads it as null, got None"),
+        (
+            "task: {labels: [1.0, a]}",
+            r"task\.labels\.0: .* put it in quotes, since YAML reads it as a number, got 1\.0",
+        ),
+        (
+            "task: {labels: [a, 2024-01-31]}",
+            r"task\.labels\.1: .* put it in quotes, since YAML reads it as a date, got",
+        ),
+        ("task: {label: yes}", r"task\.label: .* put it in quotes, since YAML reads it as true or false, got True"),
+        ("task: {labels: [[a]]}", r"task\.labels\.0: must be a text or an integer, got \['a'\]"),
+        (
+            "data: {encoding: klingon}",
+            r"data\.encoding: must be one of Python's text encodings, such .*, got 'klingon'",
+        ),
+        ("data: {encoding: base64}", r"data\.encoding: must be one of Python's text encodings.*, got 'base64'"),
+        (
+            r"data: {separator: \t}",
+            r"data\.separator: must be one character other than a quote \(a tab is \"\\t\" in dou",
+        ),
+        ("data: {separator: '\"'}", r"data\.separator: must be one character other than a quote"),
+        ("data: {header: {no: a}}", r"data\.header: must be a text or an integer; put it in quotes, since YAML reads"),
         ("model:", r"model: .*, got None"),
         ("model: minilm", r"model: .*, got 'minilm'"),
         ("data: {roles: {train: 'train[60]'}}", r"data\.roles: role train must be a split or a part .*'dev\[:60%\]'"),
@@ -110,6 +140,18 @@ def test_a_broken_rule_is_one_line_with_file_key_rule_and_value(
         load(text)
     assert "run.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_names_may_be_integers_and_quoted(load: Callable[..., RunConfig]) -> None:
+    config = load("task: {labels: [0, 'no', \"1.0\", x], label: 1}\nmodel: {labels: ['null', -1]}")
+    assert config.task.labels == ("0", "no", "1.0", "x")
+    assert (config.task.label, config.model.labels) == ("1", ("null", "-1"))
+    assert load("", task__labels="[0, 1]").task.labels == ("0", "1")
+
+
+def test_a_header_is_a_list_or_a_mapping(load: Callable[..., RunConfig]) -> None:
+    assert load("data: {header: [label, 2]}").data.header == ("label", "2")
+    assert load('data: {header: {v1: label, 2: text}, separator: "\\t"}').data.header == {"v1": "label", "2": "text"}
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

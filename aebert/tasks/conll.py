@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from aebert.errors import DataError
-from aebert.registry import nearest
+from aebert.tasks.labels import hint, shown
 from aebert.tasks.task import Row, TaskSpec
-from aebert.tasks.text_files import numbered_lines
+from aebert.tasks.text_files import UTF_8, numbered_lines
 
-Scheme = Literal["IOB1", "IOB2", "IOBES"]
+Scheme = Literal["IOB1", "IOB2", "IOBES", "BILOU"]
 
-_TAG = re.compile(r"O|[BIES]-\S.*")
+# What a scheme calls the last word of an entity, and an entity of one word.
+_MARKED: Mapping[Scheme, str] = {"IOBES": "ES", "BILOU": "LU"}
+
+_TAG = re.compile(r"O|[BIESLU]-\S.*")
 
 
 class Sentence(NamedTuple):
     """Words and tags as read, the number of the first word's line, and the file.
 
     step: lines from one word to the next; 0 where a line holds a whole sentence (JSON lines, hub rows).
+    document: see `Row`.
     """
 
     words: tuple[str, ...]
@@ -28,6 +32,7 @@ class Sentence(NamedTuple):
     line: int
     file: str = ""
     step: int = 1
+    document: str = ""
 
     def at(self, index: int) -> str:
         """`file:line` of a word."""
@@ -40,7 +45,7 @@ class _Token(NamedTuple):
     tag: str
 
 
-def read_conll(path: Path) -> list[Sentence]:
+def read_conll(path: Path, encoding: str = UTF_8) -> list[Sentence]:
     """Sentences of a CoNLL-style file: first column the word, last column the tag, blank lines between sentences.
 
     Columns are separated by tabs if the file has a tab in any line, else by blanks; all lines have the same number.
@@ -49,7 +54,7 @@ def read_conll(path: Path) -> list[Sentence]:
 
     Raises: DataError naming file and line of the first bad line, or the file if it has no sentence.
     """
-    lines = [(number, line.strip(" \r\n")) for number, line in numbered_lines(path)]
+    lines = [(number, line.strip(" \r\n")) for number, line in numbered_lines(path, encoding)]
     tabs = any("\t" in line.strip() for _, line in lines)
     tokens: list[_Token] = []
     sentences: list[Sentence] = []
@@ -62,7 +67,17 @@ def read_conll(path: Path) -> list[Sentence]:
             tokens = []
     if not sentences:
         raise DataError(f"{path} must have at least one sentence (a line per word: word and tag), it is empty")
+    if _are_numbered(sentences):
+        got = f"got {' '.join(sentences[0].words[:3])} ..."
+        raise DataError(f"{path}: the first column must be the words, it numbers them ({got}); delete that column")
     return sentences
+
+
+def _are_numbered(sentences: Sequence[Sentence]) -> bool:
+    """Whether the first words are 1, 2, 3 ... in each sentence, and some sentence has several."""
+    numbers = [str(number) for number in range(1, 1 + max(len(sentence.words) for sentence in sentences))]
+    counted = all(list(sentence.words) == numbers[: len(sentence.words)] for sentence in sentences)
+    return counted and len(numbers) > 1
 
 
 def _tokens(path: Path, lines: Sequence[tuple[int, str]], tabs: bool) -> Iterator[_Token | None]:
@@ -100,11 +115,12 @@ def _check_columns(source: str, cells: Sequence[str], width: int, width_line: in
 def to_bio(splits: Mapping[str, Sequence[Sentence]]) -> dict[str, list[Sentence]]:
     """The same sentences with BIO (IOB2) tags, whatever scheme they were written in.
 
-    The scheme is found from the tags of all splits together. An E- or S- tag means IOBES. Else the tags are IOB2 if
-    every entity starts with B-, IOB1 if every B- comes right after an entity of its type. Tags without any entity
-    meet both and are the same in both; tags that meet neither are an error at the first I- that starts an entity.
+    The scheme is found from the tags of all splits together. An E- or S- tag means IOBES, an L- or U- tag BILOU. Else
+    the tags are IOB2 if every entity starts with B-, IOB1 if every B- comes right after an entity of its type. Tags
+    without any entity meet both and are the same in both; tags that meet neither are an error at the first I- that
+    starts an entity.
 
-    Raises: DataError naming file and line of an unknown prefix or an illegal sequence.
+    Raises: DataError naming file and line of an unknown prefix, a mixture of schemes or an illegal sequence.
     """
     sentences = [sentence for split in splits.values() for sentence in split]
     for sentence in sentences:
@@ -116,25 +132,38 @@ def to_bio(splits: Mapping[str, Sequence[Sentence]]) -> dict[str, list[Sentence]
 def _check_prefixes(sentence: Sentence) -> None:
     for index, tag in enumerate(sentence.tags):
         if not _TAG.fullmatch(tag):
-            rule = "tag must be O or B-, I-, E- or S- and an entity type"
+            rule = "tag must be O or B-, I-, E-, S-, L- or U- and an entity type"
             raise DataError(f"{sentence.at(index)}: {rule}, got {tag!r}")
 
 
 def find_scheme(sentences: Sequence[Sentence]) -> Scheme:
     """Tag scheme that all sentences meet; see `to_bio`."""
-    if any(tag[0] in "ES" for sentence in sentences for tag in sentence.tags):
-        scheme: Scheme = "IOBES"
-        illegal = _first_illegal(sentences, "IOBES")
-    else:
-        scheme, illegal = "IOB2", _first_illegal(sentences, "IOB2")
-        if illegal is not None and _first_illegal(sentences, "IOB1") is None:
-            return "IOB1"
+    marked = {scheme: _first_with(sentences, prefixes) for scheme, prefixes in _MARKED.items()}
+    if all(marked.values()):
+        places = " and ".join(f"{place} ({scheme})" for scheme, place in marked.items())
+        raise DataError(f"tags must be of one scheme, got {places}; convert one of them")
+    for scheme, place in marked.items():
+        if place:
+            illegal = _first_illegal(sentences, scheme)
+            if illegal is None:
+                return scheme
+            raise DataError(f"{_illegal(*illegal)} in {scheme} (which the files are, by {place})")
+    illegal = _first_illegal(sentences, "IOB2")
     if illegal is None:
-        return scheme
-    place = _illegal(*illegal)
-    if scheme == "IOBES":
-        raise DataError(f"{place} in IOBES (the files have E- or S- tags)")
-    raise DataError(f"{place} in IOB2, and the files are not IOB1 either (a B- tag starts an entity elsewhere)")
+        return "IOB2"
+    if _first_illegal(sentences, "IOB1") is None:
+        return "IOB1"
+    rule = "in IOB2, and the files are not IOB1 either (a B- tag starts an entity elsewhere)"
+    raise DataError(f"{_illegal(*illegal)} {rule}")
+
+
+def _first_with(sentences: Sequence[Sentence], prefixes: str) -> str:
+    """The first tag with one of the prefixes and where it is; empty if there is none."""
+    for sentence in sentences:
+        for index, tag in enumerate(sentence.tags):
+            if tag[0] in prefixes:
+                return f"{tag!r} at {sentence.at(index)}"
+    return ""
 
 
 def _first_illegal(sentences: Sequence[Sentence], scheme: Scheme) -> tuple[Sentence, int] | None:
@@ -145,7 +174,7 @@ def _first_illegal(sentences: Sequence[Sentence], scheme: Scheme) -> tuple[Sente
             if not _may_follow(previous, tag, scheme):
                 return sentence, index
             previous = tag
-        if scheme == "IOBES" and previous[0] in "BI":
+        if scheme in _MARKED and previous[0] in "BI":
             return sentence, len(sentence.tags)
     return None
 
@@ -164,15 +193,15 @@ def _may_follow(previous: str, tag: str, scheme: Scheme) -> bool:
         return tag[0] != "B" or same_type
     if scheme == "IOB2":
         return tag[0] != "I" or same_type
-    is_open = previous[0] in "BI"
-    return (same_type if tag[0] in "IE" else True) and is_open == (tag[0] in "IE")
+    is_open, goes_on = previous[0] in "BI", tag[0] in "I" + _MARKED[scheme][0]
+    return (same_type if goes_on else True) and is_open == goes_on
 
 
 def _convert(sentence: Sentence, scheme: Scheme) -> Sentence:
     if scheme == "IOB2":
         return sentence
-    if scheme == "IOBES":
-        names = {"E": "I", "S": "B"}
+    if scheme in _MARKED:
+        names = dict(zip(_MARKED[scheme], "IB", strict=True))
         return sentence._replace(tags=tuple(names.get(tag[0], tag[0]) + tag[1:] for tag in sentence.tags))
     starts = [
         tag[0] == "I" and tag[1:] != before[1:]
@@ -180,6 +209,14 @@ def _convert(sentence: Sentence, scheme: Scheme) -> Sentence:
     ]
     tags = (f"B{tag[1:]}" if start else tag for start, tag in zip(starts, sentence.tags, strict=True))
     return sentence._replace(tags=tuple(tags))
+
+
+def entity_names(sentences: Sequence[Sentence]) -> Iterator[tuple[str, str]]:
+    """Yield the type of each entity of BIO sentences, and where it starts."""
+    for sentence in sentences:
+        for index, tag in enumerate(sentence.tags):
+            if tag[0] == "B":
+                yield tag[2:], sentence.at(index)
 
 
 def entity_types(sentences: Sequence[Sentence]) -> tuple[str, ...]:
@@ -194,11 +231,11 @@ def tagged_rows(sentences: Sequence[Sentence], spec: TaskSpec) -> Iterator[Row]:
         for index, tag in enumerate(sentence.tags):
             if tag not in ids:
                 raise DataError(_unknown_type(sentence.at(index), tag[2:], spec))
-        yield Row(sentence.words, tuple(ids[tag] for tag in sentence.tags), sentence.at(0))
+        label = tuple(ids[tag] for tag in sentence.tags)
+        yield Row(sentence.words, label, sentence.at(0), sentence.document)
 
 
 def _unknown_type(source: str, name: str, spec: TaskSpec) -> str:
-    known = list(spec.labels)
-    hint = "correct it, or list all types in task.labels"
+    fix = "correct it, or list all types in task.labels"
     rule = f"{source}: entity type must be known from the train rows or task.labels"
-    return f"{rule}, got {name!r}{nearest(name, known)}; known: {', '.join(known)}; {hint}"
+    return f"{rule}, got {shown(name)}{hint(name, spec.labels)}; known: {', '.join(spec.labels)}; {fix}"

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aebert.errors import DataError
-from aebert.tasks.tabular import Record, pick, read_table, read_tsv, text_rows
+from aebert.tasks.delimited import TableStyle, read_tsv
+from aebert.tasks.records import Record, pick
+from aebert.tasks.tabular import read_table, text_rows
 from aebert.tasks.task import Row, TaskSpec
 from aebert.tasks.text_files import numbered_lines
 
@@ -99,7 +101,7 @@ def read_glue(spec: TaskSpec, root: Path) -> GlueRows:
     notes: list[str] = []
     for split, name in layout.files.items():
         records = _read_split(layout, split, folder / name, notes)
-        rows = list(text_rows(records, _in_files(spec, layout)))
+        rows = list(text_rows(records, _in_files(spec, layout), blank_texts=True))
         if rows:
             splits[split] = rows
     if not splits:
@@ -132,7 +134,7 @@ def _read_split(layout: Layout, split: str, path: Path, notes: list[str]) -> Ite
     if not path.is_file() or (split == "test" and not _has_label(layout, split, path)):
         return
     broken: list[str] = []
-    for record in read_tsv(path, layout.headers.get(split), broken, layout.optional):
+    for record in read_tsv(path, TableStyle(layout.headers.get(split)), broken, layout.optional):
         if len(broken) > layout.max_broken:
             break
         yield record
@@ -152,7 +154,7 @@ def _has_label(layout: Layout, split: str, path: Path) -> bool:
 
 def _mrpc_train(path: Path, ids: Path) -> Iterator[Record]:
     id_columns = ("#1 ID", "#2 ID")
-    pairs = read_table(ids, "tsv", id_columns)
+    pairs = read_table(ids, "tsv", TableStyle(id_columns))
     dev = {tuple(record.values[column] for column in id_columns) for record in pairs}
     for record in read_table(path, "tsv"):
         (chosen,) = pick([record], id_columns)

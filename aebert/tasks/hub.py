@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import datasets
 
-from aebert.errors import ConfigError, DataError
-from aebert.registry import nearest
+from aebert.errors import DataError
 from aebert.tasks.catalog import GLUE_HUB
-from aebert.tasks.tabular import Record
+from aebert.tasks.features import UNLABELLED, dataset_records, declared_labels, has_names, with_columns
+from aebert.tasks.records import Record
+from aebert.tasks.tabular import is_blank
 from aebert.tasks.task import TaskSpec
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 # Names of the splits on the hub that differ from ours; MNLI's `dev` is the matched one, as in the official layout.
 _SPLITS = {"validation": "dev", "validation_matched": "dev", "validation_mismatched": "dev_mismatched"}
@@ -52,60 +52,39 @@ def read_hub(spec: TaskSpec, name: str, config: str | None = None) -> HubData:
 def from_dataset_dict(loaded: DatasetDict, spec: TaskSpec, name: str) -> HubData:
     """Records of an already loaded data set.
 
-    Splits are renamed to ours (validation is dev). Rows without a label (-1, None) are left out; so is a split that
-    has none, as GLUE's tests.
+    Splits are renamed to ours (validation is dev). Rows without a label (-1, None) or without a text are left out, and
+    so is a split that has no others, as GLUE's tests. The official GLUE data keeps its few rows with an empty text.
     """
     splits: dict[str, list[Record]] = {}
     notes: list[str] = []
+    labels: list[tuple[str, ...] | None] = []
     for hub_split, dataset in loaded.items():
-        _check_columns(dataset, spec, f"{name}:{hub_split}")
-        records = list(_records(dataset, spec, name, hub_split))
-        if records:
-            splits[_SPLITS.get(hub_split, hub_split)] = records
-        if 0 < len(records) < len(dataset):
-            notes.append(f"left out of {name}:{hub_split}, rows without a label: {len(dataset) - len(records)}")
+        source = f"{name}:{hub_split}"
+        dataset = with_columns(dataset, spec, source)
+        labels.append(declared_labels(dataset, spec))
+        # GLUE marks missing scores by -1 too; in other data sets that is a score
+        unlabelled = (None, UNLABELLED) if has_names(dataset, spec) or name == GLUE_HUB else (None,)
+        read = list(dataset_records(dataset, spec, source))
+        labelled = [record for record in read if record.values[spec.label_column] not in unlabelled]
+        kept = [record for record in labelled if name == GLUE_HUB or not _lacks_text(record, spec)]
+        if kept:
+            splits[_our_name(hub_split, loaded)] = kept
+            notes += _left_out(source, "a label", len(read) - len(labelled))
+            notes += _left_out(source, "a text", len(labelled) - len(kept))
     if not splits:
         raise DataError(f"data set {name} must have labelled rows in column {spec.label_column}, found none")
-    features = next(iter(loaded.values())).features
-    return HubData(splits, _declared(features[spec.label_column], spec), tuple(notes))
+    return HubData(splits, labels[0], tuple(notes))
 
 
-def _check_columns(dataset: Dataset, spec: TaskSpec, source: str) -> None:
-    there = list(dataset.column_names)
-    for column in (*spec.columns, spec.label_column):
-        if column not in there:
-            columns = f"columns: {', '.join(there)}; set task.text and task.label"
-            raise ConfigError(f"{source} has no column {column!r}{nearest(column, there)}; {columns}")
+def _our_name(split: str, loaded: DatasetDict) -> str:
+    name = _SPLITS.get(split, split)
+    return split if name in loaded or sum(_SPLITS.get(other) == name for other in loaded) > 1 else name
 
 
-def _names(feature: Any) -> list[str] | None:
-    """Names of a ClassLabel, or of the ClassLabels of a list."""
-    feature = getattr(feature, "feature", feature)
-    return list(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+def _lacks_text(record: Record, spec: TaskSpec) -> bool:
+    values = [record.values[column] for column in spec.columns]
+    return any(value is None or (isinstance(value, str) and is_blank(value)) for value in values)
 
 
-def _declared(feature: Any, spec: TaskSpec) -> tuple[str, ...] | None:
-    names = _names(feature)
-    if names is None or spec.kind == "regression":
-        return None
-    if spec.kind == "classification":
-        return tuple(names)
-    return tuple({name[2:]: None for name in names if name != "O"})
-
-
-def _records(dataset: Dataset, spec: TaskSpec, name: str, split: str) -> Iterator[Record]:
-    names = _names(dataset.features[spec.label_column])
-    # GLUE marks missing scores by -1 too; in other data sets that is a score
-    without_label = (None, -1) if names is not None or name == GLUE_HUB else (None,)
-    for index, row in enumerate(dataset.select_columns([*spec.columns, spec.label_column])):
-        label = row[spec.label_column]
-        if label not in without_label:
-            yield Record({**row, spec.label_column: _named(label, names)}, f"{name}:{split}:{index}")
-
-
-def _named(label: object, names: Sequence[str] | None) -> object:
-    if names is None:
-        return label
-    if isinstance(label, list):
-        return [names[tag_id] for tag_id in label]
-    return names[label] if isinstance(label, int) else label
+def _left_out(source: str, what: str, rows: int) -> list[str]:
+    return [f"left out of {source}, rows without {what}: {rows}"] if rows else []

@@ -13,6 +13,7 @@ from aebert.errors import ConfigError, DataError
 from aebert.registry import nearest
 from aebert.tasks import endpoints
 from aebert.tasks.catalog import GLUE_HUB, TASKS
+from aebert.tasks.coverage import coverage_notes
 from aebert.tasks.glue import LAYOUTS, read_glue
 from aebert.tasks.hub import read_hub
 from aebert.tasks.metrics import METRICS
@@ -53,7 +54,8 @@ def load_task(task: TaskConfig, data: DataConfig, root: Path | None, seed: int) 
     assignment = assign_roles(loaded.splits, data.roles, data.limits, seed)
     _check_classes(loaded.spec, assignment.rows["train"])
     digests: dict[Role, str] = {role: rows_digest(rows) for role, rows in assignment.rows.items()}
-    return Task(loaded.spec, assignment.rows, digests, loaded.notes + assignment.notes)
+    notes = (*loaded.notes, *assignment.notes, *coverage_notes(loaded.spec, assignment.rows))
+    return Task(loaded.spec, assignment.rows, digests, notes)
 
 
 def task_spec(task: TaskConfig) -> TaskSpec:
@@ -128,8 +130,10 @@ def _from_hub(spec: TaskSpec, name: str, config: str | None, train_split: str) -
     if spec.kind == "ner":
         words, tags = spec.columns[0], spec.label_column
         sentences = {split: tagged_sentences(records, words, tags) for split, records in read.splits.items()}
-        return _Loaded(*with_tags(spec, sentences, train_split), read.notes)
-    return _Loaded(*with_classes(spec, read.splits, train_split), read.notes)
+        rows = with_tags(spec, sentences, train_split)
+    else:
+        rows = with_classes(spec, read.splits, train_split, blank_texts=name == GLUE_HUB)
+    return _Loaded(rows.spec, rows.splits, (*read.notes, *rows.notes))
 
 
 def _check_metric(spec: TaskSpec) -> None:

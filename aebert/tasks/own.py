@@ -2,82 +2,220 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 from aebert.config import DataConfig
 from aebert.errors import ConfigError, DataError
-from aebert.tasks.conll import Sentence, entity_types, read_conll, tagged_rows, to_bio
-from aebert.tasks.tabular import Record, TableFormat, class_names, pick, read_table, tagged_sentences, text_rows
+from aebert.tasks.brat import Corpus, corpus_notes, read_brat
+from aebert.tasks.conll import Sentence, entity_names, read_conll, tagged_rows, to_bio
+from aebert.tasks.delimited import TableStyle, check_unquoted
+from aebert.tasks.features import dataset_records, declared_labels, read_arrow, with_columns
+from aebert.tasks.labels import check_names, count_names, ordered
+from aebert.tasks.paths import find_files
+from aebert.tasks.records import Record, pick
+from aebert.tasks.tabular import class_name, is_id, read_table, tagged_sentences, text_rows
 from aebert.tasks.task import Row, TaskSpec
 
 T = TypeVar("T")
 
-_TABLES: Mapping[str, TableFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
+TextFormat = Literal["csv", "tsv", "jsonl", "parquet", "arrow"]
+FileFormat = TextFormat | Literal["conll", "brat"]
+
+_TEXT_TABLES: tuple[FileFormat, ...] = get_args(TextFormat)
+_WORD_FILES: tuple[FileFormat, ...] = ("conll", "jsonl", "parquet", "arrow", "brat")
+
+# Keys of `data` that say how a file is written, with their defaults, and the formats that leave that open.
+_STYLES: Mapping[str, tuple[object, str, tuple[FileFormat, ...]]] = {
+    "header": (None, "CSV and TSV files", ("csv", "tsv")),
+    "separator": (None, "CSV files", ("csv",)),
+    "encoding": ("utf-8", "text files", ("csv", "tsv", "jsonl", "conll", "brat")),
+}
+
+# What programs write for a missing value; as a whole text it may be one, or a word.
+_MISSING = {"nan", "none", "null", "na", "n/a", "#n/a", "<na>"}
 
 
-def read_files(
-    spec: TaskSpec, data: DataConfig, root: Path | None, train_split: str
-) -> tuple[TaskSpec, dict[str, list[Row]]]:
+class OwnRows(NamedTuple):
+    """A task with its labels, its rows by split, and what a user should know about them."""
+
+    spec: TaskSpec
+    splits: dict[str, list[Row]]
+    notes: tuple[str, ...] = ()
+
+
+class _File(NamedTuple):
+    """What was read of a file: records or sentences, the labels that it declares, the corpus that it is of."""
+
+    records: Sequence[Record] = ()
+    sentences: Sequence[Sentence] = ()
+    labels: tuple[str, ...] | None = None
+    corpus: Corpus | None = None
+
+
+def read_files(spec: TaskSpec, data: DataConfig, root: Path | None, train_split: str) -> OwnRows:
     """Rows of `data.files` by split, and the task with its labels.
 
     Relative paths start at `root`, else at the working directory.
     """
-    paths = {split: (root or Path()) / path.expanduser() for split, path in (data.files or {}).items()}
+    start = root or Path()
+    formats = {split: _format(start / path, spec, data) for split, path in (data.files or {}).items()}
+    paths = {split: find_files(start, path) for split, path in (data.files or {}).items()}
+    files = {split: [_read(path, formats[split], spec, data) for path in found] for split, found in paths.items()}
+    declared = [file.labels for file in files.get(train_split, ()) if file.labels]
+    if declared and not spec.labels:
+        spec = spec.with_labels(declared[0])
     if spec.kind == "ner":
-        sentences = {split: _sentences(path, spec, data) for split, path in paths.items()}
-        return with_tags(spec, sentences, train_split)
-    records = {split: _records(path, spec, data) for split, path in paths.items()}
+        sentences = {split: [one for file in read for one in file.sentences] for split, read in files.items()}
+        corpora = [file.corpus for read in files.values() for file in read if file.corpus is not None]
+        rows = with_tags(spec, sentences, train_split)
+        return rows._replace(notes=(*(corpus_notes(corpora) if corpora else ()), *rows.notes))
+    records = {split: [one for file in read for one in file.records] for split, read in files.items()}
+    if isinstance(data.header, tuple) and spec.kind == "classification" and not spec.labels:
+        _check_first_lines([file.records for read in files.values() for file in read], spec.label_column)
     return with_classes(spec, records, train_split)
 
 
-def _sentences(path: Path, spec: TaskSpec, data: DataConfig) -> list[Sentence]:
-    if data.format in ("csv", "tsv"):
-        fix = "conll reads files of a word, a tab and a tag per line"
-        raise ConfigError(f"data.format of NER data must be conll or jsonl, got {data.format}; {fix}")
-    if data.header:
-        raise ConfigError(f"data.header is for CSV and TSV tables only, got it for the NER file {path}")
-    if data.format == "jsonl" or (data.format == "auto" and path.suffix.lower() == ".jsonl"):
-        return tagged_sentences(read_table(path, "jsonl"), spec.columns[0], spec.label_column)
-    return read_conll(path)
+def _format(path: Path, spec: TaskSpec, data: DataConfig) -> FileFormat:
+    """How files of a path are written. Raises: ConfigError for one that the task or another key of `data` excludes."""
+    allowed = _WORD_FILES if spec.kind == "ner" else _TEXT_TABLES
+    found = data.format if data.format != "auto" else _by_ending(path, allowed)
+    if found is None:
+        endings = ", ".join(f".{name}" for name in allowed)
+        raise ConfigError(f"file {path} must end in one of {endings}, or data.format must be set")
+    if found not in allowed:
+        named = f"{spec.kind} data" if spec.kind != "ner" else "NER data"
+        fix = "; conll reads files of a word, a tab and a tag per line" if spec.kind == "ner" else ""
+        raise ConfigError(f"data.format of {named} must be one of {', '.join(allowed)}, got {found}{fix}")
+    for key, (default, what, formats) in _STYLES.items():
+        if getattr(data, key) != default and found not in formats:
+            raise ConfigError(f"data.{key} is for {what}, got it for {path}, which is read as {found}; leave it out")
+    return found
 
 
-def _records(path: Path, spec: TaskSpec, data: DataConfig) -> list[Record]:
-    if data.format == "conll":
-        raise ConfigError(f"data.format of {spec.kind} data must be csv, tsv or jsonl, got conll; conll is for NER")
-    table_format = _TABLES.get(path.suffix.lower()) if data.format == "auto" else data.format
-    if table_format is None:
-        raise ConfigError(f"file {path} must end in .csv, .tsv or .jsonl, or data.format must be set")
-    records = read_table(path, table_format, data.header)
-    return list(pick(records, (*spec.columns, spec.label_column)))
+def _by_ending(path: Path, allowed: Sequence[FileFormat]) -> FileFormat | None:
+    named = next((name for name in allowed if path.suffix.lower() == f".{name}"), None)
+    if named is None and "conll" in allowed:
+        return "brat" if path.is_dir() else "conll"
+    return named
+
+
+def _read(path: Path, file_format: FileFormat, spec: TaskSpec, data: DataConfig) -> _File:
+    if file_format == "conll":
+        return _File(sentences=read_conll(path, data.encoding))
+    if file_format == "brat":
+        corpus = read_brat([path], data.encoding)
+        return _File(sentences=corpus.sentences, corpus=corpus)
+    file = _table(path, file_format, spec, data)
+    if spec.kind == "ner":
+        return file._replace(sentences=tagged_sentences(file.records, spec.columns[0], spec.label_column))
+    return file
+
+
+def _table(path: Path, file_format: TextFormat, spec: TaskSpec, data: DataConfig) -> _File:
+    columns = (*spec.columns, spec.label_column)
+    labels = None
+    if file_format == "parquet" or file_format == "arrow":
+        dataset = with_columns(read_arrow(path), spec, str(path))
+        labels = declared_labels(dataset, spec)
+        records = list(dataset_records(dataset, spec, str(path), first=1))
+    else:
+        style = TableStyle(data.header, data.encoding, data.separator)
+        if file_format == "tsv" and data.format == "auto":
+            check_unquoted(path, style)
+        read = read_table(path, file_format, style, columns)
+        rows = read if file_format == "jsonl" else (record for record in read if not record.is_empty)
+        records = list(pick(rows, columns))
+    if not records:
+        raise DataError(f"{path} must have at least one row, it is empty")
+    return _File(records, labels=labels)
+
+
+def _check_first_lines(files: Sequence[Sequence[Record]], column: str) -> None:
+    """Raise for a class that only the first line of a file has: it is most likely a header line."""
+    counts = Counter(class_name(record, column) for records in files for record in records[1:])
+    for first in (records[0] for records in files):
+        name = class_name(first, column)
+        if name not in counts:
+            rule = f"{first.source}: the first line must be a row, since data.header is a list, but its class {name!r}"
+            fix = "map the names of its header line in data.header, or list task.labels"
+            raise DataError(f"{rule} occurs nowhere else; {fix}")
 
 
 def with_classes(
-    spec: TaskSpec, records: Mapping[str, Sequence[Record]], train_split: str
-) -> tuple[TaskSpec, dict[str, list[Row]]]:
-    """Rows by split; classes that `spec` doesn't name are those of the train split, sorted."""
-    if spec.kind == "classification" and not spec.labels:
-        train = _train(records, train_split)
-        spec = spec.with_labels(class_names(train, spec.label_column))
-        if len(spec.labels) < 2:
-            rule = f"column {spec.label_column!r} must have at least two classes"
-            file = train[0].source.rpartition(":")[0]
-            raise DataError(f"{file}: {rule}, got only {spec.labels[0]!r} in {len(train)} rows")
-    return spec, {split: list(text_rows(rows, spec)) for split, rows in records.items()}
+    spec: TaskSpec, records: Mapping[str, Sequence[Record]], train_split: str, *, blank_texts: bool = False
+) -> OwnRows:
+    """Rows by split; classes that `spec` doesn't name are those of the train split, sorted.
+
+    blank_texts: see `text_rows`.
+
+    Raises: DataError for labels that may not be what was meant (`check_names`), and for ids that can't be proved to be
+    those of `spec`.
+    """
+    notes: tuple[str, ...] = ()
+    given = bool(spec.labels)
+    if spec.kind == "classification" and not given:
+        spec, notes = _with_found_classes(spec, _train(records, train_split))
+    if spec.kind == "classification":
+        _check_ids(spec, records, given=given)
+    rows = {split: list(text_rows(read, spec, blank_texts=blank_texts)) for split, read in records.items()}
+    return OwnRows(spec, rows, (*notes, *_missing_texts(rows)))
 
 
-def with_tags(
-    spec: TaskSpec, sentences: Mapping[str, Sequence[Sentence]], train_split: str
-) -> tuple[TaskSpec, dict[str, list[Row]]]:
+def _with_found_classes(spec: TaskSpec, train: Sequence[Record]) -> tuple[TaskSpec, tuple[str, ...]]:
+    column = spec.label_column
+    found = count_names((class_name(record, column), record.source) for record in train)
+    notes = check_names(found, f"column {column!r}")
+    spec = spec.with_labels(ordered(name.strip() for name in found))
+    if len(spec.labels) < 2:
+        rule = f"column {column!r} must have at least two classes"
+        raise DataError(f"{train[0].file}: {rule}, got only {spec.labels[0]!r} in {len(train)} rows")
+    return spec, notes
+
+
+def _check_ids(spec: TaskSpec, records: Mapping[str, Sequence[Record]], *, given: bool) -> None:
+    """Raise unless ids in the place of names are surely those of the classes: stated, alone in a split, and from 0."""
+    column, ids = spec.label_column, set[int]()
+    for read in records.values():
+        named = [record for record in read if class_name(record, column).strip() in spec.labels]
+        by_id = [record for record in read if is_id(class_name(record, column), spec)]
+        if by_id and (named or not given):
+            place = f"{by_id[0].source}: {column} must be a class name, since "
+            why = f"other rows of the split have names ({named[0].source})" if named else "task.labels gives no ids"
+            fix = "use names, or list task.labels in the order of the ids and use ids only"
+            raise DataError(f"{place}{why}, got {class_name(by_id[0], column)!r}; {fix}")
+        ids |= {int(class_name(record, column)) for record in by_id}
+    if ids and 0 not in ids:
+        got = ", ".join(map(str, sorted(ids)[:9]))
+        raise DataError(f"class ids in column {column!r} must start at 0, as task.labels does, got {got}; use names")
+
+
+def _missing_texts(rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    notes = []
+    for split, read in rows.items():
+        found = [row for row in read if any(text.strip().lower() in _MISSING for text in row.text)]
+        if found:
+            word = next(text for text in found[0].text if text.strip().lower() in _MISSING)
+            notes.append(
+                f"rows of {split} with {word!r} or the like as text, taken as it is: {len(found)} ({found[0].source})"
+            )
+    return notes
+
+
+def with_tags(spec: TaskSpec, sentences: Mapping[str, Sequence[Sentence]], train_split: str) -> OwnRows:
     """Rows by split, tags as BIO; entity types that `spec` doesn't name are those of the train split, sorted."""
     bio = to_bio(sentences)
+    notes: tuple[str, ...] = ()
     if not spec.labels:
         train = _train(bio, train_split)
-        spec = spec.with_labels(entity_types(train))
-        if not spec.labels:
+        found = count_names(entity_names(train))
+        if not found:
             raise DataError(f"{train[0].file}: NER data must have at least one entity, all tags are O")
-    return spec, {split: list(tagged_rows(rows, spec)) for split, rows in bio.items()}
+        notes = check_names(found, "entity types")
+        spec = spec.with_labels(sorted(found))
+    return OwnRows(spec, {split: list(tagged_rows(rows, spec)) for split, rows in bio.items()}, notes)
 
 
 def _train(splits: Mapping[str, Sequence[T]], train_split: str) -> Sequence[T]:

@@ -31,7 +31,7 @@ _PART = re.compile(r"(?P<split>[A-Za-z_][\w-]*)(?:\[(?:(?P<start>\d{1,3})%)?:(?:
 
 @dataclass(frozen=True)
 class Part:
-    """A split, or the rows from `start` to `stop` percent of it after a shuffle."""
+    """A split, or the rows (or documents) from `start` to `stop` percent of it after a shuffle."""
 
     split: str
     start: int
@@ -57,10 +57,13 @@ class Part:
         return self.split == other.split and self.start < other.stop and other.start < self.stop
 
     def take(self, rows: Sequence[Row], seed: int) -> list[Row]:
-        """Rows of the part, in the order of the split."""
-        first, last = len(rows) * self.start // 100, len(rows) * self.stop // 100
-        order = np.random.default_rng(seed).permutation(len(rows))
-        return [rows[index] for index in sorted(order[first:last])]
+        """Rows of the part, in the order of the split; a document's rows are taken together, and count as one."""
+        names = {row.document or index: 0 for index, row in enumerate(rows)}
+        first, last = len(names) * self.start // 100, len(names) * self.stop // 100
+        order = np.random.default_rng(seed).permutation(len(names))
+        places = list(names)
+        taken = {places[index] for index in order[first:last]}
+        return [row for index, row in enumerate(rows) if (row.document or index) in taken]
 
 
 @dataclass(frozen=True)

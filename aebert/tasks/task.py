@@ -60,11 +60,13 @@ class Row:
     text: one or two texts; for NER one tuple of words.
     label: class id, score, or for NER one tag id per word (ids of `TaskSpec.tags`).
     source: `file:line` or `split:index`, for messages.
+    document: what the row is a part of, if rows of one document must have one role.
     """
 
     text: tuple[str, ...]
     label: int | float | tuple[int, ...]
     source: str = field(compare=False, default="")
+    document: str = field(compare=False, default="")
 
 
 @dataclass(frozen=True)

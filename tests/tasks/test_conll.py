@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aebert.errors import DataError
-from aebert.tasks.conll import Sentence, entity_types, find_scheme, read_conll, tagged_rows, to_bio
+from aebert.tasks.conll import Sentence, entity_names, entity_types, find_scheme, read_conll, tagged_rows, to_bio
 from aebert.tasks.task import TaskSpec
 
 Write = Callable[[str, str | bytes], Path]
@@ -52,9 +52,25 @@ def test_comments_in_tab_separated_files(write: Write) -> None:
     assert [s.line for s in read_conll(path)] == [3]
 
 
+def test_another_encoding(write: Write) -> None:
+    path = write("a.conll", "naïve\tO\n".encode("cp1252"))
+    assert read_conll(path, "cp1252")[0].words == ("naïve",)
+    with pytest.raises(DataError, match=r"a\.conll:1 must be UTF-8 text"):
+        read_conll(path)
+
+
+def test_words_may_be_numbers(write: Write) -> None:
+    assert read_conll(write("a.conll", "1 O\n\n1 O\n"))[0].words == ("1",)
+    assert read_conll(write("a.conll", "1 O\n2 O\n\n2 O\n"))[0].words == ("1", "2")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (
+            "# a\n1\tIn\tO\n2\tRome\tB-LOC\n\n1\tEnd\tO\n",
+            r"a\.conll: the first column must be the words, it numbers them \(got 1 2 \.\.\.\); delete that column",
+        ),
         ("", r"a\.conll must have at least one sentence"),
         ("\n\n-DOCSTART- O\n\n", r"a\.conll must have at least one sentence"),
         ("in O\nRome\n", r"a\.conll:2 must have a word and a tag, separated by a tab or blanks, got 'Rome'"),
@@ -77,6 +93,8 @@ def test_bad_lines_are_named(write: Write, content: str, message: str) -> None:
         ("IOB1", "I-X I-X B-X O I-Y I-X", "B-X I-X B-X O B-Y B-X"),
         ("IOB1", "O I-X", "O B-X"),
         ("IOBES", "B-X I-X E-X S-X O B-Y E-Y", "B-X I-X I-X B-X O B-Y I-Y"),
+        ("BILOU", "B-X I-X L-X U-X O B-Y L-Y", "B-X I-X I-X B-X O B-Y I-Y"),
+        ("BILOU", "U-X U-X", "B-X B-X"),
         ("IOB2", "O O", "O O"),
     ],
 )
@@ -104,7 +122,19 @@ def test_the_scheme_is_that_of_all_splits() -> None:
         ("S-X B-X", r"a\.conll:2: a sentence can't end with 'B-X' in IOBES"),
         ("O E-X", r"a\.conll:2: tag 'E-X' can't follow 'O' in IOBES"),
         ("B-X E-Y", r"a\.conll:2: tag 'E-Y' can't follow 'B-X' in IOBES"),
-        ("O Q-X", r"a\.conll:2: tag must be O or B-, I-, E- or S- and an entity type, got 'Q-X'"),
+        (
+            "U-X B-X O",
+            r"a\.conll:3: tag 'O' can't follow 'B-X' in BILOU \(which the files are, by 'U-X' at a\.conll:1\)",
+        ),
+        ("U-X B-X", r"a\.conll:2: a sentence can't end with 'B-X' in BILOU"),
+        ("B-X L-Y", r"a\.conll:2: tag 'L-Y' can't follow 'B-X' in BILOU"),
+        ("I-X L-X", r"a\.conll:1: tag 'I-X' can't follow the start of the sentence in BILOU"),
+        (
+            "B-X L-X O B-X E-X",
+            r"tags must be of one scheme, got 'E-X' at a\.conll:5 \(IOBES\) and 'L-X' at a\.conll:2 \(BILOU\); convert",
+        ),
+        ("U-X S-X", r"tags must be of one scheme"),
+        ("O Q-X", r"a\.conll:2: tag must be O or B-, I-, E-, S-, L- or U- and an entity type, got 'Q-X'"),
         ("O LOC", r"a\.conll:2: tag must be O or .*got 'LOC'"),
         ("B-", r"a\.conll:1: tag must be O or .*got 'B-'"),
     ],
@@ -124,8 +154,9 @@ def written(chunks: list[tuple[int, str]], scheme: str) -> str:
     for length, kind in chunks:
         if not kind:
             tags += ["O"] * length
-        elif scheme == "IOBES":
-            inner = ["B", *["I"] * (length - 2), "E"] if length > 1 else ["S"]
+        elif scheme in ("IOBES", "BILOU"):
+            last, only = "ES" if scheme == "IOBES" else "LU"
+            inner = ["B", *["I"] * (length - 2), last] if length > 1 else [only]
             tags += [f"{prefix}-{kind}" for prefix in inner]
         else:
             first = "B" if scheme == "IOB2" or before == kind else "I"
@@ -134,7 +165,7 @@ def written(chunks: list[tuple[int, str]], scheme: str) -> str:
     return " ".join(tags)
 
 
-@given(chunks=spans, scheme=st.sampled_from(["IOB1", "IOBES"]))
+@given(chunks=spans, scheme=st.sampled_from(["IOB1", "IOBES", "BILOU"]))
 def test_all_schemes_give_the_same_tags(chunks: list[tuple[int, str]], scheme: str) -> None:
     bio = written(chunks, "IOB2")
     # a single-word and a two-word entity make the scheme certain
@@ -149,6 +180,16 @@ def test_rows_of_tags(write: Write) -> None:
     assert (row.text, row.label, row.source) == (("in", "Rome"), (0, 1), "a:5")
     with pytest.raises(DataError, match=r"a:6: entity type must be known .*got 'LOK' \(did you mean 'LOC'\?\)"):
         list(tagged_rows([Sentence(("in", "Rome"), ("O", "B-LOK"), 5, "a")], spec))
+
+
+def test_rows_keep_their_document() -> None:
+    spec = TaskSpec("ner", "ner", ("tokens",), "tags", ("LOC",), "seqeval", "f1")
+    (row,) = tagged_rows([Sentence(("Rome",), ("B-LOC",), 5, "a", document="d")], spec)
+    assert row.document == "d"
+
+
+def test_entities_are_named_where_they_start() -> None:
+    assert list(entity_names([sentence("B-Y I-Y B-A O")])) == [("Y", "a.conll:1"), ("A", "a.conll:3")]
 
 
 def test_entity_types_are_sorted() -> None:

@@ -57,6 +57,31 @@ def test_rows_without_a_label_among_others_are_noted() -> None:
     assert read.notes == ("left out of me/own:train, rows without a label: 1",)
 
 
+def test_rows_without_a_text_are_left_out_and_noted() -> None:
+    texts = Dataset.from_dict({"sentence": ["a", " ", None, "b"], "label": ["x", "y", "x", "y"]})
+    read = from_dataset_dict(DatasetDict({"train": texts}), TASKS["sst2"], "me/own")
+    assert [record.values["sentence"] for record in read.splits["train"]] == ["a", "b"]
+    assert read.notes == ("left out of me/own:train, rows without a text: 2",)
+    official = from_dataset_dict(DatasetDict({"train": texts}), TASKS["sst2"], GLUE_HUB)
+    assert len(official.splits["train"]) == 4
+
+
+def test_two_splits_never_become_one() -> None:
+    loaded = DatasetDict({"dev": sst2([0]), "validation": sst2([0, 1])})
+    assert {split: len(rows) for split, rows in from_dataset_dict(loaded, TASKS["sst2"], "me/own").splits.items()} == {
+        "dev": 1,
+        "validation": 2,
+    }
+
+
+def test_ids_that_have_no_name_are_refused() -> None:
+    names = ["O", "B-PER"]
+    features = Features({"words": List(Value("string")), "ner_tags": List(ClassLabel(names=names))})
+    one = Dataset.from_dict({"words": [["in", "Rome"]], "ner_tags": [[0, -1]]}, features=features)
+    with pytest.raises(DataError, match=r"me/ner:train:0: ner_tags must hold ids from 0 to 1 \(O, B-PER\), got -1"):
+        from_dataset_dict(DatasetDict({"train": one}), NER, "me/ner")
+
+
 def test_tag_ids_become_names() -> None:
     names = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     features = Features({"words": List(Value("string")), "ner_tags": List(ClassLabel(names=names))})

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
@@ -34,7 +35,7 @@ def test_own_csv(write: Write, tmp_path: Path) -> None:
     assert (task.spec.metric, task.spec.headline, task.spec.num_outputs) == ("accuracy", "accuracy", 2)
     assert {role: len(rows) for role, rows in task.rows.items()} == {"train": 40, "search": 6, "select": 4, "report": 1}
     assert task.rows["report"] == [Row(("d",), 1)]
-    assert task.notes == ()
+    assert task.notes == ("class 'bad' occurs in train, search and select rows only",)
 
 
 def test_relative_files_start_at_the_working_directory_without_a_root(
@@ -105,6 +106,78 @@ def test_given_labels_set_the_ids(write: Write, tmp_path: Path) -> None:
     assert task.spec.labels == ("good", "so so", "bad")
 
 
+SPAM = {"name": "sms", "kind": "classification", "text": ["text"], "label": "label"}
+
+
+def test_an_excel_file_with_other_names(write: Write, tmp_path: Path) -> None:
+    lines = [f"{'spam' if i % 3 else 'ham'};Größe {i}, 5;;\r\n" for i in range(30)]
+    write("train.csv", ("v1;v2;;\r\n" + "".join(lines) + ";;;\r\n").encode("cp1252"))
+    write("dev.csv", "\ufeffv1;v2;;\r\nspam;Naïve;;\r\n".encode("utf-16"))
+    data = {**files(train="train.csv"), "header": {"v1": "label", "v2": "text"}, "encoding": "cp1252"}
+    roles = {"train": "train[:50%]", "search": "train[50%:70%]", "select": "train[70%:80%]", "report": "train[80%:]"}
+    task = load(SPAM, {**data, "roles": roles}, tmp_path)
+    assert sum(map(len, task.rows.values())) == 30
+    assert task.spec.labels == ("ham", "spam")
+    assert {row.text[0] for rows in task.rows.values() for row in rows} == {f"Größe {i}, 5" for i in range(30)}
+    with pytest.raises(DataError, match=r"train\.csv:2 must be UTF-8 text, .* such as cp1252 \(which reads 'ham;Größe"):
+        load(SPAM, {**data, "encoding": "utf-8"}, tmp_path)
+    with pytest.raises(DataError, match=r"dev\.csv:1 must be UTF-8 text, .*UTF-16; set data\.encoding: utf-16"):
+        load(SPAM, {**files(train="dev.csv"), "header": data["header"]}, tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+@pytest.mark.parametrize("names", [("neg", "pos"), ("pos", "neg")])
+def test_parquet_and_arrow_files(ending: str, names: tuple[str, str], tmp_path: Path) -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=list(names))})
+    table = Dataset.from_dict({"text": [f"t {i}" for i in range(60)], "label": [0, 1] * 30}, features=features)
+    for number, part in enumerate((table.select(range(40)), table.select(range(40, 60)))):
+        part.to_parquet(tmp_path / f"train-{number}.parquet")
+        with pa.OSFile(str(tmp_path / f"train-{number}.arrow"), "wb") as file:
+            flat = part.flatten_indices().data.table
+            with pa.ipc.new_stream(file, flat.schema) as writer:
+                writer.write_table(flat)
+    table.select([1]).map(lambda _: {"text": "new"}).to_parquet(tmp_path / "dev.parquet")
+    task = load(SPAM, files(train=f"train-*.{ending}", dev="dev.parquet"), tmp_path)
+    assert task.spec.labels == names
+    assert sum(len(task.rows[role]) for role in ("train", "search", "select")) == 60
+    assert task.rows["report"] == [Row(("new",), 1)]
+    assert task.rows["train"][0].source.startswith(str(tmp_path / f"train-0.{ending}:"))
+
+
+def test_entities_from_parquet(tmp_path: Path) -> None:
+    features = Features({"tokens": List(Value("string")), "tags": List(ClassLabel(names=["O", "B-Y", "I-Y", "B-X"]))})
+    table = Dataset.from_dict({"tokens": [[f"w{i}", "v"] for i in range(30)], "tags": [[1, 2]] * 30}, features=features)
+    table.to_parquet(tmp_path / "train.parquet")
+    Dataset.from_dict({"tokens": [["a", "b"]], "tags": [[0, 3]]}, features=features).to_parquet(
+        tmp_path / "dev.parquet"
+    )
+    task = load({"name": "n", "kind": "ner"}, files(train="train.parquet", dev="dev.parquet"), tmp_path)
+    assert task.spec.labels == ("Y", "X")
+    assert task.rows["report"] == [Row(("a", "b"), (0, 3))]
+    assert task.notes == (
+        "entity type 'Y' occurs in train, search and select rows only",
+        "entity type 'X' occurs in report rows only",
+    )
+
+
+def test_documents_of_brat(write: Write, tmp_path: Path) -> None:
+    for number in range(20):
+        write(f"docs/{number}.txt", f"Ann {number} won. Bo {number} lost.")
+        write(f"docs/{number}.ann", "T1\tPER 0 3\tAnn\nR1\tx Arg1:T1 Arg2:T1\n")
+    roles = {"train": "all[:60%]", "search": "all[60%:75%]", "select": "all[75%:90%]", "report": "all[90%:]"}
+    ner = {"name": "n", "kind": "ner", "labels": ["PER"]}
+    task = load(ner, {**files(all="docs"), "roles": roles}, tmp_path)
+    assert {role: len(rows) for role, rows in task.rows.items()} == {"train": 24, "search": 6, "select": 6, "report": 4}
+    documents = [{row.document for row in rows} for rows in task.rows.values()]
+    assert len(set().union(*documents)) == sum(map(len, documents)) == 20
+    assert task.notes == (
+        "BRAT: documents 20, spans 20, tagged 20",
+        "BRAT annotations that are not read: relations 20",
+    )
+    same = load(ner, {**files(all="docs/*.txt"), "format": "brat", "roles": roles}, tmp_path)
+    assert same == task
+
+
 def test_another_metric(write: Write, tmp_path: Path) -> None:
     write("train.csv", TRAIN)
     write("dev.csv", DEV)
@@ -123,8 +196,9 @@ def test_roles_limits_and_notes(write: Write, tmp_path: Path) -> None:
     task = load(MOOD, data, tmp_path)
     assert len(task.rows["search"]) == 5
     assert len(task.rows["report"]) == 2
-    assert len(task.notes) == 1
+    assert len(task.notes) == 2
     assert task.notes[0].startswith("1 row dropped from ")
+    assert task.notes[1].startswith("class 'bad' occurs in train, select and report rows only")
 
 
 def test_the_embedded_task_is_generated_and_says_so() -> None:
@@ -210,19 +284,26 @@ def test_own_data_of_the_hub_keeps_its_ids(monkeypatch: pytest.MonkeyPatch) -> N
         (
             MOOD,
             files(train="a.txt"),
-            r"file \S*a\.txt must end in \.csv, \.tsv or \.jsonl, or data\.format must be set",
+            r"file \S*a\.txt must end in one of \.csv, \.tsv, \.jsonl, \.parquet, \.arrow, or data\.format must be set",
         ),
-        (MOOD, {**files(train="a.csv"), "format": "conll"}, r"must be csv, tsv or jsonl, got conll"),
+        (
+            MOOD,
+            {**files(train="a.csv"), "format": "conll"},
+            r"classification data must be one of csv, .*, arrow, got conll",
+        ),
         (
             {"name": "n", "kind": "ner"},
             {**files(train="a"), "format": "tsv"},
-            r"NER data must be conll or jsonl, got tsv",
+            r"NER data must be one of conll, jsonl, parquet, arrow, brat, got tsv; conll reads",
         ),
         (
             {"name": "n", "kind": "ner"},
             {**files(train="a"), "header": ["a"]},
-            r"data\.header is for CSV and TSV tables",
+            r"data\.header is for CSV and TSV files, got it for \S*a, which is read as conll; leave it out",
         ),
+        (MOOD, {**files(train="a.jsonl"), "header": {"a": "b"}}, r"data\.header is for CSV and TSV files, got it for "),
+        (MOOD, {**files(train="a.tsv"), "separator": ";"}, r"data\.separator is for CSV files, .* read as tsv; leave"),
+        (MOOD, {**files(train="a.arrow"), "encoding": "cp1252"}, r"data\.encoding is for text files, .* read as arrow"),
     ],
 )
 def test_what_a_config_can_get_wrong(task: dict[str, Any], data: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -253,6 +334,47 @@ def test_what_a_config_can_get_wrong(task: dict[str, Any], data: dict[str, Any],
             r"train\.csv:2 has no column 'moot' \(did you mean 'mood'\?\); columns: text, mood",
         ),
         ("", DEV, {}, r"train\.csv must have at least one row, it is empty"),
+        ("text,mood\n,\n", DEV, {}, r"train\.csv must have at least one row, it is empty"),
+        (TRAIN + ",good\n", DEV, {}, r"train\.csv:52: text must not be empty or blank, got ''; delete the row"),
+        (TRAIN, DEV + "  ,bad\n", {}, r"dev\.csv:3: text must not be empty or blank, got '  '; delete the row"),
+        (TRAIN + "x,\n", DEV, {}, r"train\.csv:52: mood must be a class name or id, got ''"),
+        (TRAIN + "x,nan\n", DEV, {}, r"train\.csv:52: column 'mood' must not be missing, got 'nan' \(1×\)"),
+        (
+            TRAIN + "x,Good\n",
+            DEV,
+            {},
+            r"train\.csv:52: column 'mood' has names that differ in case only: 'Good' \(1×\)",
+        ),
+        (
+            TRAIN + "x, good\n",
+            DEV,
+            {},
+            r"names that look the same: ' good' \(1×\) and 'good' \(33×\); correct the rows",
+        ),
+        (
+            TRAIN,
+            DEV + "x,Bad\n",
+            {},
+            r"dev\.csv:3: mood must be a class .*'Bad', which differs from 'bad' in case only",
+        ),
+        (
+            TRAIN,
+            DEV + "x,1\n",
+            {},
+            r"dev\.csv:3: mood must be a class name, since other rows .* have names \(\S*dev\.csv:2",
+        ),
+        (
+            TRAIN,
+            "text,mood\nx,1\n",
+            {},
+            r"dev\.csv:2: mood must be a class name, since task\.labels gives no ids, got '1'",
+        ),
+        (
+            TRAIN.replace("good", "1").replace("bad", "2"),
+            "text,mood\nd,1\n",
+            {"labels": ["bad", "fair", "good"]},
+            r"class ids in column 'mood' must start at 0, as task\.labels does, got 1, 2; use names",
+        ),
         (
             "text,mood\na,x\nb,x\nc,x\n",
             "text,mood\nd,x\n",
@@ -281,6 +403,85 @@ def test_what_data_can_get_wrong(
     with pytest.raises(AebertError, match=message) as raised:
         load({**MOOD, **change}, files(train="train.csv", dev="dev.csv"), tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_ids_are_those_of_the_labels_that_are_stated(write: Write, tmp_path: Path) -> None:
+    write("train.csv", TRAIN.replace("good", "1").replace("bad", "0"))
+    write("dev.csv", DEV)
+    task = load({**MOOD, "labels": ["so", "good"]}, files(train="train.csv", dev="dev.csv"), tmp_path)
+    assert task.rows["report"] == [Row(("d",), 1)]
+    assert sum(row.label == 1 for row in task.rows["train"]) > 20
+
+
+def test_names_with_a_blank_before_each_are_those_without(write: Write, tmp_path: Path) -> None:
+    write("train.csv", TRAIN.replace(",", ", "))
+    write("dev.csv", DEV)
+    task = load(MOOD, files(train="train.csv", dev="dev.csv"), tmp_path)
+    assert (task.spec.labels, task.rows["report"][0].label) == (("bad", "good"), 1)
+
+
+def test_classes_that_differ_in_case_stay_apart(write: Write, tmp_path: Path) -> None:
+    write("train.csv", TRAIN.replace("bad", "Good"))
+    write("dev.csv", DEV)
+    paths = files(train="train.csv", dev="dev.csv")
+    task = load(MOOD, paths, tmp_path)
+    assert task.spec.labels == ("Good", "good")
+    assert "taken as different, although they differ in case only: 'Good' (17×) and 'good' (33×)" in task.notes
+    write("train.csv", TRAIN + "x,Good\n")
+    assert load({**MOOD, "labels": ["bad", "good", "Good"]}, paths, tmp_path).spec.labels == ("bad", "good", "Good")
+
+
+def test_entity_types_that_look_like_a_mistake_are_refused(write: Write, tmp_path: Path) -> None:
+    write("train.conll", "Rome\tB-LOC\n\n" * 30 + "Oslo\tB-Loc\n")
+    write("dev.conll", "Bonn\tB-LOC\n")
+    with pytest.raises(
+        DataError, match=r"train\.conll:61: entity types has names that differ in case only: 'LOC' \(30×"
+    ):
+        load({"name": "ner", "kind": "ner"}, files(train="train.conll", dev="dev.conll"), tmp_path)
+
+
+def test_a_header_line_read_as_a_row_is_refused(write: Write, tmp_path: Path) -> None:
+    write("train.csv", TRAIN.replace("text,mood", "body,kind", 1))
+    write("dev.csv", "d,good\n")
+    data = {**files(train="train.csv", dev="dev.csv"), "header": ["text", "mood"]}
+    message = r"train\.csv:1: the first line must be a row, .* its class 'kind' occurs nowhere else; map the names"
+    with pytest.raises(DataError, match=message):
+        load(MOOD, data, tmp_path)
+    write("train.csv", TRAIN)
+    with pytest.raises(DataError, match=r"train\.csv:1 must be a row, it is a header line; delete .* data\.header out"):
+        load(MOOD, data, tmp_path)
+
+
+def test_texts_that_may_be_missing_values_are_noted(write: Write, tmp_path: Path) -> None:
+    write("train.csv", TRAIN + "NaN,good\nnull,bad\nnone of it,bad\n")
+    write("dev.csv", DEV)
+    task = load(MOOD, files(train="train.csv", dev="dev.csv"), tmp_path)
+    place = tmp_path / "train.csv"
+    assert task.notes[0] == f"rows of train with 'NaN' or the like as text, taken as it is: 2 ({place}:52)"
+
+
+def test_a_quoted_tsv_needs_a_word(write: Write, tmp_path: Path) -> None:
+    write("train.tsv", TRAIN.replace(",", "\t").replace("text 7", '"a ""7"""'))
+    write("dev.tsv", DEV.replace(",", "\t"))
+    paths = files(train="train.tsv", dev="dev.tsv")
+    with pytest.raises(DataError, match=r"train\.tsv:9 must not quote values"):
+        load(MOOD, paths, tmp_path)
+    ways: list[dict[str, str]] = [{"format": "tsv"}, {"format": "csv", "separator": "\t"}]
+    tasks = [load(MOOD, {**paths, **way}, tmp_path) for way in ways]
+    every = [{row.text[0] for rows in task.rows.values() for row in rows} for task in tasks]
+    texts = [found & {'a "7"', '"a ""7"""'} for found in every]
+    assert texts == [{'"a ""7"""'}, {'a "7"'}]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b%20", "it's “ü”", "[a]*"])
+def test_names_may_have_any_character(write: Write, tmp_path: Path, name: str) -> None:
+    for ending, content in (("csv", TRAIN), ("tsv", TRAIN.replace(",", "\t"))):
+        write(f"{name}/{name}.{ending}", content)
+    Dataset.from_dict({"text": ["d"], "mood": ["good"]}).to_parquet(tmp_path / "x")
+    (tmp_path / "x").rename(tmp_path / name / f"{name}.parquet")
+    for ending in ("csv", "tsv"):
+        paths = files(train=f"{name}/{name}.{ending}", dev=f"{name}/{name}.parquet")
+        assert len(load(MOOD, paths, tmp_path).rows["report"]) == 1
 
 
 def test_entities_must_be_known_and_there(write: Write, tmp_path: Path) -> None:
@@ -345,6 +546,18 @@ def test_the_real_sentence_level_sst2(corpora: Path) -> None:
     assert counts["search"] + counts["select"] == 872
     assert (counts["train"] + 3, counts["report"]) == (6920, 1821)
     assert [sum(row.label == label for row in task.rows["report"]) for label in (0, 1)] == [912, 909]
+
+
+@pytest.mark.data
+def test_the_real_pico_corpus_by_document(corpora: Path) -> None:
+    data = {
+        **files(all="pico/PICO-Corpus-breast-cancer/pico_corpus_brat_annotated_files"),
+        "roles": {"train": "all[:70%]", "search": "all[70%:80%]", "select": "all[80%:87%]", "report": "all[87%:]"},
+    }
+    task = load({"name": "pico", "kind": "ner"}, data, corpora)
+    assert len(task.spec.labels) == 26
+    documents = [{row.document for row in rows} for rows in task.rows.values()]
+    assert len(set().union(*documents)) == sum(map(len, documents)) == 1011
 
 
 @pytest.mark.data

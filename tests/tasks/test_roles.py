@@ -46,6 +46,21 @@ def test_adjacent_parts_divide_a_split(size: int, cut: int, seed: int) -> None:
     assert sorted(row.text for row in first + second) == sorted(row.text for row in rows)
 
 
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=20), cut=st.integers(1, 99), seed=st.integers(0, 5))
+def test_rows_of_a_document_stay_together(sizes: list[int], cut: int, seed: int) -> None:
+    rows = [
+        Row((f"{document} {line}",), 0, document=f"d{document}")
+        for document, size in enumerate(sizes)
+        for line in range(size)
+    ]
+    first, second = (Part.parse(text).take(rows, seed) for text in (f"dev[:{cut}%]", f"dev[{cut}%:]"))
+    documents = [{row.document for row in part} for part in (first, second)]
+    assert len(documents[0]) == len(sizes) * cut // 100
+    assert not documents[0] & documents[1]
+    assert sorted(row.text for row in first + second) == sorted(row.text for row in rows)
+    assert [row for row in rows if row.document in documents[0]] == first
+
+
 def test_given_roles_replace_the_defaults() -> None:
     splits = {"train": split("t", 10), "dev": split("d", 10), "extra": split("x", 4), "test": split("e", 5)}
     roles = {"search": "dev[:50%]", "select": "extra"}

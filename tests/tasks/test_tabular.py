@@ -7,16 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aebert.errors import ConfigError, DataError
-from aebert.tasks.tabular import (
-    Record,
-    class_names,
-    pick,
-    read_table,
-    read_tsv,
-    tagged_sentences,
-    text_rows,
-)
+from aebert.errors import DataError
+from aebert.tasks.delimited import TableStyle, read_tsv
+from aebert.tasks.labels import ordered
+from aebert.tasks.records import Record, pick
+from aebert.tasks.tabular import class_name, read_table, tagged_sentences, text_rows
 from aebert.tasks.task import TaskSpec
 
 Write = Callable[[str, str | bytes], Path]
@@ -56,13 +51,13 @@ def test_tsv_knows_no_quotes(write: Write) -> None:
 
 def test_a_header_of_ones_own_makes_the_first_line_a_row(write: Write) -> None:
     path = write("a.tsv", "fine\t1\n")
-    (record,) = read_table(path, "tsv", ["text", "label"])
+    (record,) = read_table(path, "tsv", TableStyle(["text", "label"]))
     assert record == Record({"text": "fine", "label": "1"}, f"{path}:1")
 
 
 def test_empty_extra_columns_are_forgiven_others_are_not(write: Write) -> None:
     path = write("a.tsv", "fine\t1\t\t\nbad\t1\tmore\n")
-    records = read_table(path, "tsv", ["text", "label"])
+    records = read_table(path, "tsv", TableStyle(["text", "label"]))
     assert next(records).values == {"text": "fine", "label": "1"}
     with pytest.raises(DataError, match=r"a\.tsv:2 must have 2 columns \(text, label\), got 3"):
         next(records)
@@ -71,7 +66,7 @@ def test_empty_extra_columns_are_forgiven_others_are_not(write: Write) -> None:
 def test_optional_columns_may_be_missing_and_broken_lines_are_collected(write: Write) -> None:
     path = write("a.tsv", "a\tb\tc\td\na\tb\na\n")
     broken: list[str] = []
-    records = list(read_tsv(path, ["1", "2", "3", "4"], broken, optional=2))
+    records = list(read_tsv(path, TableStyle(["1", "2", "3", "4"]), broken, optional=2))
     assert [len(record.values) for record in records] == [4, 2]
     assert broken == [f"{path}:3 must have 4 columns (1, 2, 3, 4), got 1"]
 
@@ -95,17 +90,24 @@ def test_broken_files_are_named_with_their_line(write: Write, name: str, content
         list(read_table(write(name, content), table_format))  # type: ignore[arg-type]
 
 
-def test_json_lines_take_no_header(write: Write) -> None:
-    with pytest.raises(ConfigError, match=r"data\.header is for CSV and TSV files"):
-        list(read_table(write("a.jsonl", "{}"), "jsonl", ["a"]))
-
-
 def test_a_wrong_column_names_the_columns_there_are() -> None:
     record = Record({"sentence": "a", "label": "1"}, "a.csv:2")
     with pytest.raises(
         DataError, match=r"a\.csv:2 has no column 'sentense' \(did you mean 'sentence'\?\); columns: sentence, label"
     ):
         list(pick([record], ["sentense"]))
+
+
+@pytest.mark.parametrize("line", ['{"text": "a", "n": ' + "9" * 5000 + "}", '{"text": ' + "[" * 100_000])
+def test_numbers_and_brackets_without_end_are_one_line(write: Write, line: str) -> None:
+    with pytest.raises(DataError, match=r"a\.jsonl:1 must be one JSON object: ") as raised:
+        list(read_table(write("a.jsonl", line), "jsonl"))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_key_twice_is_refused(write: Write) -> None:
+    with pytest.raises(DataError, match=r"a\.jsonl:2 must have each key once, got 'text' twice"):
+        list(read_table(write("a.jsonl", '{"text": "a"}\n{"text": "b", "label": "x", "text": "c"}\n'), "jsonl"))
 
 
 def test_classes_come_by_name_or_id() -> None:
@@ -139,15 +141,49 @@ def test_scores_are_numbers() -> None:
     assert [row.label for row in rows] == [3.5, 2.0, -0.5]
 
 
-@pytest.mark.parametrize("value", ["high", "nan", "inf", True, None])
+@pytest.mark.parametrize("value", ["high", "nan", "inf", True, None, "3,5", 10**400, ""])
 def test_what_is_no_score_is_refused(value: object) -> None:
     with pytest.raises(DataError, match="a:3: label must be a finite number, got"):
         list(text_rows([Record({"text": "x", "label": value}, "a:3")], SCORE))
 
 
-def test_a_text_must_be_a_text() -> None:
-    with pytest.raises(DataError, match="a:3: text must be a text, got 5"):
-        list(text_rows([Record({"text": 5, "label": "bad"}, "a:3")], MOOD))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (5, r"a:3: text must be a text, got 5; give the row one or delete it"),
+        (None, r"a:3: text must be a text, got None"),
+        (float("nan"), r"a:3: text must be a text, got nan"),
+        ("", r"a:3: text must not be empty or blank, got ''; delete the row"),
+        (" \t\u00a0\u200b", r"a:3: text must not be empty or blank, got ' \\t\\xa0\\u200b'"),
+        ("half \ud83d", r"a:3: text must be Unicode, character 6 is half of a surrogate pair: '\\ud83d'; write the"),
+    ],
+)
+def test_a_text_must_be_a_text(value: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        list(text_rows([Record({"text": value, "label": "bad"}, "a:3")], MOOD))
+
+
+@pytest.mark.parametrize("text", ["nan", "NULL", "None", "n/a", "0"])
+def test_words_that_can_mean_nothing_are_texts(text: str) -> None:
+    (row,) = text_rows([Record({"text": text, "label": "bad"}, "a:3")], MOOD)
+    assert row.text == (text,)
+
+
+def test_official_corpora_may_have_blank_texts() -> None:
+    (row,) = text_rows([Record({"text": "", "label": "bad"}, "a:3")], MOOD, blank_texts=True)
+    assert row.text == ("",)
+
+
+def test_exact_names_come_first() -> None:
+    task = MOOD.with_labels(("good", " good", "Good"))
+    rows = text_rows(
+        [Record({"text": "x", "label": value}, "a:1") for value in (" good", "good", "Good", "good ")], task
+    )
+    assert [row.label for row in rows] == [1, 0, 2, 0]
+    with pytest.raises(
+        DataError, match=r"got 'GOOD', which differs from 'good' in case only; known: good,  good, Good"
+    ):
+        list(text_rows([Record({"text": "x", "label": "GOOD"}, "a:1")], task))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +196,7 @@ def test_a_text_must_be_a_text() -> None:
     ],
 )
 def test_class_names_are_sorted_as_numbers_where_all_are(values: list[object], names: tuple[str, ...]) -> None:
-    assert class_names([Record({"label": value}, "a:1") for value in values], "label") == names
+    assert ordered(class_name(Record({"label": value}, "a:1"), "label") for value in values) == names
 
 
 def test_sentences_of_lists() -> None:
@@ -176,6 +212,8 @@ def test_sentences_of_lists() -> None:
         (["a", "b"], ["O"], "a:4: tokens and tags must be lists of one length, at least 1, got 2 and 1"),
         ([], [], "at least 1, got 0 and 0"),
         ("a b", ["O"], "a:4: tokens must be a list of texts, got a b"),
+        (["a", "\ud83d"], ["O", "O"], r"a:4: tokens must be Unicode, character 1 is half of a surrogate pair"),
+        (["a", None], ["O", "O"], r"a:4: tokens must be a list of texts, got \['a', None\]"),
         (["a"], [0], r"a:4: tags must be a list of texts, got \[0\]"),
     ],
 )
