@@ -65,24 +65,18 @@ def _split(item: str) -> tuple[str, str]:
 
 def print_report(found: Report) -> None:
     """All that is known of a study."""
-    from aebert.reporting.printing import finalists_table, forms_table, print_table, profiles_table
+    from aebert.reporting.overview import model_tables, search_tables
+    from aebert.reporting.printing import print_tables
 
-    print_search(found)
-    tables = [finalists_table(found)] if found.finalists else []
-    tables += [forms_table(found.forms, found.info.metric)] if found.forms else []
-    tables += [profiles_table(found)] if found.profiles else []
-    for table in tables:
-        typer.echo()
-        print_table(table)
+    print_tables(*search_tables(found), *model_tables(found))
 
 
 def print_search(found: Report) -> None:
     """The Pareto front, and what the search found and won."""
-    from aebert.reporting.printing import front_table, print_table, verdict_table
+    from aebert.reporting.overview import search_tables
+    from aebert.reporting.printing import print_tables
 
-    print_table(front_table(found))
-    typer.echo()
-    print_table(verdict_table(found))
+    print_tables(*search_tables(found))
 
 
 def _version(wanted: bool) -> None:

@@ -21,10 +21,9 @@ def _list(context: typer.Context) -> None:
         return
     from aebert.latency.devices import device_names, load_device
     from aebert.reporting.devices import devices_table
-    from aebert.reporting.printing import print_table
+    from aebert.reporting.printing import print_tables
 
-    print_table(devices_table([load_device(name) for name in device_names()]))
-    typer.echo("own devices: the path of a YAML file with name, and host or estimate")
+    print_tables(devices_table([load_device(name) for name in device_names()]))
 
 
 @devices_app.command()
@@ -32,6 +31,6 @@ def show(device: DeviceName) -> None:
     """Show a device: its parameters, their source, assumptions, and errors against published times."""
     from aebert.latency.devices import load_device
     from aebert.reporting.devices import device_detail
-    from aebert.reporting.printing import print_table
+    from aebert.reporting.printing import print_tables
 
-    print_table(device_detail(load_device(device)))
+    print_tables(device_detail(load_device(device)))

@@ -34,8 +34,8 @@ def latency_table(
         from aebert.latency.measurement import TablePlan, measure_table
         from aebert.latency.table import Workload, write_table
         from aebert.models.checkpoint import load_checkpoint
-        from aebert.reporting.latency_tables import accuracy_grid
-        from aebert.reporting.printing import print_grid
+        from aebert.reporting.latency_tables import accuracy_table
+        from aebert.reporting.printing import print_tables
 
         settings = tuple(Workload(length, batch, each) for each in used for length in tokens for batch in rows)
         plan = TablePlan(form, settings, runs=runs, held_out=held_out)
@@ -50,5 +50,5 @@ def latency_table(
             progress=work.run.progress,
         )
         write_table(table, out)
-        print_grid(accuracy_grid(table))
+        print_tables(accuracy_table(table))
         typer.echo(f"{out}: measured in {table.seconds:.0f} s")

@@ -102,10 +102,11 @@ def _is_run(path: Path) -> bool:
 
 def _profile_run(config: Path, sets: list[str] | None) -> None:
     with started(config, sets) as work:
-        from aebert.reporting.printing import print_table, profiles_table
+        from aebert.reporting.printing import print_tables
+        from aebert.reporting.profiles import profiles_table
         from aebert.run.report import build_report
 
-        print_table(profiles_table(build_report(work)))
+        print_tables(profiles_table(build_report(work)))
 
 
 def _compare(
@@ -113,8 +114,8 @@ def _compare(
 ) -> None:
     from aebert.compare.comparison import compare
     from aebert.compare.targets import opened
-    from aebert.reporting.comparisons import check_format, comparison_table, write_comparison
-    from aebert.reporting.printing import print_table
+    from aebert.reporting.comparisons import check_format, comparison_tables, write_comparison
+    from aebert.reporting.printing import print_tables
     from aebert.terminal import Terminal
 
     if out is not None:
@@ -124,7 +125,7 @@ def _compare(
     with ExitStack() as stack:
         files = [file for path in paths for file in (_exported(path, sets, stack) if _is_run(path) else [path])]
         found = compare(stack.enter_context(opened(files)), settings, host=host, progress=Terminal())
-    print_table(comparison_table(found))
+    print_tables(*comparison_tables(found))
     if out is not None:
         write_comparison(found, out)
 

@@ -79,8 +79,9 @@ def export(config: Config, sets: Set = None) -> None:
     Files are written for the dense model and the finalists; deploy.litert adds FlatBuffers.
     """
     with started(config, sets) as work:
-        from aebert.reporting.printing import forms_table, print_table
+        from aebert.reporting.forms import forms_table
+        from aebert.reporting.printing import print_tables
 
         for path in (*work.export.files.values(), *work.flatbuffers.files.values()):
             typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-        print_table(forms_table(work.export.forms, work.run.task.spec.headline))
+        print_tables(forms_table(work.export.forms, work.run.task.spec.headline))

@@ -58,24 +58,23 @@ def pareto(
 
 
 def _print_repriced(found: Report, prices: Repricing, targets: list[float], out: Path) -> None:
-    from aebert.reporting.printing import print_grid
-    from aebert.reporting.repricing import budgets_grid, repriced_grid, write_repriced_csv
+    from aebert.reporting.printing import print_tables
+    from aebert.reporting.repricing import budgets_table, repriced_table, write_repriced_csv
 
-    print_grid(repriced_grid(found, prices))
-    if targets:
-        typer.echo()
-        print_grid(budgets_grid(found, prices, targets))
+    best = [budgets_table(found, prices, targets)] if targets else []
+    print_tables(repriced_table(found, prices), *best)
     typer.echo(str(write_repriced_csv(found, prices, out / f"repriced-{prices.kind}.csv")))
 
 
 @app.command()
 def studies(results: Results = Path("results")) -> None:
     """List the studies below --results."""
-    from aebert.reporting.printing import print_table, studies_table
+    from aebert.reporting.overview import studies_table
+    from aebert.reporting.printing import print_tables
     from aebert.summary import open_reports
 
     reports, problems = open_reports(results)
-    print_table(studies_table(reports))
+    print_tables(studies_table(reports))
     for problem in problems:
         typer.echo(f"not shown: {problem}", err=True)
 
@@ -87,14 +86,15 @@ def show(
     results: Results = Path("results"),
 ) -> None:
     """Show a study with its finalists and profiles, or one trial with what it keeps of each layer."""
-    from aebert.reporting.printing import print_table, trial_detail
+    from aebert.reporting.printing import print_tables
+    from aebert.reporting.trials import trial_detail
     from aebert.summary import open_report
 
     found, _ = open_report(study, results)
     if trial is None:
         print_report(found)
     else:
-        print_table(trial_detail(found, trial))
+        print_tables(trial_detail(found, trial))
 
 
 @app.command()

@@ -6,32 +6,28 @@ import csv
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from aebert.compare.comparison import Comparison, Condition, Measured
 from aebert.errors import ConfigError
 from aebert.files import replacing, write_json
 from aebert.reporting import units
-from aebert.reporting.printing import grid_table
+from aebert.reporting.profiles import measured_on
 from aebert.reporting.tables import Cell as Shown
-from aebert.reporting.tables import Column, Table, measured_on
+from aebert.reporting.tables import Column, Table, number_columns
 
 FORMATS = (".json", ".csv")
 
 
-def comparison_table(found: Comparison) -> RenderableType:
-    """What was measured, of the files and of their answers, and what to think of it."""
-    warnings = [Text(f"warning: {line}") for line in found.warnings]
-    return Group(grid_table(files_grid(found)), Text(), grid_table(times_grid(found)), *warnings)
+def comparison_tables(found: Comparison) -> list[Table]:
+    """What was measured, of the files and of their answers."""
+    return [_files_table(found), _times_table(found)]
 
 
-def files_grid(found: Comparison) -> Table:
+def _files_table(found: Comparison) -> Table:
     """Size, load time and memory of each target."""
     columns = (
         Column("model", "text"),
         Column("form", "text"),
-        *_numbers("size (MB)", "load (ms)", "memory (MB)", "libraries (MB)"),
+        *number_columns("size (MB)", "load (ms)", "memory (MB)", "libraries (MB)"),
     )
     largest = f"{max(found.settings.batches)} × {max(found.settings.lengths)}"
     return Table(
@@ -54,19 +50,19 @@ def _file_row(one: Measured) -> tuple[Shown, ...]:
     )
 
 
-def times_grid(found: Comparison) -> Table:
+def _times_table(found: Comparison) -> Table:
     """One row per target and shape of request, targets of one shape together."""
     first, energy = found.targets[0].name, any(cell.joules is not None for cell in found.cells)
     titles = ["threads", "batch", "length", "p50 (ms)", "p90 (ms)", "p99 (ms)", "mean ± std", "rows/s"]
     titles += [*(["mJ/row"] if energy else []), "times as fast", "95 %"]
-    shapes, model = _numbers(*titles[:3]), Column("model", "text")
+    shapes, model = number_columns(*titles[:3]), Column("model", "text")
     return Table(
         "Times of one request",
-        (*shapes, model, *_numbers(*titles[3:])),
+        (*shapes, model, *number_columns(*titles[3:])),
         tuple(_times_row(cell, energy=energy) for cell in found.cells),
         f"times as fast: as {first}, median over {found.settings.runs} requests that all models answered in turn. "
         f"95 %: interval of that median.\nrandom token ids, no padding. Measured on: {measured_on(found.machine)}.\n"
-        + _conditions(found),
+        + "\n".join([_conditions(found), *(f"warning: {line}" for line in found.warnings)]),
     )
 
 
@@ -119,7 +115,3 @@ def _flat(cell: Condition) -> dict[str, object]:
     values = asdict(cell)
     ratio = values.pop("ratio")
     return {**values, "times_as_fast": ratio["median"], "low": ratio["low"], "high": ratio["high"]}
-
-
-def _numbers(*titles: str) -> tuple[Column, ...]:
-    return tuple(Column(title) for title in titles)

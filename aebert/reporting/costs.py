@@ -18,6 +18,11 @@ def budget_name(target: float, info: StudyInfo) -> str:
     return kind.text(target) + (kind.ending if kind.is_share else "")
 
 
+def milliseconds(info: StudyInfo) -> str:
+    """What the milliseconds of a latency budget are."""
+    return "estimate, not a measurement," if info.estimated else "median"
+
+
 def cost_text(cost: float | None, report: Report) -> str:
     """A cost on the axis with what it is: `50.0 % of MACs removed`, `22.71 M parameters`, `9.87 ms`."""
     return units.cost(cost, report.axis.kind) + report.axis.kind.ending

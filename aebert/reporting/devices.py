@@ -6,21 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from aebert.latency.devices import Device
 from aebert.latency.estimation import published_errors
+from aebert.reporting.tables import Cell, Column, Table
 
 
-def devices_table(devices: Sequence[Device]) -> RenderableType:
+def devices_table(devices: Sequence[Device]) -> Table:
     """One line per device: where its times come from."""
-    table = _columns("device", "times are", "what it is")
-    for device in devices:
-        table.add_row(*map(Text, (device.name, device.way, device.description)))
-    return table
+    columns = (Column(title, "text") for title in ("device", "times are", "what it is"))
+    rows = ((device.name, device.way, device.description) for device in devices)
+    return Table(
+        "Devices",
+        tuple(columns),
+        tuple(tuple(Cell(text, text) for text in row) for row in rows),
+        "Every command that takes a device also takes the path of a YAML file with name, and host or estimate.",
+    )
 
 
 def device_detail(device: Device) -> RenderableType:
@@ -56,10 +59,3 @@ def _listed(title: str, lines: Sequence[str]) -> list[Text]:
 
 def _given(text: str) -> list[str]:
     return [text] if text else []
-
-
-def _columns(*titles: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in titles:
-        table.add_column(Text(title), justify="left")
-    return table

@@ -11,7 +11,7 @@ from aebert.reporting.tables import Cell, Column, Table
 _TITLES = ("size (MB)", "select", "loss", "median (ms)", "speed-up")
 
 
-def forms_grid(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Table:
+def forms_table(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Table:
     """One row per model and way to quantize.
 
     forms: by model, what `Shipment.forms` says of it. metric: name of the headline one.

@@ -8,7 +8,7 @@ from aebert.reporting import units
 from aebert.reporting.tables import Cell, Column, Table
 
 
-def accuracy_grid(table: LatencyTable) -> Table:
+def accuracy_table(table: LatencyTable) -> Table:
     """Per setting: the floor, the dense model, and the error of predictions on whole models that it did not see."""
     titles = ("length", "batch", "threads", "floor (ms)", "dense (ms)", "models", "median", "p90", "max")
     accuracy = table.accuracy()

@@ -18,7 +18,8 @@ from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.chart import front_chart, progress_chart
 from aebert.reporting.costs import budget_name, cost_text, finalist_cost
-from aebert.reporting.forms import forms_grid
+from aebert.reporting.fronts import front_table
+from aebert.reporting.overview import model_tables
 from aebert.reporting.report import FinalistRow, Report
 from aebert.reporting.tables import (
     Cell,
@@ -27,16 +28,13 @@ from aebert.reporting.tables import (
     chosen,
     dense_finalist,
     finalist_key,
-    finalists_grid,
-    front_grid,
     full_architecture,
     headline,
     metric_of,
-    profiles_grid,
     scored_on,
     trial_key,
 )
-from aebert.reporting.verdicts import Standing, standings, verdict_grids
+from aebert.reporting.verdicts import Standing, standings, verdict_tables
 from aebert.reporting.window import below, score_floor
 from aebert.search.record import TrialRecord
 
@@ -64,7 +62,7 @@ def front_html(report: Report) -> str:
             "facts": _facts(report),
             "chart_note": escape(_chart_note(report)),
             "progress": _asset("progress.html") if _progress(report) else "",
-            "tables": "".join(_table(grid) for grid in _grids(report)),
+            "tables": "".join(map(_table, _tables(report))),
             "notes": "".join(f"<li>{escape(note)}</li>" for note in info.notes),
             "provenance": _definitions({"seed": info.seed, **report.provenance, **_role_rows(report)}),
             "style": _asset("page.css"),
@@ -102,26 +100,23 @@ def _script_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
-def _grids(report: Report) -> list[Table]:
-    grids = [*verdict_grids(report), front_grid(report)]
-    grids += [finalists_grid(report)] if report.finalists else []
-    grids += [forms_grid(report.forms, report.info.metric)] if report.forms else []
-    grids += [profiles_grid(report)] if report.profiles else []
-    return grids
+def _tables(report: Report) -> list[Table]:
+    """The front comes second, since the chart above shows it."""
+    return [*verdict_tables(report), front_table(report), *model_tables(report)]
 
 
-def _table(grid: Table) -> str:
+def _table(table: Table) -> str:
     heads = "".join(
         f'<th scope="col" class="{column.kind}"><button type="button">{escape(column.title)}</button></th>'
-        for column in grid.columns
+        for column in table.columns
     )
     body = "".join(
-        "<tr>" + "".join(_cell(cell, column) for cell, column in zip(row, grid.columns, strict=True)) + "</tr>"
-        for row in grid.rows
+        "<tr>" + "".join(_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)) + "</tr>"
+        for row in table.rows
     )
-    note = "<br>".join(escape(line) for line in grid.note.splitlines())
+    note = "<br>".join(escape(line) for line in table.note.splitlines())
     return (
-        f'<section><h2>{escape(grid.title)}</h2><div class="scroll"><table><thead><tr>{heads}</tr></thead>'
+        f'<section><h2>{escape(table.title)}</h2><div class="scroll"><table><thead><tr>{heads}</tr></thead>'
         f'<tbody>{body}</tbody></table></div><p class="note">{note}</p></section>\n'
     )
 

@@ -185,7 +185,7 @@ def _comparable(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [each for each in records if each.stopped_at is None and not math.isnan(each.score)]
 
 
-def repriced_grid(report: Report, prices: Repricing) -> Table:
+def repriced_table(report: Report, prices: Repricing) -> Table:
     """The front of score against cost."""
     columns = ("trial", prices.title, report.info.metric, "params (M)")
     return Table(
@@ -211,7 +211,7 @@ def _row(record: TrialRecord, report: Report, prices: Repricing) -> tuple[Cell, 
     )
 
 
-def budgets_grid(report: Report, prices: Repricing, targets: Sequence[float]) -> Table:
+def budgets_table(report: Report, prices: Repricing, targets: Sequence[float]) -> Table:
     """The best candidate within each budget."""
     rows = []
     for target in targets:

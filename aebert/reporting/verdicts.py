@@ -88,14 +88,14 @@ def first_trial(trials: Sequence[TrialRecord], method: str, budget: float | None
     return next((trial for trial in trials if trial.origin == method and trial.budget == budget), None)
 
 
-def verdict_grids(report: Report) -> list[Table]:
+def verdict_tables(report: Report) -> list[Table]:
     """Two tables with one line per budget: what the search found, and what it won over the first trials."""
     found = standings(report)
-    grids = [_found_grid(report, found)]
-    return [*grids, _won_grid(report, found)] if any(standing.gains for standing in found) else grids
+    tables = [_found_table(report, found)]
+    return [*tables, _won_table(report, found)] if any(standing.gains for standing in found) else tables
 
 
-def _found_grid(report: Report, found: Sequence[Standing]) -> Table:
+def _found_table(report: Report, found: Sequence[Standing]) -> Table:
     score = report.info.metric if is_of_metric(report) else "score"
     titles = ("budget", "best trial", score, "95 %", "flatters by", "candidates", "stopped")
     return Table(
@@ -168,7 +168,7 @@ def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
         yield f"{units.MISSING}: known when a search has ended that compared its candidates row by row."
 
 
-def _won_grid(report: Report, found: Sequence[Standing]) -> Table:
+def _won_table(report: Report, found: Sequence[Standing]) -> Table:
     methods = [method for method in FIRST_TRIALS if any(method in standing.gains for standing in found)]
     scale = _Scale(is_of_metric(report))
     meanings = "; ".join(f"{method}: {FIRST_TRIALS[method].meaning}" for method in methods)

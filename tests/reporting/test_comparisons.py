@@ -10,8 +10,8 @@ import pytest
 
 from aebert.compare.comparison import Comparison, Condition, Measured, Ratio, Settings
 from aebert.errors import ConfigError, OutputError
-from aebert.reporting.comparisons import check_format, comparison_table, write_comparison
-from aebert.reporting.printing import print_table
+from aebert.reporting.comparisons import check_format, comparison_tables, write_comparison
+from aebert.reporting.printing import print_tables
 
 
 def cell(target: str, p50: float, ratio: Ratio, joules: float | None = None) -> Condition:
@@ -33,7 +33,7 @@ FOUND = Comparison(
 
 def shown(found: Comparison) -> str:
     stream = io.StringIO()
-    print_table(comparison_table(found), stream)
+    print_tables(*comparison_tables(found), file=stream)
     return stream.getvalue()
 
 

@@ -6,14 +6,15 @@ from rich.console import RenderableType
 
 from aebert.latency.devices import Device, load_device
 from aebert.reporting.devices import device_detail, devices_table
-from aebert.reporting.printing import print_table
+from aebert.reporting.printing import print_tables
+from aebert.reporting.tables import Table
 
 PI = load_device("raspberry-pi-5")
 
 
-def shown(table: RenderableType) -> str:
+def shown(table: Table | RenderableType) -> str:
     stream = io.StringIO()
-    print_table(table, stream)
+    print_tables(table, file=stream)
     return stream.getvalue()
 
 

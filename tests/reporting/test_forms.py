@@ -10,9 +10,9 @@ import pytest
 
 from aebert.cli.app import print_report
 from aebert.reporting.documents import read_summary_json, write_summary_json
-from aebert.reporting.forms import forms_grid
+from aebert.reporting.forms import forms_table
 from aebert.reporting.page import front_html
-from aebert.reporting.printing import forms_table, print_table
+from aebert.reporting.printing import print_tables
 from aebert.reporting.report import Report
 
 
@@ -55,19 +55,19 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 def test_the_grid_has_a_row_per_form_and_a_note_per_model() -> None:
-    grid = forms_grid(FORMS, "accuracy")
-    titles = [column.title for column in grid.columns]
+    table = forms_table(FORMS, "accuracy")
+    titles = [column.title for column in table.columns]
     assert titles[:5] == ["model", "form", "graph", "size (MB)", "select"]
-    assert [cell.text for cell in grid.rows[0]] == [
+    assert [cell.text for cell in table.rows[0]] == [
         *("dense", "static-int8", "fused", "4.2", "87.5", "1.2", "2.50", "3.00×", "none"),
         "loses 1.2 points, allowed are 1",
     ]
-    assert [cell.text for cell in grid.rows[1]][5:] == [
+    assert [cell.text for cell in table.rows[1]][5:] == [
         *("-0.5", "2.50", "3.00×", "layer.1 (9), x"),
         "chosen: the fastest within 1 points",
     ]
-    assert len(grid.rows) == 2
-    assert grid.note.splitlines()[2:] == [
+    assert len(table.rows) == 2
+    assert table.note.splitlines()[2:] == [
         "dense: fused 2 of 2 attentions, 1 of 2 gelus, 4 of 4 norms, 0 of 1 embeddings; plain graph kept for float32 "
         "(fused 0.90 times as fast as plain), fused graph kept for quantized (fused 1.25 times as fast as plain).",
         "dense: embeddings are not fused: why.",
@@ -79,15 +79,15 @@ def test_the_grid_has_a_row_per_form_and_a_note_per_model() -> None:
 def test_where_graphs_were_not_timed_no_ratio_is_told() -> None:
     forced = {"dense": {**FORMS["dense"], "kept": {"float32": "fused"}}}
     del forced["dense"]["quantization"]
-    grid = forms_grid(forced, "accuracy")
-    assert grid.rows == ()
-    assert "embeddings; fused graph kept for float32.\n" in grid.note
+    table = forms_table(forced, "accuracy")
+    assert table.rows == ()
+    assert "embeddings; fused graph kept for float32.\n" in table.note
 
 
 def test_reports_show_them_everywhere(report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = replace(report, forms=FORMS)
     printed = io.StringIO()
-    print_table(forms_table(FORMS, "accuracy"), printed)
+    print_tables(forms_table(FORMS, "accuracy"), file=printed)
     capsys.readouterr()
     print_report(whole)
     assert printed.getvalue() in capsys.readouterr().out

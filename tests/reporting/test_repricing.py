@@ -18,13 +18,13 @@ from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import Report
 from aebert.reporting.repricing import (
     best_within,
-    budgets_grid,
+    budgets_table,
     counted_prices,
     estimated_prices,
     latency_prices,
     parse_budgets,
     repriced_front,
-    repriced_grid,
+    repriced_table,
     write_repriced_csv,
 )
 from aebert.search.record import Origin, StudyInfo, TrialRecord
@@ -81,7 +81,7 @@ def test_other_costs_are_counted() -> None:
 
 def test_tables_show_what_meets_which_budget() -> None:
     prices = latency_prices(REPORT, TABLE, Workload(16))
-    front, best = repriced_grid(REPORT, prices), budgets_grid(REPORT, prices, [5, 0.5])
+    front, best = repriced_table(REPORT, prices), budgets_table(REPORT, prices, [5, 0.5])
     assert [row[1].text for row in front.rows] == ["7.00", "5.00", "2.25", "1.00"]
     assert [[cell.text for cell in row[:3]] for row in best.rows] == [
         ["5 ms", "1", "5.00"],
@@ -139,9 +139,9 @@ def test_an_estimate_prices_the_same_candidates(estimated: EstimatedPrices) -> N
 
 def test_no_estimate_is_printed_or_written_without_the_word(estimated: EstimatedPrices, tmp_path: Path) -> None:
     prices = estimated_prices(REPORT, estimated, Workload(16))
-    front, best = repriced_grid(REPORT, prices), budgets_grid(REPORT, prices, [12.5])
+    front, best = repriced_table(REPORT, prices), budgets_table(REPORT, prices, [12.5])
     assert front.title == "Front of toy by estimated latency_ms"
-    assert [grid.columns[place].title for grid, place in ((front, 1), (best, 2))] == ["estimated ms", "estimated ms"]
+    assert [table.columns[place].title for table, place in ((front, 1), (best, 2))] == ["estimated ms", "estimated ms"]
     for part in (
         "an estimate, not a measurement: toy-board (estimate), 16 tokens, batch 1, int8, roofline",
         "error against the one published time -50 % (`aebert devices show` lists them)",

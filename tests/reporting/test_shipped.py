@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from aebert.reporting.finalists import finalists_table
 from aebert.reporting.report import Report
 from aebert.reporting.shipped import ShippedForm, unpriced
-from aebert.reporting.tables import finalists_grid
 
 
 def exported(graph: str = "plain", variant: str = "dynamic-int8", excluded: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def test_a_file_of_another_form_than_the_latency_table_is_told(one: dict[str, An
     assert found == (whole if told else "")
     # in the note of the finalists, where milliseconds are told; the dense model has no budget
     timed = replace(report, info=replace(report.info, budget_kind="latency_ms"), forms={"trial-2": one})
-    assert told in finalists_grid(timed).note
-    assert ("Of another form" in finalists_grid(timed).note) == bool(told)
+    assert told in finalists_table(timed).note
+    assert ("Of another form" in finalists_table(timed).note) == bool(told)
     dense = replace(timed, forms={"dense": one})
-    assert "Of another form" not in finalists_grid(dense).note
-    assert "Of another form" not in finalists_grid(replace(report, forms={"trial-2": one})).note
+    assert "Of another form" not in finalists_table(dense).note
+    assert "Of another form" not in finalists_table(replace(report, forms={"trial-2": one})).note

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from aebert.reporting.printing import print_table, trial_detail, verdict_table
+from aebert.reporting.printing import print_tables
 from aebert.reporting.report import Report
 from aebert.reporting.tables import Table
-from aebert.reporting.verdicts import first_trial, standings, verdict_grids
+from aebert.reporting.verdicts import first_trial, standings, verdict_tables
 from aebert.search.record import GainRecord, Verdict
 
 GOLDEN = """\
@@ -50,7 +50,7 @@ def _with(report: Report, verdict: Verdict) -> Report:
 
 def test_the_tables_are_the_stored_text(raced: Report) -> None:
     stream = io.StringIO()
-    print_table(verdict_table(raced), stream)
+    print_tables(*verdict_tables(raced), file=stream)
     assert stream.getvalue() == GOLDEN
 
 
@@ -68,7 +68,7 @@ def test_a_best_from_a_harder_budget_is_told(raced: Report) -> None:
     report = replace(raced, trials=(*raced.trials[:5], better, raced.trials[6]))
     mild, hard = standings(report)
     assert mild.best is hard.best is better
-    note = verdict_grids(report)[0].note
+    note = verdict_tables(report)[0].note
     assert "50 %: its best, trial 5, was proposed for 75 %; nothing proposed for 50 % scores higher." in note
     assert "75 %: its best" not in note
 
@@ -81,7 +81,7 @@ def test_a_verdict_on_another_best_says_nothing(raced: Report) -> None:
     assert (mild.best.number, mild.verdict, mild.optimism) == (7, None, None)
     assert hard.verdict is raced.verdicts[1]
     assert mild.gains == {"uniform": GainRecord(1, 0.25, None, None), "knapsack": GainRecord(2, 0.1875, None, None)}
-    found, won = verdict_grids(report)
+    found, won = verdict_tables(report)
     assert _text(found)[0][4:] == ["–", "6", "1", "–", "–"]
     assert _text(won)[0] == ["50 %", "+25.0", "+18.8"]
     assert "–: known when a search has ended" in found.note
@@ -89,24 +89,24 @@ def test_a_verdict_on_another_best_says_nothing(raced: Report) -> None:
 
 def test_ties_are_shortened_and_may_be_more_than_were_compared(raced: Report) -> None:
     many = _with(raced, replace(raced.verdicts[0], tied=(3, 2, 1, 5, 6, 8, 9)))
-    assert _text(verdict_grids(many)[0])[0][-2] == "6: 2 1 5 6 8 …"
+    assert _text(verdict_tables(many)[0])[0][-2] == "6: 2 1 5 6 8 …"
     # twenty are compared, and all of them are tied
     others = (replace(raced.trials[1], number=number, origin="sampled") for number in range(7, 25))
     leading = _with(raced, replace(raced.verdicts[0], tied=(3, 2, *range(7, 25))))
     crowded = replace(leading, trials=(*raced.trials, *others))
-    assert _text(verdict_grids(crowded)[0])[0][-2] == "19+: 2 7 8 9 10 …"
+    assert _text(verdict_tables(crowded)[0])[0][-2] == "19+: 2 7 8 9 10 …"
 
 
 def test_without_outcomes_ties_are_unknown(raced: Report) -> None:
     report = _with(raced, replace(raced.verdicts[0], tied=(3,), optimism=None))
-    assert _text(verdict_grids(report)[0])[0][-2] == "–"
+    assert _text(verdict_tables(report)[0])[0][-2] == "–"
 
 
 def test_a_first_trial_that_is_the_best_is_not_beaten(raced: Report) -> None:
     report = Report(raced.info, raced.trials[:3])
     (mild,) = standings(report)
     assert (mild.best.number, mild.strongest) == (2, "knapsack")
-    assert _text(verdict_grids(report)[1]) == [["50 %", "+6.2", "itself"]]
+    assert _text(verdict_tables(report)[1]) == [["50 %", "+6.2", "itself"]]
 
 
 def test_the_strongest_first_trial_is_the_one_beaten_by_least(raced: Report) -> None:
@@ -116,7 +116,7 @@ def test_the_strongest_first_trial_is_the_one_beaten_by_least(raced: Report) -> 
 
 def test_losses_are_not_points(raced: Report) -> None:
     by_loss = replace(raced, trials=tuple(replace(trial, score=-trial.loss) for trial in raced.trials))
-    found, won = verdict_grids(by_loss)
+    found, won = verdict_tables(by_loss)
     # 0.375 ± 0.1308
     assert found.columns[2].title == "score"
     assert _text(found)[0][1:5] == ["3", "-0.3750", "-0.5058 to -0.2442", "0.0165"]
@@ -128,11 +128,11 @@ def test_losses_are_not_points(raced: Report) -> None:
 @pytest.mark.parametrize(("optimism", "shown"), [(-0.001, "0.0"), (float("nan"), "–"), (None, "–")])
 def test_optimism_is_not_negative(raced: Report, optimism: float | None, shown: str) -> None:
     report = _with(raced, replace(raced.verdicts[0], optimism=optimism))
-    assert _text(verdict_grids(report)[0])[0][4] == shown
+    assert _text(verdict_tables(report)[0])[0][4] == shown
 
 
 def test_a_study_that_has_hardly_begun_has_no_lines(raced: Report) -> None:
-    (found,) = verdict_grids(Report(raced.info, raced.trials[:1]))
+    (found,) = verdict_tables(Report(raced.info, raced.trials[:1]))
     assert found.rows == ()
 
 
@@ -140,19 +140,3 @@ def test_first_trials_belong_to_their_budget(raced: Report) -> None:
     assert first_trial(raced.trials, "knapsack", 0.5) is raced.trials[2]
     assert first_trial(raced.trials, "knapsack", 0.75) is None
     assert first_trial(raced.trials, "fisher", 0.5) is None
-
-
-def test_a_stopped_trial_says_so(raced: Report) -> None:
-    stream = io.StringIO()
-    print_table(trial_detail(raced, 4), stream)
-    lines = stream.getvalue().splitlines()
-    told = next(line for line in lines if line.startswith("stopped"))
-    assert told.endswith(
-        "by a race after 2 of 8 search rows, clearly behind the best of its budget; scores are estimates"
-    )
-    assert next(line for line in lines if line.startswith("accuracy ")).endswith("37.5 (estimated)")
-    stream = io.StringIO()
-    print_table(trial_detail(raced, 3), stream)
-    assert "0.6250 (95 %: 0.4942 to 0.7558)" in stream.getvalue()
-    assert "stopped" not in stream.getvalue()
-    assert "estimated" not in stream.getvalue()

@@ -1,0 +1,86 @@
+"""The table of a study's finalists: the fine-tuned models and the dense one."""
+
+from __future__ import annotations
+
+from aebert.reporting import units
+from aebert.reporting.costs import cost_titles, finalist_cost, milliseconds
+from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.shipped import unpriced
+from aebert.reporting.tables import (
+    Cell,
+    Column,
+    Table,
+    cost_cells,
+    dense_finalist,
+    difference_cell,
+    finalist_key,
+    metric_of,
+    number_columns,
+)
+from aebert.search.kinds import KINDS
+
+
+def finalists_table(report: Report) -> Table:
+    """The fine-tuned models: scores on each role's rows, float32 and int8."""
+    metric = report.info.metric
+    scores = ("search, before", "select", "report", "95 %", "vs dense", "int8 report", "int8 95 %")
+    columns = number_columns("trial", *cost_titles(report), *scores)
+    report_rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
+    timed = KINDS[report.info.budget_kind].is_priced
+    latency = (*number_columns("measured (ms)"), Column("budget", "text")) if timed else ()
+    return Table(
+        f"Finalists of {report.info.name}",
+        (Column("model", "text"), *columns, *latency),
+        tuple(
+            (*_finalist_row(row, report), *(_latency_cells(row, report) if timed else ())) for row in report.finalists
+        ),
+        f"{metric} × 100: on the search rows before fine-tuning; on the select rows and the {report_rows}report rows "
+        "after it.\n* best on the select rows. 95 %: interval of the report score, – where the metric has none.\n"
+        "int8: the quantized file itself, scored again." + (f"\n{latency_note(report)}" if timed else ""),
+    )
+
+
+def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
+    """What a finalist takes when it is measured, and whether it keeps its budget."""
+    verdict = {True: " met", False: " NOT met", None: ""}[row.meets_budget]
+    return (
+        Cell(units.significant(row.measured_ms), row.measured_ms),
+        Cell(units.budget(row.budget, report.info.budget_kind) + verdict, row.budget),
+    )
+
+
+def latency_note(report: Report) -> str:
+    """What milliseconds are of, how many finalists keep their budget, and which were predicted in another form."""
+    known = [row for row in report.finalists if row.meets_budget is not None]
+    met = sum(row.meets_budget is True for row in known)
+    if known:
+        told = f"{met} of {len(known)} finalists meet their budget when measured."
+    elif report.info.estimated:
+        told = "The budget is not confirmed by measurement."
+    else:
+        told = "Not measured: this machine is not that device."
+    tuned = [row.name for row in report.finalists if row.trial is not None and row.name in report.forms]
+    form = unpriced({name: report.forms[name] for name in tuned})
+    note = f"ms: {milliseconds(report.info)} of one request of the shipped file on {report.info.device}. {told}"
+    return f"{note}\n{form}" if form else note
+
+
+def _finalist_row(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
+    metric = report.info.metric
+    score, int8 = metric_of(row.report_metrics, metric), metric_of(row.int8_report_metrics, metric)
+    dense = dense_finalist(report.finalists)
+    return (
+        Cell(f"{row.name} *" if row.chosen else row.name, row.name, finalist_key(row.name)),
+        Cell(units.MISSING if row.trial is None else str(row.trial), row.trial),
+        *cost_cells(finalist_cost(row, report), row.params, report),
+        Cell(units.points(row.search_score), row.search_score),
+        Cell(units.points(row.select_score), row.select_score),
+        Cell(units.points(score), score),
+        Cell(units.span(row.report_interval), row.report_interval[0] if row.report_interval else None),
+        difference_cell(score, metric_of(dense.report_metrics, metric) if dense and dense is not row else None),
+        Cell(units.points(int8), int8),
+        Cell(
+            units.span(row.int8_report_interval),
+            row.int8_report_interval[0] if row.int8_report_interval else None,
+        ),
+    )

@@ -1,0 +1,61 @@
+"""The table of a study's Pareto front."""
+
+from __future__ import annotations
+
+from aebert.reporting import units
+from aebert.reporting.costs import cost_titles, milliseconds
+from aebert.reporting.intervals import score_interval
+from aebert.reporting.report import Report
+from aebert.reporting.tables import (
+    Cell,
+    Column,
+    Table,
+    cost_cells,
+    difference_cell,
+    full_architecture,
+    headline,
+    kept_cells,
+    number_columns,
+    same_score,
+    scored_on,
+    trial_key,
+    trial_name,
+)
+from aebert.search.front import uniform_per_budget
+from aebert.search.record import TrialRecord
+
+
+def front_table(report: Report) -> Table:
+    """The Pareto front, with each member's distance from dense and from uniform at its budget."""
+    columns = number_columns(
+        "trial", "budget", *cost_titles(report), report.info.metric, "95 %", "loss", "vs dense", "vs uniform"
+    )
+    uniform = uniform_per_budget(report.trials, report.info)
+    rows = tuple(_front_row(record, report, uniform) for record in report.front)
+    return Table(
+        f"Pareto front of {report.info.name}",
+        (*columns, Column("heads", "bars"), Column("FFN", "bars")),
+        rows,
+        f"{scored_on(report)}. 95 %: interval for rows like these.\n"
+        "vs: difference in points. uniform: every layer pruned alike to the same budget.\n"
+        + (f"ms: {milliseconds(report.info)} of one request on {report.info.device}.\n" if report.info.device else "")
+        + "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
+    )
+
+
+def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRecord]) -> tuple[Cell, ...]:
+    info, dense = report.info, report.dense
+    score = headline(record, info)
+    peer = uniform.get(record.budget) if record.budget is not None else None
+    bounds = score_interval(record) if same_score(score, record.score) else None
+    return (
+        Cell(trial_name(record), record.number, trial_key(record.number)),
+        Cell(units.budget(record.budget, info.budget_kind), record.budget),
+        *cost_cells(report.axis.cost(record), record.params, report),
+        Cell(units.points(score), score),
+        Cell(units.span(bounds), bounds and bounds[0]),
+        Cell(f"{record.loss:.3f}", record.loss),
+        difference_cell(score, headline(dense, info) if dense else None),
+        difference_cell(score, headline(peer, info) if peer else None),
+        *kept_cells(record.architecture, full_architecture(report)),
+    )

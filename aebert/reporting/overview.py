@@ -1,0 +1,55 @@
+"""The tables of a whole report in order, and the list of all studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aebert.reporting import units
+from aebert.reporting.finalists import finalists_table
+from aebert.reporting.forms import forms_table
+from aebert.reporting.fronts import front_table
+from aebert.reporting.profiles import profiles_table
+from aebert.reporting.report import Report
+from aebert.reporting.tables import Cell, Column, Table, headline
+from aebert.reporting.verdicts import verdict_tables
+from aebert.search.front import best_per_budget
+
+
+def search_tables(report: Report) -> list[Table]:
+    """What the search came to: the Pareto front, what was found at each budget, and what that won."""
+    return [front_table(report), *verdict_tables(report)]
+
+
+def model_tables(report: Report) -> list[Table]:
+    """What was made of the best candidates, as far as it is done: finalists, quantized forms, profiles."""
+    tables = [finalists_table(report)] if report.finalists else []
+    tables += [forms_table(report.forms, report.info.metric)] if report.forms else []
+    return tables + ([profiles_table(report)] if report.profiles else [])
+
+
+def studies_table(reports: Sequence[Report]) -> Table:
+    """One line per study: what it searches, how far it is, its best score at each budget."""
+    texts = (Column(title, "text") for title in ("study", "task", "model", "sampler"))
+    others = (Column("trials"), Column("metric", "text"), Column("dense"), Column("best at each budget", "text"))
+    return Table(
+        "Studies",
+        (*texts, *others),
+        tuple(map(_study_row, reports)),
+        "Scores × 100 on each study's search rows, before fine-tuning.",
+    )
+
+
+def _study_row(report: Report) -> tuple[Cell, ...]:
+    info = report.info
+    dense = None if report.dense is None else headline(report.dense, info)
+    best = ", ".join(
+        f"{units.points(headline(trial, info))} at {units.budget(budget, info.budget_kind)}"
+        for budget, trial in best_per_budget(report.trials, info).items()
+    )
+    return (
+        *(Cell(text, text) for text in (info.name, info.task, info.model, info.sampler)),
+        Cell(f"{len(report.trials)}/{info.trials}", len(report.trials)),
+        Cell(info.metric, info.metric),
+        Cell(units.points(dense), dense),
+        Cell(best, best),
+    )

@@ -1,0 +1,70 @@
+"""The table of the exported files as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any
+
+from aebert.reporting import units
+from aebert.reporting.report import ProfileRow, Report
+from aebert.reporting.tables import Cell, Column, Table, finalist_key, number_columns
+
+
+def profiles_table(report: Report) -> Table:
+    """The exported files as measured: size, latency, throughput, memory, speed-up, score."""
+    columns = number_columns(
+        "size (MB)", "p50 (ms)", "p90 (ms)", "p99 (ms)", "rows/s", "memory (MB)", "speed-up", "p10–p90", "report"
+    )
+    measured = measured_on(report.machine)
+    return Table(
+        f"Profiles of {report.info.name}",
+        (Column("model", "text"), Column("file", "text"), *columns),
+        tuple(_profile_row(row) for row in report.profiles),
+        "p50, p90, p99: percentiles of the time of one call. memory: peak of a process with this file alone. "
+        "MB: 10^6 bytes.\n"
+        "speed-up: against the dense float32 file on the same request, median and middle 80 %. "
+        f"report: {report.info.metric} × 100 of this file." + (f"\nMeasured on: {measured}." if measured else ""),
+    )
+
+
+def measured_on(machine: Mapping[str, Any]) -> str:
+    """The facts about a measurement that decide its figures, as one line; what is unknown is left out."""
+    lengths = machine.get("lengths") or {}
+    facts = (
+        ("{cpu}", machine),
+        ("{cores} cores", machine),
+        ("{isa}", {"isa": " ".join(machine.get("isa") or ()) or None}),
+        ("{threads} thread(s)", machine),
+        ("batch {batch_size}", machine),
+        ("{runs} requests per file", machine),
+        ("{min}–{max} tokens (median {median:g})", lengths),
+        ("onnxruntime {onnxruntime}", machine.get("versions") or {}),
+    )
+    told = [text.format(**values) for text, values in facts if _known(text, values)]
+    if machine.get("all_runs_quiet") is False:
+        told.append("other processes were busy in some runs")
+    return ", ".join(told)
+
+
+def _known(text: str, values: Mapping[str, Any]) -> bool:
+    names = [name.partition(":")[0] for _, name, _, _ in Formatter().parse(text) if name]
+    return all(values.get(name) is not None for name in names)
+
+
+def _profile_row(row: ProfileRow) -> tuple[Cell, ...]:
+    speedup = units.MISSING if row.speedup is None else f"{row.speedup:.2f}×"
+    known = row.speedup_low is not None and row.speedup_high is not None
+    return (
+        Cell(row.name, row.name, finalist_key(row.name)),
+        Cell(row.kind, row.kind),
+        Cell(units.megabytes(row.size_bytes), row.size_bytes),
+        Cell(units.significant(row.p50_ms), row.p50_ms),
+        Cell(units.significant(row.p90_ms), row.p90_ms),
+        Cell(units.significant(row.p99_ms), row.p99_ms),
+        Cell(units.significant(row.throughput_per_s), row.throughput_per_s),
+        Cell(units.megabytes(row.peak_memory_bytes), row.peak_memory_bytes),
+        Cell(speedup, row.speedup),
+        Cell(f"{row.speedup_low:.2f}–{row.speedup_high:.2f}" if known else units.MISSING, row.speedup_low),
+        Cell(units.points(row.report_score), row.report_score),
+    )
