@@ -1,6 +1,6 @@
-"""Running a bundle: needs onnxruntime, tokenizers and NumPy, and of `aebert` only this package and `aebert.errors`.
+"""Run a bundle. This needs onnxruntime, tokenizers and NumPy, and of `aebert` only this package and `aebert.errors`.
 
-`Model.load(path).predict(texts)` from Python, `python -m aebert.runtime BUNDLE < lines` from a shell.
+`Model.load(path).predict(texts)` from Python, `python -m aebert.runtime BUNDLE --input FILE` from a shell.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Is a bundle what was made, and does it compute here what it computed there?"""
+"""Checks that a bundle is what was made, and that it computes here what it computed there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Check:
 def verify(path: Path, threads: int = 1) -> Iterator[Check]:
     """Yield each check that the bundle passes, in order: format, parts, container, tokenizer, graph, labels, parity.
 
-    Raises: BundleError at the first that it fails, naming the check.
+    Raises: BundleError naming the first check that fails.
     """
     opened = _Opened(path, threads)
     for name, check in CHECKS.items():
@@ -59,12 +59,12 @@ class _Opened:
 
     @cached_property
     def logits(self) -> list[NDArray[np.float32]]:
-        """Of each parity vector, alone in its batch."""
+        """Logits of each parity vector, computed alone in its batch."""
         return [run_case(self.graph, case) for case in self.manifest.cases]
 
 
 def run_case(graph: Graph, case: Case) -> NDArray[np.float32]:
-    """Logits of one parity vector as the graph gives them here."""
+    """Logits of one parity vector, as the graph computes them here."""
     missing = [name for name in graph.inputs if name not in case.inputs]
     if missing:
         raise BundleError(f"parity vectors must have every input of {GRAPH}; {missing[0]} is missing")
@@ -101,7 +101,7 @@ def _tokenizer(opened: _Opened) -> str:
         text = probe.text if manifest.kind == "ner" or manifest.pair else probe.text[0]
         (row,) = encoder.encode([text])
         if row.ids != probe.ids:
-            raise BundleError(f"{TOKENIZER} must make the ids of the training of {text!r}, got {list(row.ids)[:8]}…")
+            raise BundleError(f"{TOKENIZER} must encode {text!r} as in training, got the ids {list(row.ids)[:8]}…")
     return f"{size} ids, {len(manifest.probes)} texts encoded as in training"
 
 
@@ -143,8 +143,8 @@ def _parity(opened: _Opened) -> str:
     worst, allowed = max(differences), manifest.tolerance
     if not worst <= allowed:  # also when it is not a number
         raise BundleError(
-            f"logits must be those of the machine that made it within {allowed:.2g}, they differ by {worst:.2g} "
-            f"({_other_machine(manifest)})"
+            f"logits must be within {allowed:.2g} of those computed where the bundle was made, they differ by "
+            f"{worst:.2g} ({_other_machine(manifest)})"
         )
     return f"logits of {len(differences)} rows differ by at most {worst:.2g}, allowed {allowed:.2g}"
 
@@ -160,7 +160,7 @@ def _other_machine(manifest: Manifest) -> str:
     made = f"made on {machine.get('cpu', 'an unknown CPU')}"
     if manifest.values["graph"].get("quantization", "float32") == "float32":
         return f"{made}; don't use it here"
-    return f"{made}; quantized products saturate on some CPUs and not on others: score it here, or ship float32"
+    return f"{made}; quantized products saturate on some CPUs only: score the bundle here, or ship float32"
 
 
 CHECKS: dict[str, Callable[[_Opened], str]] = {

@@ -18,7 +18,7 @@ MANIFEST, GRAPH, TOKENIZER = "bundle.json", "model.onnx", "tokenizer.json"
 PARTS = (MANIFEST, GRAPH, TOKENIZER)
 SUMS = "SHA256SUMS"  # of the parts, as `sha256sum --check` reads it
 _FIX = "copy it again"
-_DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can state: equal parts make equal files
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can state, so that equal parts make equal files
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Digest:
 
     @classmethod
     def of(cls, content: bytes) -> Digest:
-        """Of bytes in memory."""
+        """Digest of bytes in memory."""
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
     def to_dict(self) -> dict[str, int | str]:
@@ -50,7 +50,7 @@ class Container(ABC):
 
     @abstractmethod
     def graph(self) -> str | bytes:
-        """What ONNX Runtime loads: a path if there is one, as bytes need twice the memory while loading."""
+        """What ONNX Runtime loads: a path where there is one, since bytes need twice the memory while loading."""
 
     def digest(self, name: str) -> Digest:
         """Size and SHA-256 of a file."""
@@ -58,7 +58,7 @@ class Container(ABC):
 
     @abstractmethod
     def check_whole(self) -> None:
-        """Raise unless the container itself is as it was written; its files are checked by their digests."""
+        """Raise unless the container is as it was written; its files are checked by their digests."""
 
 
 class _Folder(Container):
@@ -98,7 +98,7 @@ class _Zip(Container):
             raise BundleError(f"bundle {self.path} must hold {name} at its top; it does not ({_FIX})") from None
         except OSError as error:
             raise BundleError(f"bundle {self.path} can't be read: {error.strerror or error}") from None
-        except Exception as error:  # what damaged bytes lead to is of many kinds
+        except Exception as error:  # damaged bytes lead to many kinds of errors
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise BundleError(f"bundle {self.path} must be a whole zip file: {reason} ({_FIX})") from None
 
@@ -110,13 +110,13 @@ class _Zip(Container):
         write_zip({name: self.read(name) for name in (*PARTS, SUMS)}, packed)
         if packed.getvalue() != self.path.read_bytes():
             raise BundleError(
-                f"bundle {self.path} must be, byte for byte, what its parts are packed to; it is damaged outside of "
-                "them or packed by another program (unpack it and verify the folder)"
+                f"bundle {self.path} must be byte for byte the zip file that its parts make; it is damaged outside of "
+                "them, or another program packed it (unpack it and verify the folder)"
             )
 
 
 def open_container(path: Path) -> Container:
-    """The container at `path`; what is in it is read when asked for. Raises: BundleError when there is none."""
+    """The container at `path`, whose files are read when needed. Raises: BundleError when there is none."""
     try:
         if path.is_dir():
             list(path.iterdir())
@@ -131,7 +131,7 @@ def open_container(path: Path) -> Container:
 
 
 def write_zip(contents: Mapping[str, bytes], file: BinaryIO) -> None:
-    """Write files uncompressed, so that they are read fast; equal contents make equal bytes on every system."""
+    """Write files uncompressed, for fast reading; equal contents make equal bytes on every system."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in contents.items():
             entry = zipfile.ZipInfo(name, _DATE)

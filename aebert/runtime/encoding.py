@@ -19,12 +19,15 @@ from aebert.runtime.words import Word, join_words, split_words
 Text = Union[str, Sequence[str]]
 """A text; two texts for a bundle of sentence pairs; or, for NER, words."""
 
-_CHARACTERS = 64  # per token: a text much longer than that is cut before it is read to its end
+_CHARACTERS = 64  # per token: a text longer than that is cut before it is tokenized
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """ids, type_ids [seq]. truncated: something was cut off. NER: the text, its words, each word's first token."""
+    """A row as token ids. ids, type_ids: [seq]. truncated: something was cut off.
+
+    text, words, first_tokens: for NER, the text, its words, and the index of each word's first token.
+    """
 
     ids: tuple[int, ...]
     type_ids: tuple[int, ...]
@@ -35,10 +38,10 @@ class Encoded:
 
 
 def parse_tokenizer(content: bytes, path: Path) -> Tokenizer:
-    """Raises: BundleError naming the bundle `path`."""
+    """The tokenizer of a `tokenizer.json`. Raises: BundleError naming the bundle `path`."""
     try:
         return Tokenizer.from_buffer(content)
-    except Exception as error:  # tokenizers raises bare ones, and panics of its Rust code as well
+    except Exception as error:  # tokenizers raises bare exceptions, also for panics of its Rust code
         reason = str(error).splitlines()[0]
         raise BundleError(f"bundle {path}: {TOKENIZER} can't be read: {reason} (newer tokenizers needed?)") from None
 
@@ -68,7 +71,7 @@ class Encoder:
         return tuple(self._head(_valid(index, side)) for side in sides)
 
     def _head(self, text: str) -> str:
-        """The text, or a beginning of it (whole words) that alone is too long: the rest can't change the ids."""
+        """The text, or a beginning of whole words that fills the length limit alone: the rest can't change the ids."""
         if len(text) <= _CHARACTERS * self._max_length:
             return text
         head = text[: _CHARACTERS * self._max_length].rpartition(" ")[0]
@@ -105,9 +108,9 @@ class Encoder:
 
 
 def _valid(index: int, text: str) -> str:
-    """The text, if it is one: half of a surrogate pair, which JSON can state, is no character."""
+    """The text. Raises: DataError for half of a surrogate pair, which JSON can state but which is not a character."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"text {index} must be Unicode, character {error.start} is half of a pair") from None
+        raise DataError(f"text {index} must be Unicode, character {error.start} is half of a surrogate pair") from None
     return text

@@ -1,4 +1,4 @@
-"""`bundle.json`: what a bundle says of itself, checked before it is used."""
+"""`bundle.json`, which describes a bundle and is checked before it is used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Probe:
-    """A text (or a pair, or for NER words), and the ids that the tokenizer of the training makes of it."""
+    """A text (two for pairs, words for NER), and the ids that the tokenizer made of it in training."""
 
     text: tuple[str, ...]
     ids: tuple[int, ...]
@@ -40,9 +40,9 @@ class Manifest:
 
     outputs: name of each logit: classes, BIO tags, or `score`. columns: those that held the texts in training, two for
     sentence pairs. inputs: of the graph.
-    max_length: tokens that texts were cut to in training; max_positions: most that the graph can take.
-    vocabulary: number of ids of the tokenizer. unknown: its token for what it can't read. words: how NER text is cut.
-    tolerance: most that a logit may differ from the parity vectors.
+    max_length: tokens that texts were cut to in training. max_positions: most tokens that the graph can take.
+    vocabulary: number of ids of the tokenizer. unknown: its token for what it doesn't know. words: how NER text is cut.
+    tolerance: the most by which a logit may differ from that of a parity vector.
     """
 
     name: str
@@ -71,7 +71,10 @@ class Manifest:
 
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:
-    """Raises: BundleError naming the bundle `path` and what is wrong: no JSON, a newer format, a missing value."""
+    """The manifest of a bundle.
+
+    Raises: BundleError naming the bundle `path` and what is wrong: no JSON, a newer format, a missing value.
+    """
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):

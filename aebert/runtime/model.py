@@ -36,9 +36,9 @@ class Model:
     ) -> Model:
         """Load a bundle, a folder or a zip file.
 
-        threads: that ONNX Runtime computes with. max_length: most tokens of a row, special ones included; that of the
-        training when None. words: how NER text is cut into words (`blanks`, `edges`, `marks`), as the training rows
-        were when None. check: compare the parts' SHA-256, which reads them once more.
+        threads: how many ONNX Runtime computes with. max_length: most tokens of a row, special ones included; as in
+        training when None. words: how NER text is cut into words (`blanks`, `edges`, `marks`); as the training rows
+        were when None. check: whether to compare the SHA-256 of the parts, which reads them once more.
 
         Raises: BundleError for a bundle that is missing, damaged or can't run here; ConfigError for other arguments.
         """
@@ -60,9 +60,9 @@ class Model:
     def predict(self, texts: Sequence[Text], batch: int = BATCH) -> list[Prediction]:
         """Predictions in the order of the texts, computed in batches of rows of similar length.
 
-        texts: strings; tuples of two for sentence pairs; for NER strings, or lists of words, whose offsets then count
-        in the words joined by blanks. batch: most rows at a time; dynamic int8 shares one range over a batch, so with
-        it a row's numbers depend a little on its neighbours, and `batch=1` avoids that.
+        texts: strings; tuples of two strings for sentence pairs; strings or lists of words for NER. Offsets of lists
+        count in the words joined by blanks. batch: most rows at a time. Dynamic int8 shares one range over a batch, so
+        that a row's numbers depend a little on its neighbours; `batch=1` avoids that.
 
         Raises: DataError naming the index of a text that can't be encoded; ConfigError for a batch below 1.
         """
@@ -87,7 +87,7 @@ class Model:
 
 
 def _length(manifest: Manifest, given: int | None) -> int:
-    least = 8  # room for special tokens and some of either text
+    least = 8  # room for special tokens and a part of each text
     if given is not None and not least <= given <= manifest.max_positions:
         raise ConfigError(f"max-length must be in {least}..{manifest.max_positions} for this bundle, got {given}")
     return given or manifest.max_length

@@ -1,4 +1,4 @@
-"""What a bundle says of a text."""
+"""What a bundle predicts: a class, a number, or entities."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ScorePrediction:
 
 @dataclass(frozen=True)
 class EntityPrediction:
-    """Entities in the order of the text. truncated: the text was cut; behind the cut, no entity was looked for."""
+    """Entities in the order of the text. truncated: the text was cut, and what was cut off was not searched."""
 
     entities: tuple[Entity, ...]
     truncated: bool
@@ -87,6 +87,6 @@ def _entities(tags: Sequence[str], encoded: Encoded, logits: NDArray[np.float32]
         return ()
     mine = logits[list(encoded.first_tokens)]
     found, sure = mine.argmax(axis=-1), softmax(mine).max(axis=-1)
-    # words behind the length limit have no token
+    # words beyond the length limit have no token
     words = encoded.words[: len(encoded.first_tokens)]
     return find_entities(encoded.text, words, [tags[index] for index in found], sure.tolist())

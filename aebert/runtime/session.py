@@ -14,10 +14,10 @@ from aebert.runtime.container import GRAPH
 
 
 class Graph:
-    """inputs: names that it takes, every one int64 `[batch, seq]`."""
+    """A graph that is ready to run. inputs: names of its inputs, each int64 `[batch, seq]`."""
 
     def __init__(self, source: str | bytes, path: Path, threads: int, *, optimized: bool = True) -> None:
-        """source: path or content of the file; path: of the bundle, for messages."""
+        """source: path or content of the file. path: of the bundle, for messages."""
         self.path = path
         try:
             options = _options(threads, optimized)
@@ -30,7 +30,7 @@ class Graph:
             raise BundleError(f"bundle {path}: {GRAPH} must have an output named logits")
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Logits `[batch, outputs]`, NER `[batch, seq, outputs]`; what the graph does not take is left out."""
+        """Logits `[batch, outputs]`, for NER `[batch, seq, outputs]`; inputs that the graph lacks are left out."""
         try:
             (logits,) = self._session.run(["logits"], {name: batch[name] for name in self.inputs})
         except Exception as error:  # ONNX Runtime's errors have no common base class
@@ -43,8 +43,8 @@ def _options(threads: int, optimized: bool) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what is worth knowing comes back as an exception
-    # idle worker threads spin for a while in hope of work: beside another process that steals its cores
+    options.log_severity_level = 4  # errors come back as exceptions
+    # idle worker threads spin while they wait for work, which would take cores from other processes
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -56,10 +56,10 @@ def _line(error: Exception) -> str:
 
 
 def read_opsets(content: bytes) -> dict[str, int]:
-    """Opset version by domain (`ai.onnx` for the standard one) that an ONNX file states.
+    """Opset versions that an ONNX file states, by domain (`ai.onnx` for the standard one).
 
     Reads the top level of the protobuf message only (onnx.proto: `ModelProto.opset_import` is field 8), so that the
-    `onnx` package isn't needed. Raises: ValueError when it is no such message.
+    `onnx` package isn't needed. Raises: ValueError when the content is no such message.
     """
     found = {}
     for field, value in _fields(content):
@@ -85,7 +85,7 @@ def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
         size, place = _varint(content, place) if wire == 2 else ({1: 8, 5: 4}.get(wire, -1), place)
         if size < 0 or place + size > len(content):
             raise ValueError(f"field {key >> 3} at byte {place} is damaged")
-        # the graph itself (field 7) may be gigabytes, and nobody asks for it
+        # the graph itself (field 7) may be gigabytes, and nobody needs it here
         yield key >> 3, content[place : place + size] if key >> 3 != 7 else b""
         place += size
 

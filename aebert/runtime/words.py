@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 WORD_RULES = ("blanks", "edges", "marks")
-"""How a text is cut into words: at blanks only; also marks off a word's ends; or every mark a word of its own."""
+"""How a text is cut into words: at blanks only; with marks cut off the ends too; or with every mark as a word."""
 
 
 class Word(NamedTuple):
@@ -21,7 +21,7 @@ class Word(NamedTuple):
 
     @property
     def end(self) -> int:
-        """First character behind it."""
+        """Index of the first character after it."""
         return self.start + len(self.text)
 
 
@@ -29,7 +29,7 @@ class Word(NamedTuple):
 class Entity:
     """A span of one label. start, end: characters of the text (of the words joined by blanks, if words were given).
 
-    probability: that of its tags, the least sure word's.
+    probability: that of the tag of its least certain word.
     """
 
     label: str
@@ -76,7 +76,7 @@ def _off_edges(chunk: Word) -> Iterator[Word]:
 
 
 def join_words(words: Sequence[str]) -> tuple[str, list[Word]]:
-    """Given words as a text with blanks between them, and where each of them is in it."""
+    """The words as a text with blanks between them, and where each of them is in it."""
     places, place = [], 0
     for word in words:
         places.append(Word(word, place))
@@ -87,7 +87,7 @@ def join_words(words: Sequence[str]) -> tuple[str, list[Word]]:
 def find_entities(
     text: str, words: Sequence[Word], tags: Sequence[str], probabilities: Sequence[float]
 ) -> tuple[Entity, ...]:
-    """Entities of BIO tags, one tag per word; as conlleval reads them, an I- that continues nothing starts one."""
+    """Entities of BIO tags, one tag per word; as in conlleval, an I- that continues nothing starts an entity."""
     spans: list[list[int]] = []
     for index, tag in enumerate(tags):
         follows = tag[0] == "I" and index > 0 and tags[index - 1][1:] == tag[1:]

@@ -114,7 +114,7 @@ def test_another_tokenizer(made: dict[str, Path], tmp_path: Path) -> None:
     vocabulary["a"], vocabulary["is"] = vocabulary["is"], vocabulary["a"]
     vocabulary["the"], vocabulary["and"] = vocabulary["and"], vocabulary["the"]
     path = _remade(made["ner"], tmp_path / "other", tokenizer=json.dumps(other).encode())
-    assert "its tokenizer: tokenizer.json must make the ids of the training of ('The', 'quick'," in _failure(path)
+    assert "its tokenizer: tokenizer.json must encode ('The', 'quick'," in _failure(path)
     path = _remade(made["ner"], tmp_path / "none", tokenizer=b"{}")
     assert "its tokenizer: tokenizer.json can't be read: " in _failure(path)
 
@@ -159,8 +159,8 @@ def test_logits_that_differ(made: dict[str, Path], tmp_path: Path) -> None:
         values["graph"]["quantization"] = "int8"
 
     message = _failure(_remade(made["ner"], tmp_path / "b", edit))
-    assert "its parity: logits must be those of the machine that made it within " in message
-    assert "they differ by 0.5 (made on Some CPU; quantized products saturate on some CPUs and not on" in message
+    assert "its parity: logits must be within " in message
+    assert "they differ by 0.5 (made on Some CPU; quantized products saturate on some CPUs only" in message
 
 
 @pytest.mark.parametrize(

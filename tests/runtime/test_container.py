@@ -84,7 +84,7 @@ def test_a_zip_packed_by_another_program_is_read_but_not_taken_for_ours(made: di
             archive.write(made["ner"] / name, name)
     container = open_container(tmp_path / "x.zip")
     check_digests(container)
-    with pytest.raises(BundleError, match=r"damaged outside of them or packed by another program"):
+    with pytest.raises(BundleError, match=r"damaged outside of them, or another program packed it"):
         container.check_whole()
     open_container(made["zip"]).check_whole()
 

@@ -142,8 +142,8 @@ def test_what_was_cut_is_said(made: dict[str, Path], tiny_tokenizer: PreTrainedT
     [
         ("classification", ("one", "two"), "text 1 must be one text for bundle toy, got 2"),
         ("regression", "one", "text 1 must be two texts for bundle toy, got 1"),
-        ("classification", "a\ud800", "text 1 must be Unicode, character 1 is half of a pair"),
-        ("ner", ["good", "\udfff"], "text 1 must be Unicode, character 0 is half of a pair"),
+        ("classification", "a\ud800", "text 1 must be Unicode, character 1 is half of a surrogate pair"),
+        ("ner", ["good", "\udfff"], "text 1 must be Unicode, character 0 is half of a surrogate pair"),
     ],
 )
 def test_a_text_that_cannot_be_encoded(
