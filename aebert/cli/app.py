@@ -27,13 +27,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Config = Annotated[Path, typer.Argument(help="YAML config of a run, or the folder of one that was started.")]
+Config = Annotated[Path, typer.Argument(help="YAML config of a run, or the folder of a run that was started.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set search.trials=20.")
 ]
 Model = Annotated[str | None, typer.Option(help="Override model.path: 'minilm', a hub id or a folder.")]
 Trials = Annotated[int | None, typer.Option(help="Override search.trials, the total number of trials.")]
-Name = Annotated[str | None, typer.Option(help="Override name: the study and its folder below results.")]
+Name = Annotated[str | None, typer.Option(help="Override name, that of the study and of its folder below results.")]
 Numbers = list[str] | None  # of an option that takes several, see `number_lists`
 Results = Annotated[Path, typer.Option(help="Folder that holds the studies.")]
 Study = Annotated[str, typer.Argument(help="Name of a study below --results, or the path of its folder.")]
@@ -64,7 +64,7 @@ def _split(item: str) -> tuple[str, str]:
 
 
 def print_report(found: Report) -> None:
-    """All that is known of a study."""
+    """Print all that is known of a study."""
     from aebert.reporting.overview import model_tables, search_tables
     from aebert.reporting.printing import print_tables
 
@@ -72,7 +72,7 @@ def print_report(found: Report) -> None:
 
 
 def print_search(found: Report) -> None:
-    """The Pareto front, and what the search found and won."""
+    """Print the Pareto front, and what the search found and won."""
     from aebert.reporting.overview import search_tables
     from aebert.reporting.printing import print_tables
 

@@ -1,4 +1,4 @@
-"""Commands about bundles: make, look at, check, predict with."""
+"""Commands that make, show, check and use bundles."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ import typer
 from aebert.cli.app import Results, Study, app, started
 from aebert.errors import ConfigError, StudyError
 
-bundle_app = typer.Typer(help="Make, look at and check bundles: what a run ships.", no_args_is_help=True)
+bundle_app = typer.Typer(help="Make, check and show bundles, which are what a run ships.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
 
 Bundle = Annotated[Path, typer.Argument(help="A bundle: folder or zip file.")]
-Threads = Annotated[int, typer.Option(help="Threads that the graph is computed with.")]
+Threads = Annotated[int, typer.Option(help="Number of threads that ONNX Runtime computes with.")]
 
 
 @bundle_app.command()
 def make(
     study: Study,
     results: Results = Path("results"),
-    model: Annotated[str | None, typer.Option(help="Only this one: dense or trial-N.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Copy it there; a zip file if it ends in .zip.")] = None,
+    model: Annotated[str | None, typer.Option(help="Bundle only this model: dense or trial-N.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the bundle there, as a zip file if the name ends in .zip.")
+    ] = None,
 ) -> None:
-    """Bundle the dense model and the finalists of a study, in its folder; what is missing before is done first."""
+    """Bundle the dense model and the finalists of a study.
+
+    Bundles are in the folder of the study; stages before that are missing are done first.
+    """
     folder = Path(study) if (Path(study) / "config.yaml").is_file() else results / study
     if not (folder / "config.yaml").is_file():
         raise StudyError(f"study {study!r} must be a folder in {results} or a path, got neither")
@@ -45,7 +50,10 @@ def make(
 
 @bundle_app.command()
 def verify(bundle: Bundle, threads: Threads = 1) -> None:
-    """Check a bundle: digests, format, tokenizer, graph, labels, and the parity vectors on this machine."""
+    """Check a bundle on this machine.
+
+    Checked are its format, digests, tokenizer, graph, labels, and the logits of its parity vectors.
+    """
     from aebert.runtime.checks import verify as checks
 
     for check in checks(bundle, threads):
@@ -54,7 +62,7 @@ def verify(bundle: Bundle, threads: Threads = 1) -> None:
 
 @bundle_app.command()
 def show(bundle: Bundle) -> None:
-    """Show what a bundle is: task, architecture, scores, profile, provenance."""
+    """Show the task, architecture, scores, profile and provenance of a bundle."""
     from aebert.runtime.container import MANIFEST, open_container
     from aebert.runtime.manifest import parse_manifest
 
@@ -68,7 +76,7 @@ def predict(
     bundle: Bundle,
     input: Annotated[
         Path | None,
-        typer.Option(help="A table (.csv, .tsv, .jsonl) or a file of lines; standard input, of lines, by default."),
+        typer.Option(help="A table (.csv, .tsv, .jsonl) or a file of lines; by default lines of standard input."),
     ] = None,
     text: Annotated[
         list[str] | None,
@@ -82,7 +90,8 @@ def predict(
     threads: Threads = 1,
     max_length: Annotated[int | None, typer.Option(help="Most tokens of a row; by default as in training.")] = None,
     words: Annotated[
-        str | None, typer.Option(help="Cut NER text at: blanks, edges, marks; by default as in training.")
+        str | None,
+        typer.Option(help="How NER text is cut into words: blanks, edges or marks; by default as in training."),
     ] = None,
 ) -> None:
     """Predict texts with a bundle.

@@ -16,12 +16,15 @@ def explain(
     dense: Annotated[
         Path | None, typer.Option(help="ONNX file or bundle of the dense model; by default dense.onnx beside FILE.")
     ] = None,
-    length: Annotated[int, typer.Option(min=1, help="Tokens of a sequence.")] = 32,
+    length: Annotated[int, typer.Option(min=1, help="Tokens of each sequence.")] = 32,
     batch: Annotated[int, typer.Option(min=1, help="Sequences of a request.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads; 1 is measured too.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads; 1 thread is measured too.")] = 1,
     runs: Annotated[int, typer.Option(min=3, help="Timed requests of each file.")] = 50,
     expected: Annotated[
-        float | None, typer.Option(min=0.01, help="Expected speedup, of a cost table; by default by counting.")
+        float | None,
+        typer.Option(
+            min=0.01, help="Expected speedup of a cost table; by default it is computed by counting products."
+        ),
     ] = None,
 ) -> None:
     """Say why a sub-network is not as fast as it is small.

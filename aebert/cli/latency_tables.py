@@ -19,9 +19,9 @@ def latency_table(
     lengths: Annotated[Numbers, typer.Option(metavar="N,N", help="Tokens per row; by default 16,32,64,128.")] = None,
     threads: Annotated[Numbers, typer.Option(metavar="N,N", help="Numbers of threads; by default 1.")] = None,
     batches: Annotated[Numbers, typer.Option(metavar="N,N", help="Rows per request; by default 1.")] = None,
-    form: Annotated[Literal["int8", "float32"], typer.Option(help="Form of the files that ship.")] = "int8",
-    runs: Annotated[int, typer.Option(help="Requests per model and setting.")] = 21,
-    held_out: Annotated[int, typer.Option(help="Whole models that predictions are checked on.")] = 20,
+    form: Annotated[Literal["int8", "float32"], typer.Option(help="Form of the files that will ship.")] = "int8",
+    runs: Annotated[int, typer.Option(help="Timed requests per model and setting.")] = 21,
+    held_out: Annotated[int, typer.Option(help="Number of whole models that predictions are checked on.")] = 20,
 ) -> None:
     """Measure what blocks of a config's model cost on this machine.
 

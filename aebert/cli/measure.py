@@ -1,4 +1,4 @@
-"""The command that measures: a run's exported files, or any models, here or on another host."""
+"""The command that measures a run's exported files, or any models, here or on another host."""
 
 from __future__ import annotations
 
@@ -34,22 +34,30 @@ def profile(
     threads: Annotated[
         Numbers, typer.Option(metavar="N,N", help="Threads of a model; by default 1, or the device file's.")
     ] = None,
-    runs: Annotated[int | None, typer.Option(help="Timed requests of each length, batch and thread count.")] = None,
-    warmup: Annotated[int | None, typer.Option(help="Requests before, untimed.")] = None,
-    vocabulary: Annotated[int | None, typer.Option(help="Token ids are drawn below it; as a rule seen itself.")] = None,
+    runs: Annotated[
+        int | None, typer.Option(help="Timed requests of each length, batch and thread count; by default 50.")
+    ] = None,
+    warmup: Annotated[int | None, typer.Option(help="Untimed requests before those; by default 5.")] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(help="Number of token ids to draw from; by default what the models know.")
+    ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="FILE.yaml", help="Device file with host: measure there, as it says; options go before."),
+        typer.Option(metavar="FILE.yaml", help="Device file with the host to measure on; other options win over it."),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="Measure there, by ssh: board or user@board.")] = None,
-    port: Annotated[int | None, typer.Option(help="Of its sshd.")] = None,
-    identity: Annotated[Path | None, typer.Option(help="Private key for it.")] = None,
-    ssh_config: Annotated[Path | None, typer.Option(help="ssh's configuration, instead of ~/.ssh/config.")] = None,
+    host: Annotated[str | None, typer.Option(help="Host to measure on, over ssh: board or user@board.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the host's ssh server.")] = None,
+    identity: Annotated[Path | None, typer.Option(help="Private key for the host.")] = None,
+    ssh_config: Annotated[
+        Path | None, typer.Option(help="Configuration of ssh to use instead of ~/.ssh/config.")
+    ] = None,
     python: Annotated[
-        str | None, typer.Option(help="Python there, 3.9 or newer, with onnxruntime; by default python3.")
+        str | None, typer.Option(help="Python on the host, 3.9 or newer, with onnxruntime; by default python3.")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds without a sign of life until the host is given up.")] = 30.0,
-    out: Annotated[Path | None, typer.Option(help="Write FILE.json (all) or FILE.csv (the times) too.")] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds without a sign of life after which the host is given up.")
+    ] = 30.0,
+    out: Annotated[Path | None, typer.Option(help="Also write FILE.json (everything) or FILE.csv (the times).")] = None,
     sets: Set = None,
 ) -> None:
     """Measure models against each other, all interleaved.
@@ -80,14 +88,14 @@ def profile(
 
 
 def _measured(name: str) -> tuple[dict[str, Any], int]:
-    """How a device file's host is reached, as arguments of `Host`, none if it is this machine; and its threads."""
+    """The arguments of `Host` that a device file gives (none for this machine), and its number of threads."""
     from aebert.latency.devices import load_device
 
     device = load_device(name)
     if device.estimate is not None:
         raise ConfigError(
-            f"device {device.name!r} must be one that is measured, with host, it is an {device.way}: `aebert pareto "
-            f"STUDY --device {name}` prices with it"
+            f"device {device.name!r} must name a host to measure on, it is an {device.way}; `aebert pareto STUDY "
+            f"--device {name}` prices with it"
         )
     if device.host is None:
         return {}, device.threads
@@ -131,5 +139,5 @@ def _compare(
 
 
 def _exported(config: Path, sets: list[str] | None, stack: ExitStack) -> list[Path]:
-    """All files that a run ships; it stays locked until they are measured."""
+    """All files that a run ships. The run stays locked until they are measured."""
     return list(stack.enter_context(started(config, sets)).export.files.values())

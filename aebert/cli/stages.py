@@ -1,4 +1,4 @@
-"""Commands that do the stages of a run."""
+"""The commands that run the stages of a run."""
 
 from __future__ import annotations
 

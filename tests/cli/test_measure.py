@@ -93,8 +93,10 @@ def test_a_device_file_of_this_machine(
 
 
 def test_an_estimated_device_measures_nothing(profile: Profile, board: Callable[..., Path], classifier: Path) -> None:
-    told = refused(profile(classifier, "--device", board()))
-    assert "device 'toy-board' must be one that is measured, with host, it is an estimate (roofline): `aebert " in told
+    line = refused(profile(classifier, "--device", board()))
+    assert (
+        "device 'toy-board' must name a host to measure on, it is an estimate (roofline); `aebert pareto STUDY " in line
+    )
     assert "give --device or --host, got both" in refused(profile(classifier, "--device", "x.yaml", "--host", "pi"))
 
 
@@ -124,8 +126,8 @@ def test_a_damaged_checkpoint_and_a_length_that_is_too_long(
     profile: Profile, tiny_model: Callable[..., PreTrainedModel], tmp_path: Path
 ) -> None:
     tiny_model("bert").save_pretrained(tmp_path / "checkpoint")
-    told = refused(profile(tmp_path / "checkpoint", "--lengths", 65, "--runs", 6))
-    assert "checkpoint can't be loaded: checkpoint can't run on 1 × 65 tokens: " in told
+    line = refused(profile(tmp_path / "checkpoint", "--lengths", 65, "--runs", 6))
+    assert "checkpoint can't be loaded: checkpoint can't run on 1 × 65 tokens: " in line
     weights = tmp_path / "checkpoint" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     assert "checkpoint can't be loaded: weights of " in refused(profile(tmp_path / "checkpoint", "--runs", 6))
