@@ -12,16 +12,16 @@ from aebert.explain.facts import INT8_LANES, Facts, FileFacts
 from aebert.explain.node_times import Group
 from aebert.registry import Registry
 
-# A cause must account for this share of the sub-network's time.
+# A cause must account for at least this share of the sub-network's time.
 LEAST_SHARE = 0.05
-# Fusion counts as lost where what stayed apart takes this share: quantizing splits off the norm of the embeddings,
-# which takes less. Attention always counts, since it is moved and transposed besides.
+# Fusion counts as lost where the nodes that stayed apart take at least this share: quantizing splits off the norm of
+# the embeddings, which takes less. Attention always counts, since unfused it is also copied and transposed.
 LEAST_APART = 0.01
 # Below this share of the expected speedup there is something to explain.
 AS_EXPECTED = 0.95
-# Threads are a cause when one thread gives at least so much more speedup than all of them.
+# Threads are a cause when the speedup on one thread is at least this many times that on all of them.
 LEAST_THREADS = 1.1
-# Single nodes that stand for several; their parts, where they stayed apart.
+# By kind: the single nodes that stand for several, and the parts that are there instead where nothing was fused.
 FUSIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "attention": (frozenset({"Attention", "MultiHeadAttention", "QAttention"}), frozenset({"Softmax"})),
     "GELU": (frozenset({"Gelu", "BiasGelu", "FastGelu", "QuickGelu"}), frozenset({"Erf"})),
@@ -34,7 +34,7 @@ FUSIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 
 @dataclass(frozen=True)
 class Cause:
-    """evidence: numbers that prove it. remedy: what to do."""
+    """A reason for a speedup below the expected one. evidence: numbers that prove it. remedy: what to do."""
 
     name: str
     evidence: str
@@ -43,9 +43,9 @@ class Cause:
 
 @dataclass(frozen=True)
 class Explanation:
-    """expected, measured: speedups over the dense file. causes: in the order they were looked for.
+    """A speedup, explained. expected, measured: speedups over the dense file. causes: in the order of `CAUSES`.
 
-    busy_share: of the runs, during which other processes used the machine.
+    busy_share: share of the runs during which other processes used the machine.
     """
 
     dense: str
@@ -69,7 +69,7 @@ class Explanation:
         return {**asdict(self), "as_expected": self.as_expected}
 
     def lines(self) -> list[str]:
-        """For the terminal."""
+        """The explanation as lines for the terminal."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         lines = [
             f"{self.small} {self.small_ms:.2f} ms, {self.dense} {self.dense_ms:.2f} ms, {threads}",
@@ -108,7 +108,7 @@ CAUSES: Registry[Callable[[Facts], Cause | None]] = Registry("cause")
 
 @CAUSES.register("lost fusion")
 def lost_fusion(facts: Facts) -> Cause | None:
-    """The sub-network has more unfused nodes of a kind than the dense model, though it has no block more."""
+    """The sub-network has more unfused nodes of a kind than the dense model, although it has no more blocks."""
     lost = _lost(facts)
     if not lost:
         return None
@@ -134,7 +134,7 @@ def _fusion_remedy(export: ExportChoice | None) -> str:
             "split again by quantizing (see deploy.variants)"
         )
     if export.fuse == "never":
-        return "set deploy.fuse to auto and export again, which times both graphs and keeps the faster: it was never"
+        return "set deploy.fuse to auto (it was never) and export again, which times both graphs and keeps the faster"
     ratio = export.fused_times_faster
     speed = "" if ratio is None else f", which ran at {ratio:.3g} times the speed"
     return f"nothing about fusion: export timed this graph against the fused one{speed}, and kept the faster"
@@ -153,7 +153,7 @@ def _fused(file: FileFacts, kind: str) -> str:
 
 @CAUSES.register("unaligned widths")
 def unaligned_widths(facts: Facts) -> Cause | None:
-    """Products that get faster by being wider."""
+    """Products that would be faster if they were wider."""
     slower = [trial for trial in facts.widths if trial.lost_ms > 0]
     lost = sum(trial.lost_ms for trial in slower)
     if lost < LEAST_SHARE * facts.small_ms:
@@ -164,25 +164,25 @@ def unaligned_widths(facts: Facts) -> Cause | None:
         f"{sum(trial.count for trial in slower)} products are slower than wider ones and lose {lost:.2f} ms; "
         f"{worst.inner} × {worst.columns} takes {worst.milliseconds:.3f} ms, {worst.aligned_inner} × "
         f"{worst.aligned_columns} {worst.aligned_ms:.3f} ms",
-        "search with an aligned step (search_spaces: ffn.step 16 or more), which costs nothing in time",
+        "search with an aligned step (a search space with ffn.step 16 or more), which costs no time",
     )
 
 
 @CAUSES.register("attention floor")
 def attention_floor(facts: Facts) -> Cause | None:
-    """Scores and softmax that did not shrink with the rest."""
-    return _floor(facts, "attention", "remove heads rather than neurons, or shorten sequences: its cost is of length²")
+    """Attention scores and softmax that did not shrink with the rest."""
+    return _floor(facts, "attention", "remove heads rather than neurons, or shorten sequences: attention costs length²")
 
 
 @CAUSES.register("fixed floor")
 def fixed_floor(facts: Facts) -> Cause | None:
-    """Embeddings, norms, activations and copies that heads and neurons do not decide."""
+    """Embeddings, norms, activations and copies, whose cost does not depend on heads and neurons."""
     return _floor(facts, "rest", "drop whole blocks rather than thin all of them, or start from a narrower model")
 
 
 def _floor(facts: Facts, group: Group, remedy: str) -> Cause | None:
     lost = _lost(facts)
-    if "attention" in lost:  # unfused attention also copies and transposes: a floor can't be told from it
+    if "attention" in lost:  # unfused attention also copies and transposes, which can't be distinguished from a floor
         return None
     mine, full = facts.small.of(group), facts.dense.of(group)
     apart = facts.small.of_ops((part for kind in lost for part in FUSIONS[kind][1]), group)
@@ -191,8 +191,8 @@ def _floor(facts: Facts, group: Group, remedy: str) -> Cause | None:
     return Cause(
         "attention floor" if group == "attention" else "fixed floor",
         f"{_what(facts.small, group)} take {mine:.2f} of {facts.small_ms:.2f} ms, in the dense file {full:.2f} of "
-        f"{facts.dense_ms:.2f}: {full / mine:.2f}× as fast where {facts.expected:.2f}× was expected; with all else at "
-        f"no cost the speedup would be {facts.dense_ms / mine:.1f}×",
+        f"{facts.dense_ms:.2f}: {full / mine:.2f}× as fast where {facts.expected:.2f}× was expected; if all else were "
+        f"free, the speedup would be {facts.dense_ms / mine:.1f}×",
         remedy,
     )
 
@@ -222,7 +222,7 @@ def threads(facts: Facts) -> Cause | None:
         f"sub-network gains {gain:.2f}×, the dense file {dense_gain:.2f}×",
         "serve several requests at once with 1 thread each"
         if gain > 1
-        else "run it with 1 thread: more make it slower",
+        else "run it with 1 thread: more threads make it slower",
     )
 
 
@@ -234,6 +234,6 @@ def int8_without_dot_products(facts: Facts) -> Cause | None:
     return Cause(
         "int8 without dot products",
         f"{facts.cpu.describe()}; the largest product is {facts.int8_gain:.2f}× as fast in int8 as in float32, "
-        f"{INT8_LANES:.0f}× would be with them",
+        f"with such instructions it would be {INT8_LANES:.0f}×",
         "ship float32 where it is faster, or measure on a processor with VNNI, AMX, or NEON dot products",
     )

@@ -1,4 +1,4 @@
-"""What is measured of a dense file and a sub-network's, to explain their speeds."""
+"""What is measured of a dense model's file and of a sub-network's, to explain their speeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aebert.deployment.cpu import Cpu
 from aebert.explain.export_choice import ExportChoice
 from aebert.explain.node_times import QUANTIZED_OPS, Group, NodeTime
 
-# int8 products where float32 has one lane; reached only by instructions that add four products at once.
+# int8 products that fit in the place of one float32 product; reached only by instructions that add four at once.
 INT8_LANES = 4.0
 
 
@@ -17,7 +17,7 @@ INT8_LANES = 4.0
 class WidthTrial:
     """A product with a width that is no multiple of the alignment, and the same one at the next multiples.
 
-    count: products of this size in the file. milliseconds, aligned_ms: of one, measured interleaved.
+    count: number of products of this size in the file. milliseconds, aligned_ms: of one product, measured interleaved.
     """
 
     inner: int
@@ -30,13 +30,13 @@ class WidthTrial:
 
     @property
     def lost_ms(self) -> float:
-        """What the narrower product costs more than the wider one, all of them together; 0 where it is cheaper."""
+        """By how much all narrower products take longer than the wider ones; 0 where they don't."""
         return self.count * max(0.0, self.milliseconds - self.aligned_ms)
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What was measured of one file. milliseconds: median by number of threads. nodes: at all of the threads."""
+    """What was measured of one file. milliseconds: median by number of threads. nodes: with the most threads."""
 
     name: str
     milliseconds: Mapping[int, float]
@@ -53,11 +53,11 @@ class FileFacts:
         return any(node.op in QUANTIZED_OPS for node in self.nodes)
 
     def of(self, group: Group) -> float:
-        """Milliseconds of a group of nodes: its share by the profiler of the measured time."""
+        """Milliseconds of a group of nodes: the measured time, times the group's share of it by the profiler."""
         return self._scale() * sum(node.milliseconds for node in self.nodes if node.group == group)
 
     def of_ops(self, ops: Iterable[str], group: Group | None = None) -> float:
-        """The same of some kinds of nodes, of all groups or of one."""
+        """The same for some kinds of nodes, in all groups or in one."""
         kinds = frozenset(ops)
         mine = (node for node in self.nodes if node.op in kinds and group in (None, node.group))
         return self._scale() * sum(node.milliseconds for node in mine)
@@ -75,7 +75,7 @@ class FileFacts:
 class Facts:
     """Both files, measured in one interleaved run.
 
-    expected: speedup that was to be expected, and `expected_by` what it is computed from. int8_gain: how many times
+    expected: the expected speedup, and expected_by: what it is computed from. int8_gain: how many times
     faster the largest product is in int8 than in float32; None unless only the sub-network is quantized. export: which
     graph was kept for the sub-network; None where that is not recorded. busy_share: share of the runs during which
     other processes used the machine.
@@ -93,20 +93,20 @@ class Facts:
 
     @property
     def threads(self) -> int:
-        """The number that is asked about."""
+        """The number of threads that is asked about."""
         return max(self.small.milliseconds)
 
     @property
     def dense_ms(self) -> float:
-        """Of the dense file."""
+        """Milliseconds of the dense file with these threads."""
         return self.dense.milliseconds[self.threads]
 
     @property
     def small_ms(self) -> float:
-        """Of the sub-network's."""
+        """Milliseconds of the sub-network's file with these threads."""
         return self.small.milliseconds[self.threads]
 
     @property
     def measured(self) -> float:
-        """Speedup at all threads."""
+        """Measured speedup with these threads."""
         return self.dense_ms / self.small_ms

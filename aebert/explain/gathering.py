@@ -1,4 +1,4 @@
-"""Measuring what explains a sub-network's speed: two files, interleaved, and single products of theirs."""
+"""Measure what explains a sub-network's speed: two files, interleaved, and single products of theirs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Timer = Callable[[Sequence[TimedProduct]], Mapping[TimedProduct, float]]
 
 
 def find_graph(path: Path) -> Path:
-    """The ONNX file that a path means: itself, or the only one of a folder (a bundle).
+    """The ONNX file that a path stands for: itself, or the only one in a folder (a bundle).
 
     Raises: ConfigError when there is none, or more than one.
     """
@@ -56,8 +56,8 @@ def gather(
 ) -> Facts:
     """Measure both files on one request of token ids, with 1 and with `threads` threads, all interleaved.
 
-    expected: speedup that a cost table predicts; by default the ratio of multiply-accumulates, times four where only
-    the sub-network is quantized.
+    expected: the speedup that a cost table predicts; by default the ratio of multiply-accumulates, times four where
+    only the sub-network is quantized.
 
     Raises: ExportError when a file is missing, damaged or can't run on `[batch, length]`.
     """
@@ -80,7 +80,7 @@ def gather(
 
 
 def put_together(dense: FileFacts, small: FileFacts, *, expected: float | None, cpu: Cpu, timer: Timer) -> Facts:
-    """The facts of two measured files; `timer` times the products that prove or refute a cause."""
+    """The facts about two measured files; `timer` times the products that prove or refute a cause."""
     by = "a cost table"
     if expected is None:
         expected, by = expected_speedup(dense, small)
@@ -96,18 +96,18 @@ def put_together(dense: FileFacts, small: FileFacts, *, expected: float | None, 
 
 
 def expected_speedup(dense: FileFacts, small: FileFacts) -> tuple[float, str]:
-    """The speedup that multiply-accumulates promise, and that in words."""
+    """The speedup that multiply-accumulates promise, and in words how it was computed."""
     if not dense.macs or not small.macs:
-        raise ConfigError("both files must have matrix products to compare, got one without; give expected")
+        raise ConfigError("both files must have matrix products to compare, got one file without; give --expected")
     share = dense.macs / small.macs
-    told = f"{small.macs / 1e6:,.1f} of {dense.macs / 1e6:,.1f} million multiply-accumulates"
+    counts = f"{small.macs / 1e6:,.1f} of {dense.macs / 1e6:,.1f} million multiply-accumulates"
     if small.quantized and not dense.quantized:
-        return INT8_LANES * share, f"{told}, and {INT8_LANES:.0f} int8 products in the place of one float32"
-    return share, told
+        return INT8_LANES * share, f"{counts}, and {INT8_LANES:.0f} int8 products in the place of one float32"
+    return share, counts
 
 
 def width_trials(file: FileFacts, timer: Timer) -> tuple[WidthTrial, ...]:
-    """Each size of product with a width that is no multiple of the alignment, timed with the next aligned one."""
+    """Every size of product whose widths are not multiples of the alignment, timed with the next aligned size."""
     counts = Counter(_product(node) for node in file.nodes if node.rows)
     odd = [one for one in counts if (one.inner % ALIGNMENT or one.columns % ALIGNMENT) and one.columns >= ALIGNMENT]
     wider = {one: TimedProduct(one.rows, _up(one.inner), _up(one.columns), one.int8) for one in odd}
@@ -136,6 +136,6 @@ def _up(width: int) -> int:
 
 
 def _request(models: Sequence[OnnxModel], batch: int, length: int) -> dict[str, NDArray[np.int64]]:
-    """Ones for all inputs: a token that every vocabulary has, nothing padded."""
+    """A request without padding, all of one token that every vocabulary has."""
     names = sorted({name for model in models for name in model.inputs})
     return {name: np.full((batch, length), name != "token_type_ids", dtype=np.int64) for name in names}

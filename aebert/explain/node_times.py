@@ -1,4 +1,4 @@
-"""Where a file's time goes: ONNX Runtime's own clock on every node of the graph as it is executed."""
+"""Where the time of a file goes: ONNX Runtime's own times of every node of the graph as it is executed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Group = Literal["products", "attention", "rest"]
 
 QUANTIZED_OPS = frozenset({"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul", "QGemm"})
 _PRODUCT_OPS = QUANTIZED_OPS | {"MatMul", "Gemm", "FusedGemm", "FusedMatMul", "MatMulNBits"}
-# These hold the projections to query, key and value too.
+# These include the projections to query, key and value.
 _WHOLE_ATTENTION_OPS = frozenset({"Attention", "QAttention"})
 _ATTENTION_OPS = frozenset({"MultiHeadAttention", "Softmax"})
 
 
 @dataclass(frozen=True)
 class NodeTime:
-    """One executed node. milliseconds: median over runs.
+    """An executed node. milliseconds: median over runs.
 
     rows, inner, columns: of a product with weights, [rows, inner] by [inner, columns]; 0 for other nodes.
     macs: multiply-accumulates, those of attention included; 0 for nodes without products.
@@ -46,7 +46,7 @@ class NodeTime:
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Options as exported files run with: all optimizations, so many threads."""
+    """The session options that exported files run with: all optimizations, and this number of threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -59,7 +59,7 @@ def node_times(
 ) -> tuple[NodeTime, ...]:
     """The nodes of a file as executed on one request, by ONNX Runtime's profiler, in order of execution.
 
-    Profiling slows small nodes down a little: their shares count, not their sum.
+    Profiling slows small nodes down a little, so use their shares, not their sum.
 
     Raises: ExportError when the file is missing, damaged or can't run on the request.
     """
@@ -81,7 +81,7 @@ def node_times(
 
 
 def read_profile(events: Iterable[Mapping[str, Any]], warmup: int) -> tuple[NodeTime, ...]:
-    """Nodes out of the events of ONNX Runtime's profile, without the first `warmup` runs of each."""
+    """The nodes in the events of an ONNX Runtime profile, without the first `warmup` runs of each."""
     times: dict[str, list[float]] = defaultdict(list)
     seen: dict[str, Mapping[str, Any]] = {}
     for event in events:
@@ -104,7 +104,7 @@ def _node(args: Mapping[str, Any], milliseconds: float) -> NodeTime:
     if op not in _PRODUCT_OPS:
         return NodeTime(op, "attention" if op in _ATTENTION_OPS else "rest", milliseconds)
     inner, macs = inputs[0][-1], math.prod(outputs[0]) * inputs[0][-1]
-    # weights are a matrix, or were packed before the first run and so are not listed
+    # weights are a matrix, or are not listed because they were packed before the first run
     if len(inputs) > 1 and len(inputs[1]) > 2:
         return NodeTime(op, "attention", milliseconds, macs)
     return NodeTime(op, "products", milliseconds, macs, math.prod(outputs[0][:-1]), inner, outputs[0][-1])

@@ -1,4 +1,4 @@
-"""Timing single matrix products, to see what a width or a precision costs on this machine."""
+"""Time single matrix products, to see what a width or a precision costs on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPSET, IR_VERSION = 18, 10
 
 @dataclass(frozen=True)
 class TimedProduct:
-    """[rows, inner] by [inner, columns], the latter weights; int8: as dynamic quantization computes it."""
+    """A product of [rows, inner] by weights [inner, columns]. int8: as dynamic quantization computes it."""
 
     rows: int
     inner: int
@@ -34,7 +34,7 @@ class TimedProduct:
 def time_products(
     products: Sequence[TimedProduct], *, threads: int, runs: int, meter: Meter | None = None
 ) -> dict[TimedProduct, float]:
-    """Median ms of each product, all interleaved; each is a graph of its own with random weights."""
+    """Median milliseconds of each product, all interleaved; each is a separate graph with random weights."""
     if not products:
         return {}
     with TemporaryDirectory(prefix="aebert-") as folder:

@@ -125,7 +125,7 @@ def test_lost_fusion_counts_nodes_and_their_time() -> None:
             ExportChoice("plain", "auto"),
             "nothing about fusion: export timed this graph against the fused one, and kept the faster",
         ),
-        (ExportChoice("plain", "never"), "set deploy.fuse to auto and export again, which times both graphs and keeps"),
+        (ExportChoice("plain", "never"), "set deploy.fuse to auto (it was never) and export again, which times both"),
         (
             ExportChoice("fused", "auto", 1.3),
             "nothing about fusion: export already used the fused graph, and these nod",
@@ -166,13 +166,13 @@ def test_threads_are_compared_at_one_and_at_all() -> None:
     assert "several requests at once" in cause.remedy
     worse = threads()
     worse = replace(worse, small=replace(worse.small, milliseconds={1: 6.0, 4: 7.0}))
-    assert explain(worse).causes[-1].remedy == "run it with 1 thread: more make it slower"
+    assert explain(worse).causes[-1].remedy == "run it with 1 thread: more threads make it slower"
 
 
 def test_int8_names_the_processor_and_what_was_measured() -> None:
     (cause,) = only("int8 without dot products").causes
     assert "AVX2: no int8 dot product" in cause.evidence
-    assert "1.50× as fast in int8 as in float32, 4× would be" in cause.evidence
+    assert "1.50× as fast in int8 as in float32, with such instructions it would be 4×" in cause.evidence
 
 
 @pytest.mark.parametrize(
