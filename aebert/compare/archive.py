@@ -1,4 +1,4 @@
-"""The runner and what it imports of `aebert` as one file that Python runs from."""
+"""The runner and all it imports of `aebert`, as one file that Python can run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROOT = Path(aebert.__file__).parent.parent
 
 
 def runner_archive() -> bytes:
-    """A ZIP with `aebert.compare.runner` and every module of `aebert` it needs; goes on `PYTHONPATH`."""
+    """A ZIP for `PYTHONPATH` with `aebert.compare.runner` and every module of `aebert` that it needs."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in needed_modules(RUNNER).values():
@@ -25,7 +25,7 @@ def runner_archive() -> bytes:
 
 
 def needed_modules(module: str) -> dict[str, Path]:
-    """Source files of a module, its packages and all it imports of `aebert`, directly or not, by module name."""
+    """Source files, by module name, of a module, its packages, and all that it imports of `aebert`, directly or not."""
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:

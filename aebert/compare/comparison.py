@@ -1,4 +1,4 @@
-"""Several models measured against each other, here or on another host, and what their times say."""
+"""Measure several models against each other, here or on another host, and say what their times mean."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 from scipy.stats import binom
 
 from aebert.compare.archive import RUNNER
-from aebert.compare.messages import Outcome, follow
 from aebert.compare.remote import Host, run_there
+from aebert.compare.runner_output import Outcome, follow
 from aebert.compare.ssh_errors import last_line
 from aebert.compare.targets import Target
 from aebert.errors import ConfigError, ExportError
@@ -26,14 +26,14 @@ from aebert.progress import SILENT, Progress
 
 _TORCH_RUNNER = "aebert.compare.torch_runner"
 _MODULES = {"onnx": RUNNER, "checkpoint": _TORCH_RUNNER}
-_DRIFT = 0.1  # of the time; more between the two halves of a cell is told
+_DRIFT = 0.1  # share of the time; a larger change between the two halves of a cell is a warning
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured: every thread count × batch size × length (in tokens), so many runs each after a warm-up.
+    """What is measured: every thread count × batch size × length in tokens, each with `runs` runs after a warm-up.
 
-    vocabulary: token ids are drawn below it; None takes what the smallest embedding allows.
+    vocabulary: number of token ids to draw from; None takes as many as the smallest embedding has.
     """
 
     lengths: tuple[int, ...] = (32, 128)
@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def total_runs(self) -> int:
-        """Of one target."""
+        """Number of timed runs of one target."""
         return len(self.lengths) * len(self.batches) * len(self.threads) * self.runs
 
 
@@ -63,7 +63,7 @@ class Settings:
 class Ratio:
     """How many times faster than the first target: the median of the paired ratios, and its 95 % interval.
 
-    low, high: None with fewer than 6 runs, which hold no such interval.
+    low, high: None with fewer than 6 runs, which are too few for such an interval.
     """
 
     median: float
@@ -76,7 +76,7 @@ class Condition:
     """One target at one thread count, batch size and length.
 
     p50_ms … mean_ms, std_ms (None with 1 run): of one request, tokenization not included. throughput_per_s: sequences,
-    one request at a time. joules: mean of a request, of all processor packages; None where not exposed.
+    one request at a time. joules: mean of a request, over all processor packages; None where they don't count it.
     """
 
     target: str
@@ -96,7 +96,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Measured:
-    """One target: its size, and what loading it and answering the largest request takes in a process of its own."""
+    """One target: its size, and what loading it and answering the largest request take in a separate process."""
 
     name: str
     form: str
@@ -108,7 +108,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole measurement. conditions: what the sensors said. warnings: a line each on what makes figures doubtful."""
+    """A whole measurement. conditions: what the sensors read. warnings: a line on each reason to doubt the figures."""
 
     settings: Settings
     targets: tuple[Measured, ...]
@@ -125,7 +125,7 @@ class Comparison:
 def compare(
     targets: Sequence[Target], settings: Settings, *, host: Host | None = None, progress: Progress = SILENT
 ) -> Comparison:
-    """Measure targets interleaved: each run is all targets on one request of random token ids.
+    """Measure targets interleaved: in each run, all targets answer one request of random token ids.
 
     Raises: ConfigError for targets and settings that don't go together; HostError; ExportError and ModelError when a
         target can't be loaded or run.
@@ -143,7 +143,7 @@ def compare(
 
 
 def _named_apart(targets: Sequence[Target]) -> list[Target]:
-    """The shortest ends of their paths that tell them apart."""
+    """The targets, named by the shortest ends of their paths that differ."""
     if not targets:
         raise ConfigError("a measurement needs at least one target, got none")
     parts = [Path(target.name).parts for target in targets]
@@ -154,11 +154,11 @@ def _named_apart(targets: Sequence[Target]) -> list[Target]:
 
 
 def _vocabulary(targets: Sequence[Target], asked: int | None) -> int:
-    """How many token ids all targets know."""
+    """The number of token ids that all targets know."""
     known = [(target.vocabulary, target.name) for target in targets if target.vocabulary is not None]
     if asked is None and len(known) < len(targets):
         unknown = next(target.name for target in targets if target.vocabulary is None)
-        raise ConfigError(f"the vocabulary of {unknown} can't be seen in its graph: give it with --vocabulary")
+        raise ConfigError(f"the vocabulary of {unknown} can't be found in its graph: give it with --vocabulary")
     smallest, owner = min(known, default=(asked or 0, ""))
     if asked is not None and asked > smallest:
         raise ConfigError(f"vocabulary must be at most the {smallest} rows of the embedding of {owner}, got {asked}")
@@ -174,7 +174,7 @@ def _check_portable(targets: Sequence[Target]) -> None:
 
 
 def _names_there(targets: Sequence[Target]) -> dict[Path, str]:
-    """Each file → its place in the folder of a host; external weights keep their place beside the graph."""
+    """File → its place in the folder on a host; external weights keep their place beside the graph."""
     return {
         file: f"{index}/{file.relative_to(target.path.parent).as_posix()}"
         for index, target in enumerate(targets)
@@ -187,7 +187,7 @@ def _job(targets: Sequence[Target], settings: Settings, places: Mapping[Path, st
         {
             "name": target.name,
             "kind": target.kind,
-            # an ONNX file's memory is that of a process without torch, also beside a checkpoint
+            # also beside a checkpoint, an ONNX file's memory is measured in a process without torch
             "module": _MODULES[target.kind],
             "path": places.get(target.path, str(target.path.resolve())),
             "files": [places[file] for file in target.files],
@@ -198,7 +198,7 @@ def _job(targets: Sequence[Target], settings: Settings, places: Mapping[Path, st
 
 
 def _run_here(job: Mapping[str, Any], settings: Settings, progress: Progress) -> dict[str, Any]:
-    """In a process of its own, as on a host: nothing that this one has loaded weighs on the figures."""
+    """Measure in a separate process, as on a host, so that nothing that this one has loaded affects the figures."""
     modules = {target["module"] for target in job["targets"]}
     module = _TORCH_RUNNER if _TORCH_RUNNER in modules else RUNNER
     with TemporaryDirectory(prefix="aebert-") as folder, TemporaryFile() as errors:
@@ -214,7 +214,7 @@ def _run_here(job: Mapping[str, Any], settings: Settings, progress: Progress) ->
             outcome.code = child.wait()
         finally:
             child.kill()
-            child.communicate()  # closes what was read
+            child.communicate()  # closes its output
         errors.seek(0)
         outcome.last = last_line(errors.read().decode("utf-8", "replace"))
     if outcome.result is None:
@@ -224,7 +224,7 @@ def _run_here(job: Mapping[str, Any], settings: Settings, progress: Progress) ->
 
 
 def summarize(targets: Sequence[Target], settings: Settings, found: Mapping[str, Any]) -> Comparison:
-    """The figures of a runner's result."""
+    """The figures in a runner's result."""
     first = targets[0].name
     cells = [
         _cell(target.name, raw, paired_ratio(raw["milliseconds"][first], raw["milliseconds"][target.name]))
@@ -268,9 +268,9 @@ def paired_ratio(first_ms: Sequence[float], other_ms: Sequence[float]) -> Ratio:
 
 
 def median_ranks(n: int) -> tuple[int, int] | None:
-    """Indices, in n sorted values, of the ends of an interval that holds the true median with at least 95 %.
+    """Indices, in n sorted values, of the ends of an interval that holds the true median in at least 95 % of cases.
 
-    None for fewer than 6 values. Whatever the distribution: of n values, Binomial(n, 1/2) are below the median.
+    None for fewer than 6 values. It holds for any distribution: of n values, Binomial(n, 1/2) are below the median.
     Source: Conover 1999, Practical Nonparametric Statistics, section 3.2.
     """
     below = int(binom.ppf(0.025, n, 0.5))
@@ -280,12 +280,12 @@ def median_ranks(n: int) -> tuple[int, int] | None:
 
 
 def _doubts(found: Mapping[str, Any], settings: Settings, first: str) -> Iterator[str]:
-    """What the runs themselves say against their figures."""
+    """Warnings that the runs themselves give reason for."""
     runs, noisy = settings.total_runs, sum(raw["noisy"] for raw in found["cells"])
     if noisy:
-        yield f"other processes were busy in {noisy} of {runs} runs, also when taken again: close them and repeat"
+        yield f"other processes were busy in {noisy} of {runs} runs, even after retries: close them and measure again"
     if found["conditions"].get("load of others") == "not watched":
-        yield "this system doesn't tell the load of other processes, so it was not watched (pip install psutil)"
+        yield "this system doesn't show the load of other processes, so it was not watched (pip install psutil)"
     drifts = [drift(raw["milliseconds"][first]) for raw in found["cells"]]
     worst = max(drifts, key=abs, default=0.0)
     if abs(worst) > _DRIFT:

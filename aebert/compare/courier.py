@@ -1,8 +1,8 @@
 """What runs on a host at the other end of ssh: receive files, run a command on them, pass on its lines, clean up.
 
 Its source is sent, as text, before everything else; so it imports nothing but the standard library, from Python 3.9 on.
-Standard input brings one line of JSON, then the files' bytes, and stays open: its end means that nobody waits any more
-(Ctrl-C, a lost connection), so the command is killed. Whatever happens, the folder that was made is removed.
+Standard input brings one line of JSON, then the bytes of the files, and stays open. Its end means that nobody waits any
+more (Ctrl-C, a lost connection), so the command is killed. Whatever happens, the folder that was made is removed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
-MARK = "aebert:"  # begins every line of ours: a host's login scripts may print lines of their own
+MARK = "aebert:"  # begins all of our lines, since a host's login scripts may print lines of their own
 _CHUNK = 1 << 16
 
 
 class _Refused(Exception):
-    """What the user is to be told."""
+    """Holds the line that the user is to read."""
 
 
 def say(**line: Any) -> None:
-    """One line to whoever waits."""
+    """Print one line for the program that waits."""
     print(MARK + json.dumps(line), flush=True)
 
 
@@ -48,7 +48,7 @@ def serve(stream: BinaryIO) -> None:
             _run(stream, header["command"], Path(folder))
     except _Refused as refusal:
         say(error=str(refusal))
-    except EOFError:  # nobody waits for an answer
+    except EOFError:  # nobody waits for an answer any more
         pass
     except OSError as error:
         say(error=f"can't work in {tempfile.gettempdir()}: {error.strerror or error}; TMPDIR names another folder")

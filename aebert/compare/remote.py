@@ -1,4 +1,4 @@
-"""Measuring on another machine, reached by the system's OpenSSH: nothing is left there but what was there before."""
+"""Measure on another machine through the system's OpenSSH. Nothing stays behind there."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from typing import IO, Any
 
 from aebert.compare import courier
 from aebert.compare.archive import RUNNER, runner_archive
-from aebert.compare.messages import Outcome, follow
+from aebert.compare.runner_output import Outcome, follow
 from aebert.compare.ssh_errors import last_line, ssh_failure
 from aebert.errors import ConfigError, HostError
 from aebert.progress import SILENT, Progress
 
 _MODULES = ("numpy", "onnxruntime")  # what the runner imports there, besides the standard library
-_GOODBYE_S = 5.0  # for the host to clean up, before ssh is ended
+_GOODBYE_S = 5.0  # time for the host to clean up before ssh is ended
 _CHUNK = 1 << 16
 
-# Understood by any Python from 2.7 on, so that one that is too old is told and not a syntax error.
+# Any Python from 2.7 on understands this, so that one that is too old is reported as such, not as a syntax error.
 _START = (
     "import sys; v=sys.version_info; v<(3,9) and sys.exit('aebert: Python %d.%d'%v[:2]); "
     "exec(sys.stdin.buffer.read({size}))"
@@ -38,9 +38,9 @@ _START = (
 class Host:
     """A machine that ssh reaches without a password.
 
-    address: `board` or `user@board`, as ssh takes it. python: command there, 3.9 or newer with ONNX Runtime; a leading
-    `~/` is its home. timeout: seconds without a sign of life (connecting, copying, one request) until it is given up.
-    config: ssh's configuration file, instead of ~/.ssh/config.
+    address: `board` or `user@board`, as ssh takes it. python: command on the host, 3.9 or newer with ONNX Runtime; a
+    leading `~/` is the home there. timeout: seconds without a sign of life (connecting, copying, one request) after
+    which it is given up. config: ssh's configuration file, instead of ~/.ssh/config.
     """
 
     address: str
@@ -63,7 +63,7 @@ class Host:
                 raise ConfigError(f"{name} must be a file, {path} is none")
 
     def ssh(self) -> list[str]:
-        """The command that connects as a person would."""
+        """The command by which a person would connect."""
         options = [] if self.config is None else ["-F", str(self.config)]
         options += [] if self.port is None else ["-p", str(self.port)]
         options += [] if self.identity is None else ["-i", str(self.identity), "-o", "IdentitiesOnly=yes"]
@@ -75,10 +75,10 @@ def run_there(
 ) -> dict[str, Any]:
     """Copy `files` (name there → path here) to a new folder of the host, run the job on them, remove the folder.
 
-    job: as the runner takes it, its paths being those names. runs: how many it will announce.
+    job: as the runner takes it, with those names as its paths. runs: number of runs on the progress bar.
     Returns: the runner's result.
     Raises: HostError when the host can't be reached, isn't trusted, lacks something or is lost; ExportError and
-        ModelError become a HostError too, as they arise there.
+        ModelError are HostErrors here, since they arise there.
     """
     with tempfile.TemporaryDirectory(prefix="aebert-") as folder:
         own = {"runner.zip": runner_archive(), "job.json": json.dumps(job).encode()}
@@ -113,7 +113,7 @@ class _Connection:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            start_new_session=True,  # Ctrl-C is for us: ssh has to live until the host has cleaned up
+            start_new_session=True,  # Ctrl-C is for us alone: ssh has to live until the host has cleaned up
         )
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._sender: threading.Thread | None = None
@@ -188,7 +188,7 @@ class _Connection:
                         return
 
     def _write(self, data: bytes) -> bool:
-        """Whether ssh took it; if not, its lines end, which is told where they are read."""
+        """Whether ssh took the data. If not, its output ends too, and whoever reads that reports the error."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(data)
@@ -198,7 +198,7 @@ class _Connection:
         return True
 
     def _expect(self, key: str) -> None:
-        # ssh has its own clock for connecting, and words for what went wrong
+        # ssh has a time limit of its own for connecting, and says better what went wrong
         line = self._next(extra=2.0)
         assert key in line, line
 
@@ -206,10 +206,10 @@ class _Connection:
         try:
             text = self._lines.get(timeout=self.host.timeout + extra)
         except queue.Empty:
-            self._process.terminate()  # it won't say goodbye either
+            self._process.terminate()  # it won't answer a goodbye either
             raise self._error(
-                f"no sign of life for {self.host.timeout:g} s while {self.stage}: it is too slow, or gone; --timeout "
-                "gives it longer"
+                f"no sign of life for {self.host.timeout:g} s while {self.stage}: it is too slow, or gone; a longer "
+                "--timeout waits for it"
             ) from None
         if text is None:
             raise self._error(self._why_ended())
@@ -238,7 +238,7 @@ class _Connection:
 
     def close(self) -> None:
         """End of input tells the courier to clean up; then ssh ends by itself."""
-        if self._sender is not None and self._sender.is_alive():  # it waits in a write, which only ssh's end ends
+        if self._sender is not None and self._sender.is_alive():  # it waits in a write that only the end of ssh ends
             self._process.terminate()
             self._sender.join(_GOODBYE_S)
         with suppress(OSError):
@@ -256,6 +256,6 @@ class _Connection:
 
 
 def _quoted(python: str) -> str:
-    """Quoted for the shell there, which still replaces a leading `~/`."""
+    """The command, quoted for the shell there, which still replaces a leading `~/`."""
     home, rest = ("~/", python[2:]) if python.startswith("~/") else ("", python)
     return home + shlex.quote(rest)

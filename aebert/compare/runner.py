@@ -1,4 +1,4 @@
-"""Measure files as a job says. The same code runs here and on boards, so that figures mean the same.
+"""Measure files as a job describes. The same code runs here and on boards, so that figures mean the same.
 
 `python -m aebert.compare.runner JOB.json` prints one JSON object per line: progress, then the result or an error.
 Needs NumPy and ONNX Runtime only, from Python 3.9 on (`archive.py` packs it with what it imports for boards).
@@ -33,12 +33,12 @@ Opener = Callable[[Path, int], Answer]
 Say = Callable[[Mapping[str, Any]], None]
 
 _REQUESTS = 16  # with different token ids; more would only take memory
-_ALIVE: Mapping[str, Any] = {}  # a line that only tells that work goes on: who waits gives up on silence
+_ALIVE: Mapping[str, Any] = {}  # a line that only says that work goes on, since whoever waits gives up on silence
 _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
 def open_onnx(path: Path, threads: int) -> Answer:
-    """What answers requests by an ONNX file: all its outputs.
+    """A function that answers requests with all outputs of an ONNX file.
 
     Raises: ExportError when the file is missing, damaged or takes inputs that no encoder has.
     """
@@ -71,7 +71,7 @@ def _cannot_run(name: str, request: Feed, error: Exception) -> str:
 
 
 def make_request(vocabulary: int, batch: int, length: int, seed: int) -> dict[str, NDArray[np.integer]]:
-    """Random token ids below `vocabulary`, nothing padded, `[batch, length]` each; every input an encoder may have."""
+    """Random token ids below `vocabulary`, without padding; every input that an encoder may have, `[batch, length]`."""
     ids = np.random.default_rng(seed).integers(0, vocabulary, (batch, length), dtype=np.int64)
     return {
         "input_ids": ids,
@@ -82,10 +82,10 @@ def make_request(vocabulary: int, batch: int, length: int, seed: int) -> dict[st
 
 
 def measure(job: Mapping[str, Any], openers: Mapping[str, Opener], say: Say) -> None:
-    """Measure all targets of a job over threads × batches × lengths; `say` gets what `main` prints.
+    """Measure all targets of a job over threads × batches × lengths; `say` gets the lines that `main` prints.
 
-    job: targets (name, kind, path, files, and the module that measures its memory, run by `python -m`), lengths,
-    batches, threads, runs, warmup, vocabulary, job (the path of this very job).
+    job: targets (name, kind, path, files, and the module that `python -m` runs to measure its memory), lengths,
+    batches, threads, runs, warmup, vocabulary, job (the path of the job's own file).
     """
     watch, (gauge, energy), meter = Watch(), open_rapl(), machine_meter()
     footprints = []
@@ -120,7 +120,7 @@ def measure(job: Mapping[str, Any], openers: Mapping[str, Opener], say: Say) -> 
 
 
 def _open_all(job: Mapping[str, Any], threads: int, openers: Mapping[str, Opener], say: Say) -> dict[str, Answer]:
-    """All models, each after the largest request, so that what can't run is told before the clock runs."""
+    """Open all models and run each on the largest request, so that one that can't run fails before any is timed."""
     models = {}
     batch, length = max(_shapes(job), key=lambda shape: shape[0] * shape[1])
     request = make_request(job["vocabulary"], batch, length, 0)
@@ -141,7 +141,7 @@ def _warm_up(models: Mapping[str, Answer], requests: Sequence[Feed], runs: int, 
 
 def _look(watch: Watch, say: Say) -> None:
     watch.look()
-    say(_ALIVE)  # also when the window's runs are taken again
+    say(_ALIVE)  # also when the runs of the window will be taken again
 
 
 def _shapes(job: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -161,7 +161,7 @@ def _cell(threads: int, batch: int, length: int, samples: Samples) -> dict[str, 
 
 
 class _Lines:
-    """Progress as lines."""
+    """Progress as lines of JSON."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -178,7 +178,7 @@ class _Lines:
 
 
 def _footprint_apart(job: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """Memory and load time of one target, in a process that does nothing else."""
+    """Memory and load time of one target, measured in a process that does nothing else."""
     command = [sys.executable, "-m", job["targets"][index]["module"], job["job"], str(index)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -200,7 +200,7 @@ def _footprint(job: Mapping[str, Any], index: int, opener: Opener) -> dict[str, 
 
 
 def main(arguments: Sequence[str], openers: Mapping[str, Opener]) -> int:
-    """`JOB.json` measures it all; `JOB.json INDEX` prints the footprint of one target."""
+    """Run a job: `JOB.json` measures everything, `JOB.json INDEX` prints the footprint of one target."""
     path, *index = arguments
     job = {**json.loads(Path(path).read_text(encoding="utf-8")), "job": path}
     try:

@@ -1,4 +1,4 @@
-"""What ssh says when it can't, as one line that tells what to do."""
+"""What ssh prints when it can't connect, as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 import shlex
 from collections.abc import Sequence
 
-# pattern of a line of OpenSSH → what the user is told; the first that matches counts
-_SAYINGS = (
+# pattern of a line of OpenSSH → our line for the user; the first that matches counts
+_LINES = (
     (r"Could not resolve hostname (\S+?):", "no host is called {0}: check the spelling, or ~/.ssh/config"),
-    (r"Connection refused", "nothing listens at that port: is sshd running there, is --port right?"),
+    (r"Connection refused", "nothing listens on that port: is sshd running there, is --port right?"),
     (
         r"timed out|Operation timed out|No route to host|Network is unreachable|Host is down|Timeout, server",
-        "it did not answer within {timeout:g} s: is it on and in this network? --timeout gives it longer",
+        "it did not answer within {timeout:g} s: is it on and in this network? a longer --timeout waits for it",
     ),
     (
         r"UNPROTECTED PRIVATE KEY FILE",
@@ -33,9 +33,9 @@ _SAYINGS = (
 
 
 def ssh_failure(said: str, *, timeout: float, accept: Sequence[str]) -> str:
-    """Why a connection failed, from what `ssh -v` said on standard error.
+    """Why a connection failed, from what `ssh -v` printed on standard error.
 
-    accept: the command that connects once by hand, for accepting a key.
+    accept: the command that connects by hand, to accept a key once.
     """
     key = _sent_key(said)
     command = " ".join(accept)
@@ -43,11 +43,11 @@ def ssh_failure(said: str, *, timeout: float, accept: Sequence[str]) -> str:
         return _changed(said, key, command)
     if "Host key verification failed" in said:
         return f"its host key {key} is unknown: compare it with the host's own, then accept it by connecting: {command}"
-    for pattern, told in _SAYINGS:
+    for pattern, line in _LINES:
         found = re.search(pattern, said)
         if found:
-            return told.format(*found.groups(), timeout=timeout)
-    return last_line(said) or "ssh failed without a word"
+            return line.format(*found.groups(), timeout=timeout)
+    return last_line(said) or "ssh failed without a message"
 
 
 def _changed(said: str, key: str, command: str) -> str:
@@ -61,7 +61,7 @@ def _changed(said: str, key: str, command: str) -> str:
 
 
 def _known_as(said: str) -> str:
-    """The name that known_hosts has the host under."""
+    """The name under which known_hosts lists the host."""
     found = re.search(r"debug1: Connecting to (\S+) (?:\[\S+\] )?port (\d+)", said)
     name, port = found.groups() if found else ("HOST", "22")
     return name if port == "22" else f"[{name}]:{port}"
@@ -69,11 +69,11 @@ def _known_as(said: str) -> str:
 
 def _sent_key(said: str) -> str:
     found = re.search(r"Server host key: (\S+ \S+)", said)
-    return found[1] if found else "(not told)"
+    return found[1] if found else "(not shown)"
 
 
 def last_line(said: str) -> str:
-    """The last line that is not one of `ssh -v`'s own."""
+    """The last line that `ssh -v` itself did not write."""
     noise = ("debug1:", "Authenticated to", "Transferred:", "Bytes per second:", "OpenSSH_")
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(noise)]
     return lines[-1] if lines else ""

@@ -22,17 +22,17 @@ TargetKind = Literal["onnx", "checkpoint"]
 GRAPH, BUNDLE = "model.onnx", "bundle.json"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
-# Operators that hand on token ids as they are, and those that look them up in their input of that index.
+# Operators that hand on token ids as they are; operators that look them up, and the index of the input with the table.
 _HAND_ON = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Clip"})
 _TABLE_INPUT = {"Gather": 0, "GatherBlockQuantized": 0, "EmbedLayerNormalization": 2, "QEmbedLayerNormalization": 2}
 
 
 @dataclass(frozen=True)
 class Target:
-    """One thing to measure.
+    """A model to measure.
 
-    name: as the user gave it. form: what the table says it is. path: what is opened; files: all that is read then
-    (weights of a large graph lie beside it). vocabulary: rows of its embedding; None if that can't be seen.
+    name: as the user gave it. form: what it is, for the table. path: what is opened. files: all that is then read
+    (weights of a large graph lie beside it). vocabulary: rows of its embedding; None if they can't be found.
     """
 
     name: str
@@ -44,15 +44,15 @@ class Target:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files."""
+        """Size of all files together."""
         return sum(file.stat().st_size for file in self.files)
 
 
 @contextmanager
 def opened(paths: Sequence[Path]) -> Iterator[list[Target]]:
-    """The targets that paths stand for; what is packed is unpacked for as long as the block runs.
+    """The targets that paths stand for. What is packed stays unpacked for as long as the block runs.
 
-    Raises: ConfigError for paths that are none of it; ExportError and ModelError for damaged ones.
+    Raises: ConfigError for paths that are no targets; ExportError and ModelError for damaged ones.
     """
     with TemporaryDirectory(prefix="aebert-") as folder:
         yield [_target(path, Path(folder) / str(index)) for index, path in enumerate(paths)]
@@ -85,7 +85,7 @@ def _bundle(path: Path, folder: Path) -> Target:
 
 
 def _unpacked(path: Path, room: Path) -> Path:
-    """The folder, below `room`, with those parts of a packed bundle that are measured."""
+    """The folder, below `room`, with the parts of a packed bundle."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if PurePosixPath(name).name == BUNDLE]
         if not names:
@@ -94,20 +94,20 @@ def _unpacked(path: Path, room: Path) -> Path:
         try:
             for name in archive.namelist():
                 if PurePosixPath(name).parent == inside and not name.endswith("/"):
-                    archive.extract(name, room)  # which keeps it below that folder, whatever its name
+                    archive.extract(name, room)  # extract keeps files below that folder, whatever their names
         except (zipfile.BadZipFile, OSError) as error:
             raise ExportError(f"bundle {path} is damaged: {error}; copy or build it again") from error
     return room / inside
 
 
 def _tokenizer_size(path: Path) -> int | None:
-    """Number of pieces that a `tokenizer.json` lists."""
+    """The number of pieces that a `tokenizer.json` lists; None if it can't be read."""
     if not path.is_file():
         return None
     try:
         pieces: Mapping[str, int] | Sequence[Any] = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
     except (ValueError, KeyError, TypeError):
-        return None  # verifying a bundle is another command's work
+        return None  # `aebert bundle verify` says what is wrong with it
     return len(pieces)
 
 
@@ -126,7 +126,7 @@ def onnx_target(path: Path, name: str, *, form: str = "ONNX", vocabulary: int | 
     """An ONNX file. vocabulary: for graphs whose embedding can't be found."""
     try:
         model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError, and others by version
+    except Exception as error:  # protobuf's DecodeError, and others depending on its version
         reason = str(error).splitlines()[0]
         raise ExportError(f"{path} must be an ONNX file: {reason} (damaged, or of another format)") from None
     if not model.graph.node:
@@ -158,7 +158,7 @@ def vocabulary_of(graph: GraphProto) -> int | None:
     """Rows of the table that `input_ids` are looked up in; None when no such table is found."""
     tables = {tensor.name: tensor.dims[0] for tensor in graph.initializer if len(tensor.dims) == 2}
     ids = {"input_ids"}
-    for node in graph.node:  # in the order they run in
+    for node in graph.node:  # in the order of execution
         place = _TABLE_INPUT.get(node.op_type)
         if node.op_type in _HAND_ON and node.input[0] in ids:
             ids.add(node.output[0])

@@ -1,4 +1,4 @@
-"""The runner for checkpoints too, in torch eager: `python -m aebert.compare.torch_runner JOB.json`."""
+"""The runner that measures checkpoints too, in torch eager: `python -m aebert.compare.torch_runner JOB.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-import aebert.pruning.subnetwork  # noqa: F401  it teaches the Auto classes about sub-networks
+import aebert.pruning.subnetwork  # noqa: F401  teaches the Auto classes about sub-networks
 from aebert.compare.runner import Answer, main, open_onnx
 from aebert.deployment.session import Feed
 from aebert.errors import ModelError
@@ -18,9 +18,9 @@ from aebert.models.checkpoint import one_line_errors, quiet_loading
 
 
 def open_checkpoint(path: Path, threads: int) -> Answer:
-    """What answers requests by a checkpoint folder in torch eager, float32, as transformers loads it.
+    """A function that answers requests with a checkpoint folder in torch eager, float32, as transformers loads it.
 
-    Sets torch's threads for the whole process. Raises: ModelError when it can't be loaded, or run on a request.
+    It sets torch's threads for the whole process. Raises: ModelError when it can't be loaded, or run on a request.
     """
     torch.set_num_threads(threads)
     with one_line_errors(str(path)), quiet_loading():
@@ -46,7 +46,7 @@ def open_checkpoint(path: Path, threads: int) -> Answer:
 
 
 def _auto_class(path: Path) -> Any:
-    """The class that the checkpoint was saved from, if it is one for a task; else the bare encoder."""
+    """The class that the checkpoint was saved from if it is one for a task, else that of the bare encoder."""
     architectures = AutoConfig.from_pretrained(path).architectures or [""]
     if architectures[0].endswith("ForSequenceClassification"):
         return AutoModelForSequenceClassification

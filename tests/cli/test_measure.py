@@ -49,7 +49,7 @@ def test_what_a_user_can_get_wrong(profile: Profile, classifier: Path, tmp_path:
     assert "gone.onnx does not exist: a target is" in refused(profile("gone.onnx"))
     out = tmp_path / "a.json"
     assert refused(profile(classifier, "--host", "me@127.0.0.1", "--port", port, "--out", out, "--timeout", 5)) == (
-        "aebert: error: me@127.0.0.1: nothing listens at that port: is sshd running there, is --port right?"
+        "aebert: error: me@127.0.0.1: nothing listens on that port: is sshd running there, is --port right?"
     )
     assert not out.exists()
     assert "--out must end in .json or .csv" in refused(profile(classifier, "--out", tmp_path / "a.txt"))

@@ -88,9 +88,13 @@ def test_drift_is_the_change_from_the_first_half_to_the_second() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "machine", "told"),
+    ("changes", "machine", "message"),
     [
-        ({"noisy": 4}, {}, "other processes were busy in 4 of 6 runs, also when taken again: close them and repeat"),
+        (
+            {"noisy": 4},
+            {},
+            "other processes were busy in 4 of 6 runs, even after retries: close them and measure again",
+        ),
         (
             {"milliseconds": {"a": [10.0] * 5 + [12.0] * 5}},
             {},
@@ -100,13 +104,13 @@ def test_drift_is_the_change_from_the_first_half_to_the_second() -> None:
         (
             {},
             {"conditions": {"load of others": "not watched"}},
-            "this system doesn't tell the load of other processes, so it was not watched (pip install psutil)",
+            "this system doesn't show the load of other processes, so it was not watched (pip install psutil)",
         ),
     ],
 )
-def test_doubts(changes: dict[str, Any], machine: dict[str, Any], told: str) -> None:
+def test_doubts(changes: dict[str, Any], machine: dict[str, Any], message: str) -> None:
     raw = {**found({"a": [10.0] * 10}, **changes), "warnings": [], **machine}
-    assert summarize([target("a")], TINY, raw).warnings == (told,)
+    assert summarize([target("a")], TINY, raw).warnings == (message,)
 
 
 def test_no_doubts() -> None:
@@ -115,7 +119,7 @@ def test_no_doubts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"lengths": ()}, "lengths must be different numbers from 1 on, got none"),
         ({"batches": (0, 1)}, "batches must be different numbers from 1 on, got 0,1"),
@@ -124,24 +128,24 @@ def test_no_doubts() -> None:
         ({"warmup": -1}, "got 50 and -1"),
     ],
 )
-def test_settings_that_cannot_be(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         Settings(**settings)
 
 
 @pytest.mark.parametrize(
-    ("targets", "vocabulary", "told"),
+    ("targets", "vocabulary", "message"),
     [
         ([], None, "at least one target"),
         ([target("a"), target("a")], None, "targets must differ, got a a"),
-        ([target("a", None)], None, "the vocabulary of a can't be seen in its graph: give it with --vocabulary"),
+        ([target("a", None)], None, "the vocabulary of a can't be found in its graph: give it with --vocabulary"),
         ([target("a", 90), target("b", 50)], 60, "at most the 50 rows of the embedding of b, got 60"),
         ([target("a", 1)], None, "a vocabulary must have at least 2 token ids, got 1"),
         ([target("a", None)], 1, "at least 2 token ids, got 1"),
     ],
 )
-def test_targets_that_do_not_go_together(targets: list[Target], vocabulary: int | None, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_targets_that_do_not_go_together(targets: list[Target], vocabulary: int | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         compare(targets, Settings(vocabulary=vocabulary))
 
 

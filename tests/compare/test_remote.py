@@ -129,7 +129,7 @@ def measured(path: Path, host: Host | None, settings: Settings = SMALL) -> Compa
 
 
 def refused(path: Path, host: Host) -> str:
-    """The one line that a user is told."""
+    """The one line that a user reads."""
     with pytest.raises(HostError) as caught:
         measured(path, host)
     assert "\n" not in str(caught.value)
@@ -157,13 +157,13 @@ def test_a_changed_host_key(board: Board, classifier: Path) -> None:
     known = board.folder / "changed_known_hosts"
     known.write_text(f"[127.0.0.1]:{board.host.port} {other}")
     config = board.configure("changed_config", UserKnownHostsFile=str(known))
-    told = refused(classifier, replace(board.host, config=config))
+    line = refused(classifier, replace(board.host, config=config))
     sent = subprocess.run(
         ["ssh-keygen", "-lf", str(board.folder / "host_key.pub")], capture_output=True, text=True, check=True
     )
-    assert f"its host key changed: it now sends ssh-ed25519 {sent.stdout.split()[1]}, {known} holds another" in told
-    assert f"ssh-keygen -f {known} -R '[127.0.0.1]:{board.host.port}'" in told
-    assert f"connecting: ssh -F {config} -p {board.host.port}" in told
+    assert f"its host key changed: it now sends ssh-ed25519 {sent.stdout.split()[1]}, {known} holds another" in line
+    assert f"ssh-keygen -f {known} -R '[127.0.0.1]:{board.host.port}'" in line
+    assert f"connecting: ssh -F {config} -p {board.host.port}" in line
     assert known.read_text() == f"[127.0.0.1]:{board.host.port} {other}"
 
 
@@ -171,17 +171,17 @@ def test_an_unknown_host_key(board: Board, classifier: Path) -> None:
     known = board.folder / "empty_known_hosts"
     known.write_text("")
     config = board.configure("unknown_config", UserKnownHostsFile=str(known))
-    told = refused(classifier, replace(board.host, config=config))
-    assert "its host key ssh-ed25519 SHA256:" in told
-    assert "is unknown: compare it with the host's own, then accept it by connecting: ssh -F" in told
+    line = refused(classifier, replace(board.host, config=config))
+    assert "its host key ssh-ed25519 SHA256:" in line
+    assert "is unknown: compare it with the host's own, then accept it by connecting: ssh -F" in line
     assert known.read_text() == ""
 
 
 def test_a_wrong_identity(board: Board, classifier: Path) -> None:
     key = keygen(board.folder / f"stranger_{time.monotonic_ns()}")
-    told = refused(classifier, replace(board.host, identity=key))
-    assert "authentication failed (it takes publickey)" in told
-    assert "--identity" in told
+    line = refused(classifier, replace(board.host, identity=key))
+    assert "authentication failed (it takes publickey)" in line
+    assert "--identity" in line
 
 
 def test_a_private_key_that_others_may_read(board: Board, classifier: Path) -> None:
@@ -192,13 +192,13 @@ def test_a_private_key_that_others_may_read(board: Board, classifier: Path) -> N
 
 
 def test_a_closed_port(board: Board, classifier: Path) -> None:
-    told = refused(classifier, replace(board.host, port=free_port()))
-    assert "127.0.0.1: nothing listens at that port: is sshd running there, is --port right?" in told
+    line = refused(classifier, replace(board.host, port=free_port()))
+    assert "127.0.0.1: nothing listens on that port: is sshd running there, is --port right?" in line
 
 
 def test_no_such_host(board: Board, classifier: Path) -> None:
-    told = refused(classifier, replace(board.host, address="nobody@no-such-host.invalid"))
-    assert "no host is called no-such-host.invalid" in told
+    line = refused(classifier, replace(board.host, address="nobody@no-such-host.invalid"))
+    assert "no host is called no-such-host.invalid" in line
 
 
 @contextmanager
@@ -229,20 +229,20 @@ def listening(answer: bytes | None) -> Iterator[int]:
 
 def test_a_host_that_never_answers(board: Board, classifier: Path) -> None:
     with listening(None) as port:
-        told = refused(classifier, replace(board.host, port=port, timeout=1.0))
-    assert "it did not answer within 1 s" in told
-    assert "--timeout" in told
+        line = refused(classifier, replace(board.host, port=port, timeout=1.0))
+    assert "it did not answer within 1 s" in line
+    assert "--timeout" in line
 
 
 def test_a_server_that_is_no_sshd(board: Board, classifier: Path) -> None:
     with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
-        told = refused(classifier, replace(board.host, port=port, timeout=5.0))
-    assert "the connection was closed: is that an SSH server" in told
+        line = refused(classifier, replace(board.host, port=port, timeout=5.0))
+    assert "the connection was closed: is that an SSH server" in line
 
 
 def test_no_python_there(board: Board, classifier: Path) -> None:
-    told = refused(classifier, replace(board.host, python="/opt/no/python3"))
-    assert "/opt/no/python3 can't be run there: install Python 3.9 or newer, or name it with --python" in told
+    line = refused(classifier, replace(board.host, python="/opt/no/python3"))
+    assert "/opt/no/python3 can't be run there: install Python 3.9 or newer, or name it with --python" in line
 
 
 def fake_python(folder: Path, script: str) -> str:
@@ -262,9 +262,9 @@ def test_an_old_python_there(board: Board, classifier: Path, tmp_path: Path) -> 
 
 def test_python_there_lacks_onnxruntime(board: Board, classifier: Path, tmp_path: Path) -> None:
     bare = fake_python(tmp_path, f'exec {Path(sys.base_prefix) / "bin" / "python3"} -I -S "$@"')
-    told = refused(classifier, replace(board.host, python=bare))
-    assert "lacks numpy and onnxruntime" in told
-    assert "-m pip install numpy onnxruntime" in told
+    line = refused(classifier, replace(board.host, python=bare))
+    assert "lacks numpy and onnxruntime" in line
+    assert "-m pip install numpy onnxruntime" in line
     assert board.left_behind() == []
 
 
@@ -283,7 +283,7 @@ def test_too_little_space_there(board: Board, tmp_path: Path) -> None:
     assert board.left_behind() == []
 
 
-def test_what_fails_there_is_told(board: Board, classifier: Path) -> None:
+def test_what_fails_there_is_reported(board: Board, classifier: Path) -> None:
     with opened([classifier]) as (target,):
         wrong = replace(target, vocabulary=60)  # its table has 50 rows
         with pytest.raises(HostError, match=r"tiny.onnx can't run on 2 × 16 tokens: .*idx"):
@@ -373,12 +373,14 @@ def _kill_connections(board: Board) -> None:
 
 def test_a_host_that_falls_silent(board: Board, classifier: Path, tmp_path: Path) -> None:
     silent = fake_python(tmp_path, "exec sleep 30")
-    told = refused(classifier, replace(board.host, python=silent, timeout=0.5))
-    assert "no sign of life for 0.5 s while connecting: it is too slow, or gone; --timeout gives it longer" in told
+    line = refused(classifier, replace(board.host, python=silent, timeout=0.5))
+    assert (
+        "no sign of life for 0.5 s while connecting: it is too slow, or gone; a longer --timeout waits for it" in line
+    )
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"address": "-oProxyCommand=x"}, "a host must be written board or user@board, got '-oProxyCommand=x'"),
         ({"address": "a b"}, "got 'a b'"),
@@ -388,10 +390,10 @@ def test_a_host_that_falls_silent(board: Board, classifier: Path, tmp_path: Path
         ({"config": Path("gone")}, "ssh config must be a file, gone is none"),
     ],
 )
-def test_a_host_that_cannot_be(change: dict[str, object], told: str) -> None:
+def test_a_host_that_cannot_be(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         replace(Host("board"), **change)  # type: ignore[arg-type]
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_checkpoint_is_not_for_hosts(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from aebert.compare.ssh_errors import last_line, ssh_failure
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "message"),
     [
         ("ssh: Could not resolve hostname bord: Name or service not known", "no host is called bord: check"),
-        ("ssh: connect to host board port 22: Connection refused", "nothing listens at that port"),
+        ("ssh: connect to host board port 22: Connection refused", "nothing listens on that port"),
         ("ssh: connect to host board port 22: Connection timed out", "it did not answer within 7 s"),
         ("ssh: connect to host board port 22: No route to host", "it did not answer within 7 s"),
         ("ssh: connect to host 10.0.0.1 port 22: Network is unreachable", "it did not answer within 7 s"),
@@ -20,11 +20,11 @@ from aebert.compare.ssh_errors import last_line, ssh_failure
         ("Received disconnect from 10.0.0.1: 2: Too many authentication failures", "it refused too many keys"),
         ("/home/me/c: terminating, 1 bad configuration options", "ssh does not accept its configuration"),
         ("debug1: x\r\nsomething new\r\ndebug1: Exit status", "something new"),
-        ("", "ssh failed without a word"),
+        ("", "ssh failed without a message"),
     ],
 )
-def test_what_ssh_says_is_told_with_what_to_do(said: str, told: str) -> None:
-    assert told in ssh_failure(said, timeout=7.0, accept=["ssh", "board"])
+def test_what_ssh_says_is_explained_with_what_to_do(said: str, message: str) -> None:
+    assert message in ssh_failure(said, timeout=7.0, accept=["ssh", "board"])
 
 
 def test_a_changed_key_on_the_usual_port() -> None:

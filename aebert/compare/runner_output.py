@@ -1,4 +1,4 @@
-"""Reading what the runner prints, here or through ssh."""
+"""Read what the runner prints, here or through ssh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aebert.progress import Progress
 
 @dataclass
 class Outcome:
-    """What a runner has said so far. stage: what it does now. code, last: how it ended, and its last line of errors."""
+    """What a runner has printed so far. stage: what it is doing. code, last: its exit code and last line of errors."""
 
     result: dict[str, Any] | None = None
     error: str | None = None
@@ -35,7 +35,7 @@ def follow(lines: Iterable[str], outcome: Outcome, progress: Progress, runs: flo
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """Empty for a line that is not the runner's (a library's warning)."""
+    """The object in a line; empty for a line that is not the runner's (a library's warning)."""
     try:
         line = json.loads(text)
     except ValueError:
