@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -29,8 +29,13 @@ class Tried:
     verdict: str = field(default="")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Plain values, for JSON; `from_dict` is the inverse."""
         return {**asdict(self), "excluded": list(self.excluded)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Tried:
+        """Inverse of `to_dict`."""
+        return cls(**{**values, "excluded": tuple(values["excluded"])})
 
 
 def choose(tried: Sequence[Tried], max_loss: float, max_bytes: float | None = None) -> list[Tried]:

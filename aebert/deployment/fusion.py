@@ -8,7 +8,6 @@ instead writes the dense model's head count into every layer, which is silently 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,59 +21,13 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from aebert.deployment.embeddings import fuse_embeddings
+from aebert.deployment.exported import NO_EMBEDDINGS, Fused, Fusion
 from aebert.deployment.graph import drop_unused, load_onnx, op_counts, producers, replace_input, save_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.files import replacing
 from aebert.models.families import family_of
 
 ATTENTION = "aebert_multi_head_attention"  # in transformers' registries
-_NO_EMBEDDINGS = "embeddings are not fused: "  # begins the note that says why
-
-
-@dataclass(frozen=True)
-class Fused:
-    """How many of a kind became one node each."""
-
-    fused: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.fused} of {self.of}"
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """What was fused of a graph.
-
-    norms: with the sum before them; those of the embeddings count as embeddings. notes: what could not be fused or was
-    not there to fuse, one reason each.
-    """
-
-    attentions: Fused
-    gelus: Fused
-    norms: Fused
-    embeddings: Fused
-    notes: tuple[str, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether all that there is was fused."""
-        return all(part.fused == part.of for part in (self.attentions, self.gelus, self.norms, self.embeddings))
-
-    def describe(self) -> str:
-        """One line: `12 of 12 attentions, …`."""
-        names = ("attentions", "gelus", "norms", "embeddings")
-        return ", ".join(f"{getattr(self, name)} {name}" for name in names)
-
-    def with_embeddings(self, reason: str | None) -> Fusion:
-        """After `add_embeddings`, whose answer `reason` is."""
-        notes = [note for note in self.notes if not note.startswith(_NO_EMBEDDINGS)]
-        fused = Fused(int(reason is None), self.embeddings.of)
-        return replace(self, embeddings=fused, notes=(*notes, *([f"{_NO_EMBEDDINGS}{reason}"] if reason else [])))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {**asdict(self), "notes": list(self.notes)}
 
 
 def fuse_onnx(
@@ -175,7 +128,7 @@ def _notes(
         if node.op_type == "LayerNormalization" and not _is_embedding_norm(node):
             yield f"{_module(node)} is not fused with the sum before it: {_why_no_skip(node, after)}"
     if embedding_reason:
-        yield f"{_NO_EMBEDDINGS}{embedding_reason}"
+        yield f"{NO_EMBEDDINGS}{embedding_reason}"
 
 
 def _activation(model: PreTrainedModel) -> str:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from aebert.deployment.choice import Tried
+from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.reporting import units
 from aebert.reporting.tables import Cell, Column, Table
 
 _TITLES = ("size (MB)", "select", "loss", "median (ms)", "speed-up")
 
 
-def forms_table(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Table:
+def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
     """One row per model and way to quantize.
 
-    forms: by model, what `Shipment.forms` says of it. metric: name of the headline one.
+    forms: by model, how it was exported. metric: name of the headline one.
     """
     rows = tuple(
-        _row(name, one["kept"]["int8_source"], tried)
+        _row(name, one.kept.int8_source or "", tried)
         for name, one in forms.items()
-        for tried in one.get("quantization", {}).get("tried", ())
+        if one.quantization is not None
+        for tried in one.quantization.tried
     )
     columns = (*(Column(title, "text") for title in ("model", "form", "graph")), *map(Column, _TITLES))
-    quantized = [one["quantization"] for one in forms.values() if "quantization" in one]
+    quantized = [one.quantization for one in forms.values() if one.quantization is not None]
     notes = [
         f"select: {metric} × 100 on the select rows. loss: points below the float32 file. MB: 10^6 bytes.",
         "speed-up: against the float32 file on the same request, median.",
         *(line for name, one in forms.items() for line in _notes(name, one)),
-        *dict.fromkeys(f"Processor: {one['cpu']}." for one in quantized),
+        *dict.fromkeys(f"Processor: {one.cpu}." for one in quantized),
     ]
     return Table(
         "Quantized forms",
@@ -37,39 +39,37 @@ def forms_table(forms: Mapping[str, Mapping[str, Any]], metric: str) -> Table:
     )
 
 
-def _row(name: str, graph: str, tried: Mapping[str, Any]) -> tuple[Cell, ...]:
-    excluded = ", ".join(tried["excluded"]) or "none"
+def _row(name: str, graph: str, tried: Tried) -> tuple[Cell, ...]:
+    excluded = ", ".join(tried.excluded) or "none"
     return (
         Cell(name, name),
-        Cell(tried["variant"], tried["variant"]),
+        Cell(tried.variant, tried.variant),
         Cell(graph, graph),
-        Cell(units.megabytes(tried["size_bytes"]), tried["size_bytes"]),
-        Cell(units.points(tried["score"]), tried["score"]),
-        Cell(f"{tried['loss']:.1f}", tried["loss"]),
-        Cell(units.significant(tried["median_ms"]), tried["median_ms"]),
-        Cell(f"{tried['speedup']:.2f}×", tried["speedup"]),
-        Cell(excluded, len(tried["excluded"])),
-        Cell(tried["verdict"], tried["verdict"]),
+        Cell(units.megabytes(tried.size_bytes), tried.size_bytes),
+        Cell(units.points(tried.score), tried.score),
+        Cell(f"{tried.loss:.1f}", tried.loss),
+        Cell(units.significant(tried.median_ms), tried.median_ms),
+        Cell(f"{tried.speedup:.2f}×", tried.speedup),
+        Cell(excluded, len(tried.excluded)),
+        Cell(tried.verdict, tried.verdict),
     )
 
 
-def _notes(name: str, one: Mapping[str, Any]) -> Iterator[str]:
+def _notes(name: str, one: ExportedForms) -> Iterator[str]:
     """What was fused of a model, what was not and why, and which graph was kept."""
-    fusion = one.get("fusion")
+    fusion = one.fusion
     if fusion is None:
         yield f"{name}: not fused (deploy.fuse: never)."
         return
-    parts = ("attentions", "gelus", "norms", "embeddings")
-    counts = ", ".join(f"{fusion[part]['fused']} of {fusion[part]['of']} {part}" for part in parts)
-    yield f"{name}: fused {counts}; {_kept(one['kept'])}."
-    yield from (f"{name}: {note}." for note in fusion["notes"])
+    yield f"{name}: fused {fusion.describe()}; {_kept(one.kept)}."
+    yield from (f"{name}: {note}." for note in fusion.notes)
 
 
-def _kept(kept: Mapping[str, Any]) -> str:
+def _kept(kept: KeptGraphs) -> str:
     """Which graph ships in float32 and quantized, and how much faster the fused one is where both were timed."""
-    ratios, told = kept.get("fused_times_faster", {}), []
-    for key, kind in (("float32", "float32"), ("int8_source", "quantized")):
-        if key in kept:
+    ratios, parts = kept.fused_times_faster, []
+    for key, kind, graph in (("float32", "float32", kept.float32), ("int8_source", "quantized", kept.int8_source)):
+        if graph is not None:
             timed = f" (fused {ratios[key]:.2f} times as fast as plain)" if key in ratios else ""
-            told.append(f"{kept[key]} graph kept for {kind}{timed}")
-    return ", ".join(told)
+            parts.append(f"{graph} graph kept for {kind}{timed}")
+    return ", ".join(parts)

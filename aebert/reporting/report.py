@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from aebert.deployment.exported import ExportedForms
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
 from aebert.search.axis import Axis, study_axis
@@ -112,7 +113,7 @@ class Report:
     provenance: versions, commit, config digest, seed, data digests, command; plain JSON values.
     rows: number of labelled rows of each role, as far as known.
     verdicts: what the search says about its budgets since it last ended, from the mildest to the hardest.
-    forms: by model, how it was exported: fused nodes, and the quantized forms that were tried; plain JSON values.
+    forms: by model, how it was exported: fused nodes, and the quantized forms that were tried.
     """
 
     info: StudyInfo
@@ -123,7 +124,7 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
-    forms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    forms: Mapping[str, ExportedForms] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -159,7 +160,7 @@ class Report:
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "finalists": [row.to_dict() for row in self.finalists],
             "profiles": [row.to_dict() for row in self.profiles],
-            "forms": dict(self.forms),
+            "forms": {name: one.to_dict() for name, one in self.forms.items()},
             "machine": dict(self.machine),
             "provenance": dict(self.provenance),
         }
@@ -182,8 +183,12 @@ class Report:
             provenance=values["provenance"],
             rows=values["rows"],
             verdicts=tuple(Verdict.from_dict(verdict) for verdict in verdicts),
-            forms=values["forms"] if values["format"] > 2 else {},
+            forms=_forms(values["forms"]) if values["format"] > 2 else {},
         )
+
+
+def _forms(values: Mapping[str, Mapping[str, Any]]) -> dict[str, ExportedForms]:
+    return {name: ExportedForms.from_dict(one) for name, one in values.items()}
 
 
 def _info(values: Mapping[str, Any]) -> StudyInfo:

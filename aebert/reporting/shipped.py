@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aebert.deployment.exported import ExportedForms
+
 FLOAT32 = "float32"
 # A latency table has files of the plain graph: float32, or quantized in one of these ways, which take the same time.
 _PRICED = (FLOAT32, "dynamic-int8", "dynamic-int8-per-matrix")
@@ -24,13 +26,14 @@ class ShippedForm:
     float32_layers: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, forms: Mapping[str, Any], *, quantized: bool) -> ShippedForm:
+    def of(cls, forms: ExportedForms, *, quantized: bool) -> ShippedForm:
         """The form of a model's file, from what its export recorded."""
         if not quantized:
-            return cls(FLOAT32, forms["kept"]["float32"])
-        name = forms["quantization"]["chosen"]
-        (best,) = (one for one in forms["quantization"]["tried"] if one["variant"] == name)
-        return cls(name, forms["kept"]["int8_source"], tuple(best["excluded"]))
+            return cls(FLOAT32, forms.kept.float32)
+        assert forms.quantization is not None
+        assert forms.kept.int8_source is not None
+        best = forms.quantization.shipped
+        return cls(best.variant, forms.kept.int8_source, best.excluded)
 
     @property
     def is_priced(self) -> bool:
@@ -48,16 +51,16 @@ class ShippedForm:
         return {**asdict(self), "float32_layers": list(self.float32_layers)}
 
 
-def unpriced(forms: Mapping[str, Mapping[str, Any]]) -> str:
+def unpriced(forms: Mapping[str, ExportedForms]) -> str:
     """What a report must say where its finalists' files are not of the form that its latency table predicts.
 
     forms: by model, as in a report. Empty where all are of that form, or it is not known.
     """
-    shipped = {name: ShippedForm.of(one, quantized="quantization" in one) for name, one in forms.items()}
+    shipped = {name: ShippedForm.of(one, quantized=one.quantization is not None) for name, one in forms.items()}
     others = [f"{name} ({form.describe()})" for name, form in shipped.items() if not form.is_priced]
     if not others:
         return ""
-    table = "dynamic int8" if any("quantization" in one for one in forms.values()) else FLOAT32
+    table = "dynamic int8" if any(one.quantization is not None for one in forms.values()) else FLOAT32
     return (
         f"predicted: by a table of {table} files of plain graphs with no layer left out. Of another form, so that only "
         f"measured counts: {', '.join(others)}."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from aebert.config import plain
+from aebert.deployment.exported import ExportedForms
 from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.forms import Forms, instruction_sets_here
@@ -35,11 +35,11 @@ class Export:
         return model + INT8 if model + INT8 in self.files else model
 
     @cached_property
-    def forms(self) -> dict[str, dict[str, Any]]:
+    def forms(self) -> dict[str, ExportedForms]:
         """How each model was exported, by its name: parity, fused nodes, quantized forms as scored and timed."""
         return {model.name: self._export(model) for model in self.models}
 
-    def _export(self, model: ShippedModel) -> dict[str, Any]:
+    def _export(self, model: ShippedModel) -> ExportedForms:
         run, folder, max_bytes = self.run, self.run.folder / "models", self._max_bytes(model)
         config, name = run.config.deploy, model.name
         outputs = [f"models/{name}.onnx", *([f"models/{name}{INT8}.onnx"] if config.int8 else [])]
@@ -53,9 +53,10 @@ class Export:
         }
         forms = Forms(run, self.dense, model, max_bytes)
         int8 = folder / f"{name}{INT8}.onnx" if config.int8 else None
-        result = run.stage(f"export-{name}", inputs, outputs).run(lambda: forms.make(folder / f"{name}.onnx", int8))
+        stage = run.stage(f"export-{name}", inputs, outputs)
+        result = stage.run(lambda: forms.make(folder / f"{name}.onnx", int8).to_dict())
         forms.clean()
-        return {key: value for key, value in result.items() if key != "seconds"}
+        return ExportedForms.from_dict(result)
 
     def _max_bytes(self, model: ShippedModel) -> float | None:
         """Size that a budget in MB allows the file."""

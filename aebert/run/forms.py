@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from aebert.config import plain
 from aebert.deployment.choice import Tried, choose, chosen
 from aebert.deployment.cpu import this_cpu
 from aebert.deployment.exclusion import Search
+from aebert.deployment.exported import ExportedForms, KeptGraphs, Quantization
 from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
@@ -64,27 +65,22 @@ class Forms:
     def _path(self, file: str) -> Path:
         return self.run.folder / self._work / file
 
-    def make(self, float32: Path, int8: Path | None) -> dict[str, Any]:
+    def make(self, float32: Path, int8: Path | None) -> ExportedForms:
         """Write the float32 file and, unless None, the quantized one; what was tried, measured and chosen.
 
         Raises: ExportError when a file can't be made or differs from the model; OutputError when the disk refuses.
         """
-        graphs = self._graphs()
-        kept = self._kept()
-        _copy(self._path(f"{kept['float32']}.onnx"), float32)
-        result = {"parity": graphs["parity"], "fusion": graphs["fusion"], "kept": kept}
-        if int8 is None:
-            return result
-        tried = self._tried(self._path("plain.onnx" if kept["int8_source"] == "plain" else "apart.onnx"), float32)
+        graphs, kept = self._graphs(), self._kept()
+        _copy(self._path(f"{kept.float32}.onnx"), float32)
+        forms = ExportedForms.from_dict({**graphs, "kept": kept.to_dict()})
+        return forms if int8 is None else replace(forms, quantization=self._quantized(kept, float32, int8))
+
+    def _quantized(self, kept: KeptGraphs, float32: Path, int8: Path) -> Quantization:
+        source = self._path("plain.onnx" if kept.int8_source == "plain" else "apart.onnx")
+        tried = self._tried(source, float32)
         best = chosen(tried)
         _copy(self._path(f"{best.variant}.onnx"), int8)
-        quantization = {
-            "cpu": this_cpu().describe(),
-            "max_loss": self.run.config.deploy.max_loss,
-            "chosen": best.variant,
-            "tried": [one.to_dict() for one in tried],
-        }
-        return {**result, "quantization": quantization}
+        return Quantization(this_cpu().describe(), self.run.config.deploy.max_loss, best.variant, tuple(tried))
 
     def clean(self) -> None:
         """Remove what was tried; only after the choice is recorded, or a kill in between would cost all of it."""
@@ -125,17 +121,15 @@ class Forms:
         pad = self.dense.tokenizer.pad_token_id
         return other_shapes(batch, pad_token_id=pad, max_length=min(config.data.max_length, most))
 
-    def _kept(self) -> dict[str, Any]:
+    def _kept(self) -> KeptGraphs:
         """Which graph ships in float32, and which one is quantized; with `auto` the faster of plain and fused."""
-        fuse, kinds = (
-            self.run.config.deploy.fuse,
-            ["float32", *(["int8_source"] if self.run.config.deploy.int8 else [])],
-        )
-        if fuse == "auto":
+        config = self.run.config.deploy
+        if config.fuse == "auto":
             return self._faster()
-        return dict.fromkeys(kinds, "plain" if fuse == "never" else "fused")
+        graph = "plain" if config.fuse == "never" else "fused"
+        return KeptGraphs(graph, graph if config.int8 else None)
 
-    def _faster(self) -> dict[str, Any]:
+    def _faster(self) -> KeptGraphs:
         files = ["plain-int8.onnx", "apart-int8.onnx"] if self.run.config.deploy.int8 else []
 
         def make() -> dict[str, Any]:
@@ -153,7 +147,7 @@ class Forms:
 
         graph = file_digest(self._path("plain.onnx"))
         found = self._stage("kept", {**self._timing, "graph": graph, "int8": bool(files)}, files, make)
-        return {key: value for key, value in found.items() if key != "seconds"}
+        return KeptGraphs.from_dict({key: value for key, value in found.items() if key != "seconds"})
 
     # --- quantized ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from aebert.deployment.fusion import Fused, Fusion, add_embeddings, fuse_onnx
+from aebert.deployment.exported import Fused, Fusion
+from aebert.deployment.fusion import add_embeddings, fuse_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
 from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quantize

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from aebert.cli.app import print_report
+from aebert.deployment.exported import ExportedForms, KeptGraphs, Quantization
 from aebert.reporting.documents import read_summary_json, write_summary_json
 from aebert.reporting.forms import forms_table
 from aebert.reporting.page import front_html
@@ -25,7 +27,7 @@ def part(fused: int, of: int) -> dict[str, int]:
     return {"fused": fused, "of": of}
 
 
-FORMS: dict[str, dict[str, Any]] = {
+PLAIN: dict[str, dict[str, Any]] = {
     "dense": {
         "parity": {"max_abs_difference": 1e-6},
         "fusion": {
@@ -52,6 +54,7 @@ FORMS: dict[str, dict[str, Any]] = {
     },
     "trial-2": {"parity": {"max_abs_difference": 1e-6}, "fusion": None, "kept": {"float32": "plain"}},
 }
+FORMS = {name: ExportedForms.from_dict(one) for name, one in PLAIN.items()}
 
 
 def test_the_grid_has_a_row_per_form_and_a_note_per_model() -> None:
@@ -77,8 +80,7 @@ def test_the_grid_has_a_row_per_form_and_a_note_per_model() -> None:
 
 
 def test_where_graphs_were_not_timed_no_ratio_is_told() -> None:
-    forced = {"dense": {**FORMS["dense"], "kept": {"float32": "fused"}}}
-    del forced["dense"]["quantization"]
+    forced = {"dense": replace(FORMS["dense"], kept=KeptGraphs("fused"), quantization=None)}
     table = forms_table(forced, "accuracy")
     assert table.rows == ()
     assert "embeddings; fused graph kept for float32.\n" in table.note
@@ -100,12 +102,14 @@ def test_reports_show_them_everywhere(report: Report, tmp_path: Path, capsys: py
     assert "<h2>Quantized forms</h2>" not in front_html(report)
 
     write_summary_json(whole, tmp_path / "summary.json")
-    assert json.loads((tmp_path / "summary.json").read_text())["forms"] == FORMS
+    assert json.loads((tmp_path / "summary.json").read_text())["forms"] == PLAIN
     assert read_summary_json(tmp_path / "summary.json") == whole
 
 
 def test_a_loss_that_is_no_number_survives_the_summary(report: Report, tmp_path: Path) -> None:
-    lost = {"dense": {"quantization": {"tried": [tried("a", "b", loss=float("nan"))]}}}
+    values = {**PLAIN["dense"]["quantization"], "tried": [tried("a", "b", loss=float("nan"))]}
+    lost = {"dense": replace(FORMS["dense"], quantization=Quantization.from_dict(values))}
     write_summary_json(replace(report, forms=lost), tmp_path / "summary.json")
-    (row,) = read_summary_json(tmp_path / "summary.json").forms["dense"]["quantization"]["tried"]
-    assert row["loss"] != row["loss"]
+    quantization = read_summary_json(tmp_path / "summary.json").forms["dense"].quantization
+    assert quantization is not None
+    assert math.isnan(quantization.tried[0].loss)

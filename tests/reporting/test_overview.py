@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from rich.console import RenderableType
 
+from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.reporting.overview import model_tables, search_tables, studies_table
 from aebert.reporting.printing import print_tables
 from aebert.reporting.report import Report
@@ -31,7 +32,7 @@ def test_the_tables_of_a_report_come_in_the_order_of_the_run(report: Report, tri
         "What the search found in toy",
         "What the search won in toy",
     ]
-    formed = replace(report, forms={"dense": {"kept": {"float32": "plain"}}})
+    formed = replace(report, forms={"dense": ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))})
     assert [table.title for table in model_tables(formed)] == [
         "Finalists of toy",
         "Quantized forms",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import FinalistRow, ProfileRow, Report
@@ -64,6 +65,7 @@ PROFILES = st.builds(
 )
 INFOS = st.builds(StudyInfo, metric=st.just("f1"), targets=st.lists(SHARES, max_size=3).map(tuple))
 PLAIN = st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | COUNTS | st.text(max_size=5), max_size=3)
+ONE_FORM = ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))
 REPORTS = st.builds(
     Report,
     INFOS,
@@ -72,7 +74,7 @@ REPORTS = st.builds(
     PLAIN,
     st.dictionaries(st.sampled_from(["train", "report"]), COUNTS),
     st.lists(VERDICTS, max_size=2).map(tuple),
-    st.dictionaries(st.sampled_from(["dense", "trial-1"]), PLAIN, max_size=2),
+    st.dictionaries(st.sampled_from(["dense", "trial-1"]), st.just(ONE_FORM), max_size=2),
 )
 
 
@@ -95,7 +97,10 @@ def test_format_1_has_no_verdicts(raced: Report) -> None:
 
 
 def test_format_2_has_no_forms(report: Report) -> None:
-    values = {**replace(report, forms={"dense": {"kept": {"float32": "plain"}}}).to_dict(), "format": 2}
+    values = {
+        **replace(report, forms={"dense": ONE_FORM}).to_dict(),
+        "format": 2,
+    }
     del values["forms"]
     assert Report.from_dict(values) == report
     with pytest.raises(KeyError, match="forms"):

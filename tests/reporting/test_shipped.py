@@ -1,23 +1,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
+from aebert.deployment.choice import Tried
+from aebert.deployment.exported import ExportedForms, KeptGraphs, Quantization
 from aebert.reporting.finalists import finalists_table
 from aebert.reporting.report import Report
 from aebert.reporting.shipped import ShippedForm, unpriced
 
 
-def exported(graph: str = "plain", variant: str = "dynamic-int8", excluded: tuple[str, ...] = ()) -> dict[str, Any]:
-    """As an export records it, of what matters here; a variant that was not chosen comes first."""
-    tried = [
-        {"variant": "weight-int4", "excluded": ["another"]},
-        {"variant": variant, "excluded": list(excluded)},
-    ]
-    kept = {"float32": "fused", "int8_source": graph}
-    return {"kept": kept, "quantization": {"chosen": variant, "tried": tried}}
+def exported(graph: str = "plain", variant: str = "dynamic-int8", excluded: tuple[str, ...] = ()) -> ExportedForms:
+    """As an export hands it on, of what matters here; a variant that was not chosen comes first."""
+    tried = (_tried("weight-int4", ("another",)), _tried(variant, excluded))
+    return replace(in_float32("fused", int8_source=graph), quantization=Quantization("AVX2", 1.0, variant, tried))
+
+
+def in_float32(graph: str, int8_source: str | None = None) -> ExportedForms:
+    return ExportedForms(parity={}, fusion=None, kept=KeptGraphs(graph, int8_source))
+
+
+def _tried(variant: str, excluded: tuple[str, ...]) -> Tried:
+    return Tried(
+        variant=variant,
+        describes="how",
+        size_bytes=1,
+        score=0.9,
+        loss=0.0,
+        median_ms=1.0,
+        speedup=1.0,
+        excluded=excluded,
+    )
 
 
 def test_the_form_of_each_file() -> None:
@@ -44,13 +58,13 @@ def test_the_form_of_each_file() -> None:
         (exported(variant="static-int8"), "trial-2 (static-int8, plain graph)"),
         (exported(variant="dynamic-uint8"), "trial-2 (dynamic-uint8, plain graph)"),
         (exported(excluded=("a",)), "trial-2 (dynamic-int8, plain graph, 1 layer in float32)"),
-        ({"kept": {"float32": "plain"}}, ""),
-        ({"kept": {"float32": "fused"}}, "trial-2 (float32, fused graph)"),
+        (in_float32("plain"), ""),
+        (in_float32("fused"), "trial-2 (float32, fused graph)"),
     ],
 )
-def test_a_file_of_another_form_than_the_latency_table_is_told(one: dict[str, Any], told: str, report: Report) -> None:
+def test_a_file_of_another_form_than_the_latency_table_is_told(one: ExportedForms, told: str, report: Report) -> None:
     found = unpriced({"trial-2": one})
-    kind = "dynamic int8" if "quantization" in one else "float32"
+    kind = "dynamic int8" if one.quantization else "float32"
     whole = (
         f"predicted: by a table of {kind} files of plain graphs with no layer left out. Of another form, so that only "
         f"measured counts: {told}."

@@ -15,6 +15,7 @@ from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast, R
 
 from aebert.config import RunConfig, check
 from aebert.deployment import exclusion
+from aebert.deployment.exported import Fused, Fusion
 from aebert.deployment.quantize import VARIANTS
 from aebert.deployment.sensitivity import Suspect
 from aebert.errors import ConfigError, OutputError
@@ -39,6 +40,10 @@ class Toy:
     def export(self) -> Export:
         """The files, with nothing of an export before kept in memory."""
         return Export(self.run, self.dense, self.models)
+
+    def exported(self, name: str = "dense") -> dict[str, Any]:
+        """How a model was exported, in plain values."""
+        return self.export().forms[name].to_dict()
 
     @property
     def folder(self) -> Path:
@@ -78,11 +83,12 @@ class Stagehand:
 
     def fuse(self, model: Any, names: Any, path: Path, **_: Any) -> Any:
         path.write_text(f"apart {model}")
-        told = SimpleNamespace(describe=lambda: "", to_dict=lambda: {"notes": []})
-        return SimpleNamespace(with_embeddings=lambda _: told)
+        none = Fused(0, 0)
+        return Fusion(none, none, none, none, notes=())
 
-    def add_embeddings(self, apart: Path, whole: Path) -> None:
+    def add_embeddings(self, apart: Path, whole: Path) -> str | None:
         whole.write_text(apart.read_text().replace("apart", "fused"))
+        return None
 
     def load(self, path: Path) -> Any:
         layers = {f"n{index}": f"layer.{index}" for index in range(16)}
@@ -166,7 +172,7 @@ def test_auto_keeps_the_faster_graph_for_each_file(
 ) -> None:
     stage.milliseconds = {"fused": fused_ms, "apart-int8": fused_int8_ms}
     run = toy()
-    kept = run.export().forms["dense"]["kept"]
+    kept = run.exported()["kept"]
     assert shipped(run) == {".onnx": f"{float32} dense", ".int8.onnx": f"{int8} dense > dynamic-int8"}
     assert kept["float32"] == float32
     assert kept["int8_source"] == ("fused" if int8 == "apart" else "plain")
@@ -201,7 +207,7 @@ def test_parity_is_checked_up_to_the_model_s_last_position(
 def test_never_and_always_time_no_graphs(fuse: str, float32: str, int8: str, toy: Make, stage: Stagehand) -> None:
     stage.milliseconds = {"fused": 99.0} if fuse == "always" else {"fused": 1.0}
     run = toy(fuse=fuse)
-    one = run.export().forms["dense"]
+    one = run.exported()
     assert shipped(run) == {".onnx": f"{float32} dense", ".int8.onnx": f"{int8} dense > dynamic-int8"}
     assert one["kept"] == {"float32": float32, "int8_source": "plain" if fuse == "never" else "fused"}
     assert (one["fusion"] is None) == (fuse == "never")
@@ -212,8 +218,8 @@ def test_without_int8_nothing_is_quantized(toy: Make, stage: Stagehand) -> None:
     run = toy(int8=False, variants=["static-int8"])
     export = run.export()
     assert list(export.files) == ["dense"]
-    assert "quantization" not in export.forms["dense"]
-    assert export.forms["dense"]["kept"]["float32"] == "fused"
+    assert export.forms["dense"].quantization is None
+    assert export.forms["dense"].kept.float32 == "fused"
     assert shipped(run) == {".onnx": "fused dense"}
     assert stage.done == ["export dense", "time plain fused"]
 
@@ -222,7 +228,7 @@ def test_the_fastest_variant_within_the_loss_ships(toy: Make, stage: Stagehand) 
     stage.milliseconds = {"float32": 20.0, "static-int8": 4.0, "dynamic-int8": 5.0, "weight-int8": 8.0}
     stage.scores = {("static-int8", 0): 0.88}
     run = toy(fuse="never", variants=["weight-int8", "static-int8", "dynamic-int8"], exclude=False)
-    found = run.export().forms["dense"]["quantization"]
+    found = run.exported()["quantization"]
     assert found["chosen"] == "dynamic-int8"
     assert shipped(run)[".int8.onnx"] == "plain dense > dynamic-int8"
     rows = {row["variant"]: row for row in found["tried"]}
@@ -237,7 +243,7 @@ def test_where_none_keeps_the_loss_the_least_lossy_ships_and_says_so(toy: Make, 
     stage.milliseconds = {"static-int8": 1.0}
     stage.scores = {("static-int8", 0): 0.5, ("dynamic-int8", 0): 0.87, ("weight-int8", 0): float("nan")}
     run = toy(variants=["weight-int8", "static-int8", "dynamic-int8"], exclude=False)
-    found = run.export().forms["dense"]["quantization"]
+    found = run.exported()["quantization"]
     assert found["chosen"] == "dynamic-int8"
     assert found["tried"][2]["verdict"] == "chosen for want of a better one: loses 3.0 points, allowed are 1"
 
@@ -245,7 +251,7 @@ def test_where_none_keeps_the_loss_the_least_lossy_ships_and_says_so(toy: Make, 
 def test_as_few_layers_as_it_takes_stay_float32(toy: Make, stage: Stagehand) -> None:
     stage.scores = {("dynamic-int8", 0): 0.5, ("dynamic-int8", 1): 0.8}
     run = toy(fuse="never")
-    (row,) = run.export().forms["dense"]["quantization"]["tried"]
+    (row,) = run.exported()["quantization"]["tried"]
     assert row["excluded"] == ["layer.2 (9)", "layer.0 (3)"]
     assert row["verdict"] == "chosen: the fastest within 1 points"
     assert row["loss"] == 0.0
@@ -262,7 +268,7 @@ def test_where_leaving_out_does_not_help_enough_the_best_file_is_written(
         **{("dynamic-int8", count): 0.7 for count in (2, 3)},
     }
     run = toy(fuse="never")
-    (row,) = run.export().forms["dense"]["quantization"]["tried"]
+    (row,) = run.exported()["quantization"]["tried"]
     assert row["excluded"] == ["layer.2 (9)"]
     assert row["verdict"] == "chosen for want of a better one: loses 5.0 points, allowed are 1"
     assert shipped(run)[".int8.onnx"] == "plain dense > dynamic-int8 without n2"
@@ -274,14 +280,14 @@ def test_under_a_latency_budget_no_layer_stays_float32(toy: Make, stage: Stageha
     run.run.config = run.run.config.model_copy(
         update={"search": check(RunConfig, {"name": "toy", "search": {"budget": {"latency_ms": 5}}}, "test").search}
     )
-    (row,) = run.export().forms["dense"]["quantization"]["tried"]
+    (row,) = run.exported()["quantization"]["tried"]
     assert (row["excluded"], row["loss"]) == ([], pytest.approx(40.0))
 
 
 def test_exclude_off_leaves_no_layer_out(toy: Make, stage: Stagehand) -> None:
     stage.scores = {("dynamic-int8", 0): 0.5}
     run = toy(fuse="never", exclude=False)
-    (row,) = run.export().forms["dense"]["quantization"]["tried"]
+    (row,) = run.exported()["quantization"]["tried"]
     assert (row["excluded"], row["loss"]) == ([], pytest.approx(40.0))
 
 
@@ -301,7 +307,7 @@ def test_a_size_budget_holds_for_finalists_only(sized: Make, stage: Stagehand) -
     stage.milliseconds = {"weight-int8": 1.0}
     stage.sizes = {"weight-int8": 200}
     run = sized(150, variants=["weight-int8", "dynamic-int8"])
-    found = run.export().forms
+    found = {name: one.to_dict() for name, one in run.export().forms.items()}
     assert found["dense"]["quantization"]["chosen"] == "weight-int8"
     assert found["trial-7"]["quantization"]["chosen"] == "dynamic-int8"
     assert "MB, allowed are" in found["trial-7"]["quantization"]["tried"][0]["verdict"]
@@ -316,7 +322,7 @@ def test_layers_stay_float32_only_as_far_as_the_size_budget_goes(
     # one layer left out is not enough, two are; each may take up to 50 bytes more
     stage.scores = {("dynamic-int8", 0): 0.5, ("dynamic-int8", 1): 0.8}
     run = sized(num_bytes)
-    (row,) = run.export().forms["trial-7"]["quantization"]["tried"]
+    (row,) = run.exported("trial-7")["quantization"]["tried"]
     assert len(row["excluded"]) == excluded
     assert row["size_bytes"] == 100 + 40 * excluded <= num_bytes
     assert row["verdict"].startswith("chosen for want of a better one: loses" if excluded < 2 else "chosen: the fast")
@@ -370,7 +376,7 @@ def test_a_changed_limit_tries_again_and_a_flatbuffer_does_not(toy: Make, stage:
     _ = toy(litert={"lengths": 8}).export().forms
     assert len(stage.done) == before
     stage.scores = {("dynamic-int8", 0): 0.5}
-    (row,) = toy(max_loss=50, exclude=True).export().forms["dense"]["quantization"]["tried"]
+    (row,) = toy(max_loss=50, exclude=True).exported()["quantization"]["tried"]
     assert row["loss"] == pytest.approx(40.0)
 
 
@@ -422,7 +428,7 @@ def test_the_layer_with_outliers_stays_float32_and_the_score_is_back(
     losses = {}
     for exclude in (False, True):
         run = toy_run(tmp_path / str(exclude), spec, rows, model, tiny_tokenizer, deploy={**deploy, "exclude": exclude})
-        tried = run.export().forms["dense"]["quantization"]["tried"]
+        tried = run.exported()["quantization"]["tried"]
         losses[exclude] = [row["loss"] for row in tried]
         told = [[layer.partition(" (")[0] for layer in row["excluded"]] for row in tried]
         assert told == ([["bert.encoder.layer.0.attention.self.value"]] * 2 if exclude else [[], []])
