@@ -69,7 +69,7 @@ ONE_FORM = ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))
 REPORTS = st.builds(
     Report,
     INFOS,
-    *(st.lists(rows, max_size=3).map(tuple) for rows in (TRIALS, FINALISTS, PROFILES)),
+    *(st.lists(rows, max_size=2).map(tuple) for rows in (TRIALS, FINALISTS, PROFILES)),
     PLAIN,
     PLAIN,
     st.dictionaries(st.sampled_from(["train", "report"]), COUNTS),
