@@ -24,8 +24,9 @@ from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.quantize import quantize_int8
 from aebert.errors import ExportError
 from aebert.files import replacing
+from aebert.models.counting import shape_of
 from aebert.models.families import Block, family_of
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 
 _SPREAD = 0.02  # of random weights, as encoders are initialised

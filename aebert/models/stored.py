@@ -8,7 +8,8 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from aebert.models.checkpoint import one_line_errors
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.counting import shape_of
+from aebert.models.shape import ModelShape
 
 
 def stored_shape(folder: Path) -> ModelShape | None:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from aebert.models.shape import shape_of
+from aebert.models.counting import shape_of
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Batches, Calibration, frozen, mask_gradients

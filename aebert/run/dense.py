@@ -12,8 +12,9 @@ from aebert.config import ModelConfig
 from aebert.digests import weights_digest
 from aebert.errors import StudyError
 from aebert.models.checkpoint import Checkpoint, load_checkpoint
+from aebert.models.counting import shape_of
 from aebert.models.evaluation import evaluate
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.shape import ModelShape
 from aebert.run.run import Run
 from aebert.run.training import settings_given, store_model, train_model
 

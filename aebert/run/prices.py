@@ -13,7 +13,8 @@ from aebert.latency.devices import Device
 from aebert.latency.measurement import TablePlan, measure_table
 from aebert.latency.sources import EstimatedPrices, price_source
 from aebert.latency.table import FileForm, LatencyTable, TableShape, Workload, read_table, to_dict, write_table
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.counting import shape_of
+from aebert.models.shape import ModelShape
 from aebert.profiling.machine import machine_facts
 from aebert.progress import Progress
 from aebert.run.stage import Stage

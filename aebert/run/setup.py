@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from aebert.config import flat, plain
 from aebert.latency.sources import EstimatedPrices
 from aebert.latency.table import LatencyTable
-from aebert.models.shape import shape_of
+from aebert.models.counting import shape_of
 from aebert.run.prices import device_name, prices_of, settings_of, study_prices
 from aebert.run.run import Run
 from aebert.search.kinds import KINDS

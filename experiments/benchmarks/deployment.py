@@ -29,7 +29,7 @@ from aebert.deployment.opening import open_model
 from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quantize
 from aebert.deployment.session import Feed
 from aebert.models.checkpoint import load_checkpoint
-from aebert.models.shape import shape_of
+from aebert.models.counting import shape_of
 from aebert.profiling.profiles import speedup
 from aebert.profiling.sampling import MachineMeter, Meter, Samples, interleave, spread
 from aebert.pruning.criteria import Importance

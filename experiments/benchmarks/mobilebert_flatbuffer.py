@@ -37,7 +37,8 @@ from transformers import (
 from aebert.deployment.litert import Bits, export_litert, quantize_litert
 from aebert.deployment.litert_session import LiteRTModel
 from aebert.deployment.parity import check_logits
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.counting import shape_of
+from aebert.models.shape import ModelShape
 from aebert.profiling.memory import peak_memory_bytes
 from aebert.profiling.sampling import interleave, spread
 from aebert.pruning.architecture import Architecture

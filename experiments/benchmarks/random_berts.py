@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
+from aebert.models.counting import shape_of
 from aebert.models.evaluation import Prepared
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.shape import ModelShape
 from aebert.search.space import Grid, load_space, make_grid
 from aebert.tasks.encoding import Batch
 from aebert.tasks.task import Row, TaskSpec

@@ -17,7 +17,7 @@ from aebert.deployment.litert_session import LiteRTModel
 from aebert.deployment.opening import open_model
 from aebert.deployment.parity import check_logits, other_shapes
 from aebert.errors import ExportError
-from aebert.models.shape import shape_of
+from aebert.models.counting import shape_of
 from aebert.pruning.slicing import Selection, extract
 
 BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")

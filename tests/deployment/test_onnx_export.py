@@ -33,7 +33,7 @@ from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.parity import check_parity, other_shapes
 from aebert.deployment.quantize import quantize_int8
 from aebert.errors import ExportError
-from aebert.models.shape import shape_of
+from aebert.models.counting import shape_of
 from aebert.pruning.slicing import Selection, extract
 
 BERT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")

@@ -18,9 +18,10 @@ import torch
 from scipy.stats import spearmanr
 
 import aebert.deployment.fusion  # noqa: F401  its first import lengthens sys.path, which the fixture below would undo
+from aebert.models.counting import shape_of
 from aebert.models.evaluation import Prepared, evaluate, prepare
 from aebert.models.families import family_of
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
 from aebert.pruning.criteria import Importance, select

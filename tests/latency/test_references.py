@@ -4,7 +4,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from aebert.latency.references import REFERENCE_SHAPES
-from aebert.models.shape import shape_of
+from aebert.models.counting import shape_of
 
 
 def test_bert_base_is_the_shape_of_transformers_own_model() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aebert.errors import ModelError
-from aebert.models.shape import shape_of
+from aebert.models.counting import shape_of
 from aebert.models.stored import stored_shape
 
 

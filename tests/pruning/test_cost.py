@@ -13,8 +13,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.quantize import quantize_int8
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, family_of
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import block_bytes, cost, fixed_bytes, macs_removed, sparsity
 from aebert.pruning.slicing import Selection, extract

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from aebert.digests import weights_digest
 from aebert.errors import DataError
+from aebert.models.counting import shape_of
 from aebert.models.evaluation import example_losses
 from aebert.models.families import FAMILIES, Block, family_of
-from aebert.models.shape import shape_of
 from aebert.progress import SILENT, Bar, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance, select

@@ -16,8 +16,8 @@ from transformers import PreTrainedModel
 
 from aebert.digests import weights_digest
 from aebert.errors import ConfigError, DataError
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, Block, family_of
-from aebert.models.shape import shape_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Calibration
 from aebert.pruning.kwon import KwonPruner, rearrange, tune

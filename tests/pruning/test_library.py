@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 
 from aebert.digests import file_digest, weights_digest
 from aebert.errors import ModelError, OutputError
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, Block, family_of
-from aebert.models.shape import shape_of
 from aebert.progress import SILENT, Bar
 from aebert.pruning import library
 from aebert.pruning.architecture import Architecture

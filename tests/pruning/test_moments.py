@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 
 from aebert.digests import weights_digest
 from aebert.errors import DataError
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, Block, family_of
-from aebert.models.shape import shape_of
 from aebert.pruning.moments import EVEN, Moments, collect_moments
 from aebert.pruning.slicing import Selection, extract
 

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from aebert.digests import weights_digest
 from aebert.errors import ConfigError
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES
-from aebert.models.shape import shape_of
 from aebert.progress import SILENT
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance

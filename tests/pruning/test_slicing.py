@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 
 from aebert.digests import weights_digest
 from aebert.errors import ConfigError
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, family_of
-from aebert.models.shape import shape_of
 from aebert.pruning import slicing
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.slicing import Selection, extract, masked

@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from aebert.errors import ModelError
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, family_of
-from aebert.models.shape import shape_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.slicing import Selection, extract
 from aebert.pruning.subnetwork import architecture_of, load_subnetwork, subnetwork_class

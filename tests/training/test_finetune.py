@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from aebert.config import DistillConfig, TrainConfig
 from aebert.digests import weights_digest
 from aebert.errors import ModelError
+from aebert.models.counting import shape_of
 from aebert.models.evaluation import Prepared, evaluate, prepare
-from aebert.models.shape import shape_of
 from aebert.progress import Bar
 from aebert.pruning.slicing import Selection, extract
 from aebert.tasks.task import Row, TaskSpec

@@ -4,7 +4,8 @@ import pytest
 
 from aebert.errors import ConfigError
 from aebert.latency.estimates.work import Product, Work, block_products, fixed_products
-from aebert.models.shape import ModelShape, shape_of
+from aebert.models.counting import shape_of
+from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
 

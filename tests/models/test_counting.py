@@ -13,8 +13,8 @@ from transformers import (
     PreTrainedModel,
 )
 
+from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES
-from aebert.models.shape import shape_of
 from aebert.pruning.slicing import Selection, extract
 
 TinyModel = Callable[..., PreTrainedModel]
