@@ -27,8 +27,8 @@ PACKAGE = REPOSITORY / "aebert"
 # A module may import from its own line and from those below it.
 LAYERS = (
     "cli",
-    "summary",
     "run",
+    "studies",
     "terminal",
     "reporting",
     "explain",

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aebert.summary import reprice
 
 from aebert.errors import ConfigError, StudyError
-from aebert.latency.fit import Blocks, Curve
-from aebert.latency.table import LatencyTable, TableShape, Workload, write_table
+from aebert.latency.curves import Blocks, Curve
+from aebert.latency.table import LatencyTable, TableShape
+from aebert.latency.table_files import write_table
+from aebert.latency.workload import Workload
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import Report
 from aebert.search.record import StudyInfo, TrialRecord
-from aebert.summary import reprice
 
 INFO = StudyInfo("toy", "reviews", "tiny", "accuracy", "sparsity", (0.5,), 16, "tpe", 0, 1, 100)
 DENSE = TrialRecord(

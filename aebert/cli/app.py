@@ -44,7 +44,7 @@ def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[P
     """The stages of a run, which is locked for as long as the block runs."""
     from aebert.config import load_config
     from aebert.run.pipeline import Pipeline
-    from aebert.run.run import CONFIG
+    from aebert.studies.folder import CONFIG
     from aebert.terminal import Terminal, quiet_libraries
 
     quiet_libraries()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from aebert.cli.app import Results, Study, app, started
-from aebert.errors import ConfigError, StudyError
+from aebert.errors import ConfigError
 
 bundle_app = typer.Typer(help="Make, check and show bundles, which are what a run ships.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
@@ -31,9 +31,9 @@ def make(
 
     Bundles are in the folder of the study; stages before that are missing are done first.
     """
-    folder = Path(study) if (Path(study) / "config.yaml").is_file() else results / study
-    if not (folder / "config.yaml").is_file():
-        raise StudyError(f"study {study!r} must be a folder in {results} or a path, got neither")
+    from aebert.studies.folder import find_study
+
+    folder = find_study(study, results)
     if out is not None and model is None:
         raise ConfigError("--out takes one bundle: name it with --model (dense or trial-N)")
     with started(folder, None) as work:

@@ -32,7 +32,8 @@ def latency_table(
     used = numbers(threads or ["1"], "--threads")
     with started(config, sets) as work:
         from aebert.latency.measurement import TablePlan, measure_table
-        from aebert.latency.table import Workload, write_table
+        from aebert.latency.table_files import write_table
+        from aebert.latency.workload import Workload
         from aebert.models.checkpoint import load_checkpoint
         from aebert.reporting.latency_tables import accuracy_table
         from aebert.reporting.printing import print_tables

@@ -1,4 +1,4 @@
-"""Commands that only look: at studies, tasks, spaces."""
+"""Commands that only look, at studies, tasks and spaces. They take no longer than reading what they show."""
 
 from __future__ import annotations
 
@@ -40,30 +40,37 @@ def pareto(
 
     With --device or --budget, print the front by other costs instead, and write a CSV; nothing is scored again.
     """
-    from aebert.reporting.writing import write_report
-    from aebert.summary import open_report, reprice
+    from aebert.studies.opening import open_report
 
     found, folder = open_report(study, results)
     if device is None and not budgets:
-        print_search(found)
-        for path in write_report(found, out or folder, summary=False).values():
-            typer.echo(str(path))
+        _print_front(found, out or folder)
         return
-    from aebert.reporting.repricing import parse_budgets
+    from aebert.latency.workload import Workload
+    from aebert.studies.repricing import parse_budgets, reprice
 
     asked = parse_budgets(budgets or [])
-    prices = reprice(found, folder, device, list(asked), (length, batch, threads), form)
-    for kind, each in prices.items():
-        _print_repriced(found, each, asked.get(kind, []), out or folder)
+    workload = Workload(found.info.length if length is None else length, batch, threads)
+    for kind, prices in reprice(found, folder, device, asked, workload, form).items():
+        _print_repriced(prices, asked.get(kind, []), out or folder)
 
 
-def _print_repriced(found: Report, prices: Repricing, targets: list[float], out: Path) -> None:
+def _print_front(found: Report, out: Path) -> None:
+    print_search(found)
+    from aebert.reporting.writing import write_report  # after printing: the library that draws takes a while to load
+
+    for path in write_report(found, out, summary=False).values():
+        typer.echo(str(path))
+
+
+def _print_repriced(prices: Repricing, targets: list[float], out: Path) -> None:
     from aebert.reporting.printing import print_tables
     from aebert.reporting.repricing import budgets_table, repriced_table, write_repriced_csv
 
-    best = [budgets_table(found, prices, targets)] if targets else []
-    print_tables(repriced_table(found, prices), *best)
-    typer.echo(str(write_repriced_csv(found, prices, out / f"repriced-{prices.kind}.csv")))
+    best = [budgets_table(prices, targets)] if targets else []
+    print_tables(repriced_table(prices), *best)
+    kind = prices.report.info.budget_kind
+    typer.echo(str(write_repriced_csv(prices, out / f"repriced-{kind}.csv")))
 
 
 @app.command()
@@ -71,7 +78,7 @@ def studies(results: Results = Path("results")) -> None:
     """List the studies below --results."""
     from aebert.reporting.overview import studies_table
     from aebert.reporting.printing import print_tables
-    from aebert.summary import open_reports
+    from aebert.studies.opening import open_reports
 
     reports, problems = open_reports(results)
     print_tables(studies_table(reports))
@@ -88,7 +95,7 @@ def show(
     """Show a study with its finalists and profiles, or one trial with what it keeps of each layer."""
     from aebert.reporting.printing import print_tables
     from aebert.reporting.trials import trial_detail
-    from aebert.summary import open_report
+    from aebert.studies.opening import open_report
 
     found, _ = open_report(study, results)
     if trial is None:

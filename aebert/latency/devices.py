@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from aebert.config import THIS_DEVICE, Positive, Section, check, read_yaml
 from aebert.errors import ConfigError
-from aebert.latency.estimates import ESTIMATORS, Estimator, Precision
+from aebert.latency.estimators import ESTIMATORS, Estimator, Precision
 from aebert.latency.references import REFERENCE_SHAPES
 from aebert.registry import nearest
 
@@ -22,8 +22,8 @@ _HOST = re.compile(r"^(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9\[][\w.:\]-]*$", re.ASC
 class Published(Section):
     """A time that somebody else gives for the device.
 
-    is: `measured`, or `stated` (itself computed). model: one of the reference models. zeros: share of weights set to
-    zero, the shapes being dense. known: what the source leaves open, where our own figures had to be filled in.
+    is: `measured`, or `stated` where it was computed there. model: one of the reference models. zeros: share of the
+    weights that are set to zero while all shapes stay dense. caveat: what the source leaves open.
     """
 
     model: str
@@ -46,11 +46,11 @@ class Published(Section):
 class Device(Section):
     """A YAML file that describes a board. Exactly one of `host`, `this` and `estimate` says where times come from.
 
-    host: `user@board` or a name of the ssh configuration; port, identity, python, threads: of that connection, of the
-      interpreter there, and of the measurement; what is not given is as ssh's configuration says.
-    this: measured on this machine.
-    estimate: a device model; `kind` names it and its parameters have their unit at the end of their name.
-    source, assumptions: where the parameters are from, and what is not known but assumed.
+    host: the board is measured over ssh: `user@board`, or a name of the ssh configuration. port, identity: of the
+      connection; by default as ssh's configuration says. python: the interpreter there. threads: of the measurement.
+    this: the device is the machine that this runs on.
+    estimate: an estimator: its `kind`, and its parameters, whose names end in their units.
+    source, assumptions: where the parameters come from, and what is assumed because it isn't known.
     published: times that others give, against which the estimate's error is computed.
     """
 
@@ -98,14 +98,14 @@ class Device(Section):
 
     @property
     def way(self) -> str:
-        """How times come about, in words."""
+        """Where times come from, in words."""
         if self.estimate is not None:
             return f"estimate ({self.kind})"
         return f"measured on {self.host}" if self.host else "measured here"
 
     @property
     def kind(self) -> str | None:
-        """Name of the device model; None where times are measured."""
+        """Name of the estimator; None where times are measured."""
         return next((name for name in ESTIMATORS if type(self.estimate) is ESTIMATORS[name]), None)
 
 
@@ -117,7 +117,7 @@ def device_names() -> list[str]:
 def load_device(name: str, also: str = "") -> Device:
     """A device by its name, or by the path of a YAML file; `this` is the machine this runs on.
 
-    also: what else the user may give where this is asked for, for the error of a name that isn't known.
+    also: what else the user may give there; it is added to the error about an unknown name.
 
     Raises: ConfigError, one line with the file, the key, the rule and the value.
     """
@@ -135,7 +135,7 @@ def load_device(name: str, also: str = "") -> Device:
 
 
 def estimator_of(device: Device) -> Estimator:
-    """Its device model. Raises: ConfigError when the device is measured, not estimated."""
+    """The estimator of a device. Raises: ConfigError when the device is measured, not estimated."""
     if device.estimate is None:
         raise ConfigError(f"device {device.name!r} is {device.way}, so it has no estimate: measure it with a profile")
     return device.estimate

@@ -2,80 +2,18 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
 
-from aebert.errors import ConfigError
+from aebert.latency.curves import ALIGNMENT, Blocks, Curve, weights
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 
 # Shares of a block's units that are measured. Curves bend most where a block is small next to its overhead.
 _SHARES = (0.02, 0.08, 0.25, 0.5, 0.75, 1.0)
-# Matrix kernels work on groups of so many columns, so widths in between are slow for their size and not measured.
-ALIGNMENT = 16
 _ROUNDS, _NEAR = 8, 0.02  # fits, and the relative error up to which a measurement keeps its full weight
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Milliseconds that a block of one kind adds to a model, by its number of units; a block without units adds none.
-
-    widths [knots], ascending from 1 or more; milliseconds [knots], not falling. In between linear; below the first
-    knot as much as at it, since starting a block costs more than its first units.
-    """
-
-    widths: tuple[int, ...]
-    milliseconds: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        rising = all(low < high for low, high in zip((0, *self.widths), self.widths, strict=False))
-        values = (0.0, *self.milliseconds)
-        monotone = all(low <= high < float("inf") for low, high in zip(values, self.milliseconds, strict=False))
-        if not (self.widths and len(self.widths) == len(self.milliseconds) and rising and monotone):
-            raise ConfigError(
-                "a latency curve must have rising widths > 0 and as many milliseconds ≥ 0 that don't fall, "
-                f"got {list(self.widths)} and {list(self.milliseconds)}; measure the table again"
-            )
-
-    def __call__(self, width: int) -> float:
-        """Milliseconds of a block of `width` units; beyond the last knot the last slope goes on."""
-        if width == 0:
-            return 0.0
-        return float(weights(width, self.widths) @ np.diff([0.0, *self.milliseconds]))
-
-
-def weights(width: int, knots: Sequence[int]) -> np.ndarray:
-    """How much of each rise from a knot to the next a block of `width` units pays [knots], 0..1 up to the last knot."""
-    found = np.zeros(len(knots))
-    if width == 0:
-        return found
-    place = bisect.bisect_left(knots, width)
-    found[: place + 1] = 1.0
-    if place == len(knots) and len(knots) > 1:
-        found[-1] += (width - knots[-1]) / (knots[-1] - knots[-2])
-    elif 0 < place < len(knots):
-        found[place] = (width - knots[place - 1]) / (knots[place] - knots[place - 1])
-    return found
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """What a model costs at one length, batch size and number of threads.
-
-    floor_ms: a model all of whose blocks are empty: embeddings, norms, pooler, output layer, the session's overhead.
-    """
-
-    floor_ms: float
-    heads: Curve
-    ffn: Curve
-
-    def predict(self, architecture: Architecture) -> float:
-        """Milliseconds of a whole model."""
-        return self.floor_ms + sum(map(self.heads, architecture.heads)) + sum(map(self.ffn, architecture.ffn))
 
 
 def knots(most: int, alignment: int) -> tuple[int, ...]:
@@ -85,11 +23,11 @@ def knots(most: int, alignment: int) -> tuple[int, ...]:
 
 
 def designs(shape: ModelShape) -> list[Architecture]:
-    """Whole models from whose times the cost of each block can be told.
+    """Whole models whose times determine the cost of each block.
 
-    Every block of a model has the same relative width. Each width of heads comes with two or three of the FFN: with the
-    one as large, with the one of opposite size, and with one in between; so models of all sizes and proportions are
-    there, which stream as many weights from memory as those that a search will find.
+    All blocks of a model have the same relative width. Each width of the attention blocks is paired with two or three
+    widths of the FFN blocks: one as large, one of the opposite size, and one in between. So there are models of all
+    sizes and proportions, which stream as many weights from memory as the models that a search finds.
     """
     heads, ffn = (0, *knots(max(shape.heads), 1)), (0, *knots(max(shape.ffn), ALIGNMENT))
     levels = max(len(heads), len(ffn))
@@ -107,7 +45,7 @@ def designs(shape: ModelShape) -> list[Architecture]:
 def random_models(
     shape: ModelShape, count: int, seed: int, apart_from: Collection[Architecture] = ()
 ) -> list[Architecture]:
-    """Different models with uneven widths and some empty blocks, for checking predictions on.
+    """Different models with uneven widths and some empty blocks, to check predictions with.
 
     Sizes are spread evenly over the range; FFN widths are multiples of `ALIGNMENT` or the full width.
     """
@@ -136,8 +74,8 @@ def _random(shape: ModelShape, mean: float, generator: np.random.Generator) -> A
 def fit(measured_ms: Mapping[Architecture, float], shape: ModelShape) -> Blocks:
     """The floor and curves whose predictions are nearest to the measured milliseconds, in relative terms.
 
-    Least squares with rises ≥ 0 (Lawson & Hanson 1974, NNLS), so curves never fall, whatever the noise; models that
-    other work disturbed lose their weight as they turn out to be off (Huber's weights, `_ROUNDS` times).
+    Least squares with rises ≥ 0 (Lawson & Hanson 1974, NNLS), so that curves never fall, whatever the noise. Models
+    that other work disturbed lose their weight where they turn out to be off (Huber's weights, `_ROUNDS` times).
     """
     grids = knots(max(shape.heads), 1), knots(max(shape.ffn), ALIGNMENT)
     rows = [

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
+from aebert.config import digest
 from aebert.deployment.resizing import ResizableGraph, resizable
 from aebert.deployment.session import Feed, OnnxModel
 from aebert.errors import ConfigError
 from aebert.latency.fit import designs, fit, random_models
-from aebert.latency.table import FileForm, LatencyTable, Measurement, TableShape, Workload
+from aebert.latency.table import LatencyTable, Measurement, TableShape
+from aebert.latency.workload import FileForm, Workload
 from aebert.models.families import family_of
 from aebert.models.shape import ModelShape
 from aebert.profiling.machine import machine_facts
@@ -35,18 +37,23 @@ _HELD_OUT_SEED = 1
 
 @dataclass(frozen=True)
 class TablePlan:
-    """What to measure. settings: in full; runs: requests per model and setting; held_out: models to check with."""
+    """What to measure. runs: requests per model and workload. held_out: number of models to check predictions with."""
 
     form: FileForm
-    settings: tuple[Workload, ...]
+    workloads: tuple[Workload, ...]
     runs: int = 21
     held_out: int = 20
 
     def __post_init__(self) -> None:
-        if not self.settings or self.runs < 3 or self.held_out < 0:
+        if not self.workloads or self.runs < 3 or self.held_out < 0:
             raise ConfigError(
-                f"a latency table needs settings and at least 3 runs, got {len(self.settings)} and {self.runs}"
+                f"a latency table needs workloads and at least 3 runs, got {len(self.workloads)} and {self.runs}"
             )
+
+    @property
+    def digest(self) -> str:
+        """Digest of the plan, in the words of version 0.2, whose studies must not measure their table again."""
+        return digest(repr(self).replace("workloads=", "settings=").replace("Workload(", "Setting("))
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,12 @@ def measure_table(
     meter: Meter | None = None,
     progress: Progress = SILENT,
 ) -> LatencyTable:
-    """The latency table of a model's sub-networks on this machine; the model tells the shape only.
+    """The latency table of a model's sub-networks on this machine. Only the model's shape matters, not its weights.
 
     Whole models at full depth are measured, not single blocks: a block that is run in a loop stays in the cache, while
-    a model's weights stream from memory (BERT-base int8 has 85 MB of them). They take turns, each request answered by
-    all models before the next, so that also small models find the cache filled by others, as they will beside other
-    work; a file that is run alone is not slower. Costs of blocks are fitted to the medians.
+    a model's weights stream from memory (BERT-base int8 has 85 MB of them). The models take turns: all of them answer a
+    request before the next one. So small models, too, find the cache filled by others, as they will beside other work;
+    a file that is run alone is not slower. Costs of blocks are fitted to the medians.
 
     Raises: ConfigError for lengths that the model can't take; ExportError when it can't be exported.
     """
@@ -105,12 +112,12 @@ def make_table(
     held_out: set[Architecture],
     facts: Mapping[str, Any],
 ) -> LatencyTable:
-    """The table that fits measurements, setting by setting; those of `held_out` models are only compared with it."""
+    """The table that fits measurements, workload by workload. Those of `held_out` models are only compared with it."""
     used = [each for each in measurements if each.architecture not in held_out]
-    settings = dict.fromkeys(each.setting for each in used)
+    workloads = dict.fromkeys(each.workload for each in used)
     prices = {
-        setting: fit({each.architecture: each.median_ms for each in used if each.setting == setting}, shape)
-        for setting in settings
+        workload: fit({each.architecture: each.median_ms for each in used if each.workload == workload}, shape)
+        for workload in workloads
     }
     others = tuple(each for each in measurements if each.architecture in held_out)
     return LatencyTable(
@@ -120,9 +127,9 @@ def make_table(
 
 def _check_lengths(model: PreTrainedModel, plan: TablePlan) -> None:
     most = family_of(model.config).most_tokens(model.config)
-    for setting in plan.settings:
-        if setting.length > most:
-            raise ConfigError(f"length of a latency table must be at most the model's {most}, got {setting.length}")
+    for workload in plan.workloads:
+        if workload.length > most:
+            raise ConfigError(f"length of a latency table must be at most the model's {most}, got {workload.length}")
 
 
 def _mixed(first: Sequence[Architecture], second: Sequence[Architecture]) -> list[Architecture]:
@@ -141,8 +148,8 @@ def _measure(
     found = _MeasuredModels([], 0, 0)
     names, load, meter = tools
     with tempfile.TemporaryDirectory(prefix="aebert-") as folder:
-        title = f"measure {len(architectures)} models at {len(plan.settings)} settings"
-        with progress.bar(title, len(architectures) * len(plan.settings)) as bar:
+        title = f"measure {len(architectures)} models at {len(plan.workloads)} workloads"
+        with progress.bar(title, len(architectures) * len(plan.workloads)) as bar:
             for files in _groups(graph, architectures, Path(folder)):
                 found = _joined(found, _measure_group(files, plan, (names, load, meter), bar))
                 for path in files.values():
@@ -178,35 +185,35 @@ def _measure_group(
 ) -> _MeasuredModels:
     names, load, meter = tools
     found = _MeasuredModels([], 0, 0)
-    for threads in sorted({setting.threads for setting in plan.settings}):
+    for threads in sorted({workload.threads for workload in plan.workloads}):
         models = {str(number): load(path, threads) for number, path in enumerate(files.values())}
-        for setting in (each for each in plan.settings if each.threads == threads):
-            requests = [_request(names, setting)]
+        for workload in (each for each in plan.workloads if each.threads == threads):
+            requests = [_request(names, workload)]
             samples = interleave(models, requests, [0] * plan.runs, warmup=[0] * _WARMUP, meter=meter)
-            found = _joined(found, _MeasuredModels(_medians(files, setting, samples), samples.rejected, samples.noisy))
-            bar.advance(len(files), str(setting))
+            found = _joined(found, _MeasuredModels(_medians(files, workload, samples), samples.rejected, samples.noisy))
+            bar.advance(len(files), str(workload))
     return found
 
 
-def _request(names: Sequence[str], setting: Workload) -> Feed:
+def _request(names: Sequence[str], workload: Workload) -> Feed:
     """Token ids that every model has, without padding."""
-    shape = (setting.batch, setting.length)
+    shape = (workload.batch, workload.length)
     zeros = np.zeros(shape, dtype=np.int64)
     return {name: zeros if name == "token_type_ids" else np.ones_like(zeros) for name in names}
 
 
-def _medians(files: Mapping[Architecture, Path], setting: Workload, samples: Samples) -> list[Measurement]:
+def _medians(files: Mapping[Architecture, Path], workload: Workload, samples: Samples) -> list[Measurement]:
     found = []
     for number, architecture in enumerate(files):
         times = samples.milliseconds[str(number)]
         p10, median, p90 = map(float, np.percentile(times, [10, 50, 90]))
-        found.append(Measurement(setting, architecture, median, p10, p90, len(times)))
+        found.append(Measurement(workload, architecture, median, p10, p90, len(times)))
     return found
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Files measured at one setting of a table. median_ms, p10_ms, p90_ms: by name; noisy: see `Samples`."""
+    """Files measured at one workload. median_ms, p10_ms, p90_ms: by name. noisy: see `Samples`."""
 
     median_ms: Mapping[str, float]
     p10_ms: Mapping[str, float]
@@ -216,13 +223,13 @@ class Confirmation:
 
 
 def measure_files(
-    files: Mapping[str, Path], setting: Workload, *, runs: int, meter: Meter | None = None, progress: Progress = SILENT
+    files: Mapping[str, Path], workload: Workload, *, runs: int, meter: Meter | None = None, progress: Progress = SILENT
 ) -> Confirmation:
-    """What files take at a setting, all in one interleaved run, as the models of a table are measured."""
-    loaded = {name: OnnxModel(path, setting.threads) for name, path in files.items()}
+    """What files take at a workload, measured in one interleaved run as the models of a table are."""
+    loaded = {name: OnnxModel(path, workload.threads) for name, path in files.items()}
     names = next(iter(loaded.values())).inputs
     models = {name: model.logits for name, model in loaded.items()}
-    request = _request(names, setting)
+    request = _request(names, workload)
     samples = interleave(models, [request], [0] * runs, warmup=[0] * _WARMUP, meter=meter, progress=progress)
     parts = {name: np.percentile(ms, [10, 50, 90]) for name, ms in samples.milliseconds.items()}
     p10, median, p90 = ({name: float(part[place]) for name, part in parts.items()} for place in range(3))

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from aebert.latency.devices import Device
-from aebert.latency.estimation import published_errors
+from aebert.latency.estimates import published_errors
 from aebert.reporting.tables import Cell, Column, Table
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from aebert.search.outcomes import Difference
+from aebert.search.difference import CONFIDENCE, Difference
 from aebert.search.record import TrialRecord
-from aebert.search.verdict import CONFIDENCE
 
 
 def score_interval(record: TrialRecord) -> tuple[float, float] | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from aebert.latency.table import LatencyTable
-from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.tables import Cell, Column, Table
 
 
 def accuracy_table(table: LatencyTable) -> Table:
-    """Per setting: the floor, the dense model, and the error of predictions on whole models that it did not see."""
+    """By workload: the floor, the dense model, and the error of predictions on whole models that were held out."""
     titles = ("length", "batch", "threads", "floor (ms)", "dense (ms)", "models", "median", "p90", "max")
     accuracy = table.accuracy()
     overall = (
@@ -20,7 +19,7 @@ def accuracy_table(table: LatencyTable) -> Table:
     )
     busy = f"\nOther processes were busy in {table.noisy} rounds that count." if table.noisy else ""
     return Table(
-        f"Latency table of {table.device}",
+        f"Latency table of {table.name}",
         tuple(map(Column, titles)),
         _rows(table),
         "floor: all blocks empty. median, p90, max: distance of predicted from measured medians of held-out whole "
@@ -30,11 +29,10 @@ def accuracy_table(table: LatencyTable) -> Table:
 
 def _rows(table: LatencyTable) -> tuple[tuple[Cell, ...], ...]:
     rows = []
-    dense = Architecture(table.shape.heads, table.shape.ffn)
-    for setting, blocks in sorted(table.prices.items()):
-        error = table.accuracy_at(setting)
-        whole = blocks.predict(dense)
-        counts = (setting.length, setting.batch, setting.threads)
+    for workload, blocks in sorted(table.prices.items()):
+        error = table.accuracy_at(workload)
+        whole = blocks.predict(table.dense)
+        counts = (workload.length, workload.batch, workload.threads)
         rows.append(
             (
                 *(Cell(str(count), count) for count in counts),

@@ -17,8 +17,7 @@ from aebert.models.evaluation import evaluate
 from aebert.models.shape import ModelShape
 from aebert.run.run import Run
 from aebert.run.training import settings_given, store_model, train_model
-
-DENSE = "dense"  # the model's name, and its folder in the run's
+from aebert.studies.folder import DENSE
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from aebert.pruning.architecture import Architecture
 from aebert.pruning.sequential import repair_sequentially
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.run.candidates import Candidates
-from aebert.run.dense import DENSE, Dense
+from aebert.run.dense import Dense
 from aebert.run.training import settings_given, store_model, train_model
 from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
+from aebert.studies.folder import DENSE
 
 _NOT_OF_TRAINING = ("count", "by", "repair")  # settings of `finalists` that say which are trained, not how
 

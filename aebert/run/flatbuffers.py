@@ -19,11 +19,12 @@ from aebert.digests import file_digest
 from aebert.models.evaluation import Prepared
 from aebert.profiling.memory import peak_memory_bytes
 from aebert.reporting.report import ProfileRow
-from aebert.run.dense import DENSE, Dense
+from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.profiles import measure_in_turns
 from aebert.run.run import Run
 from aebert.run.scores import score_file
+from aebert.studies.folder import DENSE
 from aebert.tasks.task import Row
 
 _BITS: Mapping[str, Bits] = {"int8": 8, "int4": 4}

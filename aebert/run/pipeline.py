@@ -10,13 +10,12 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import RunConfig
-from aebert.latency.sources import EstimatedPrices
-from aebert.latency.table import LatencyTable
+from aebert.latency.sources import PriceSource
 from aebert.models.evaluation import Prepared
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import Pruner
 from aebert.run.candidates import Candidates
-from aebert.run.dense import DENSE, Dense, dense_model, select_metrics
+from aebert.run.dense import Dense, dense_model, select_metrics
 from aebert.run.export import Export
 from aebert.run.finalists import Finalist, ShippedModel, fine_tuned_finalists, shipped_models
 from aebert.run.flatbuffers import FlatBuffers
@@ -29,6 +28,7 @@ from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import SubnetworkScorer
 from aebert.search.storage import check_study
 from aebert.search.study import FirstTrials, SearchSetup, search
+from aebert.studies.folder import DENSE
 from aebert.tasks.task import Role
 
 
@@ -78,7 +78,7 @@ class Pipeline:
     # --- candidates and their search ----------------------------------------------------------------------------
 
     @cached_property
-    def latency_prices(self) -> LatencyTable | EstimatedPrices | None:
+    def latency_prices(self) -> PriceSource | None:
         """What a latency budget is counted with; None for other kinds."""
         return budget_prices(self.run, self.dense.model, self.dense.tokenizer)
 

@@ -12,11 +12,10 @@ from transformers import PreTrainedTokenizerBase
 from aebert.config import plain
 from aebert.digests import file_digest
 from aebert.latency.measurement import measure_files
-from aebert.latency.sources import EstimatedPrices
-from aebert.latency.table import LatencyTable
+from aebert.latency.sources import PriceSource
 from aebert.profiling.machine import machine_facts
 from aebert.profiling.profiles import profile_files
-from aebert.run.prices import measured_here, setting_of
+from aebert.run.prices import workload_of
 from aebert.run.requests import requests_of
 from aebert.run.run import Run
 
@@ -52,26 +51,24 @@ def measure_in_turns(
     return {**run.stage(stage, inputs).run(make), "machine": inputs["machine"]}
 
 
-def confirm_latency(
-    run: Run, source: LatencyTable | EstimatedPrices | None, files: Mapping[str, Path]
-) -> dict[str, dict[str, Any]]:
+def confirm_latency(run: Run, source: PriceSource | None, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """What files take at the setting of a latency budget, by name.
 
     source: what the budget is counted with, None for other kinds of budgets. files: the shipped ones of the finalists.
     Empty for other kinds of budgets, where this machine is not the device that the budget is stated for, and where that
     device is only estimated.
     """
-    if source is None or not measured_here(source) or not files:
+    if source is None or not source.measured_here() or not files:
         return {}
-    setting = setting_of(run.config.search.budget)
+    workload = workload_of(run.config.search.budget)
     inputs = {
         "files": {name: file_digest(path) for name, path in files.items()},
-        "setting": asdict(setting),
+        "setting": asdict(workload),
         "machine": machine_facts(),
     }
 
     def make() -> dict[str, Any]:
-        taken = measure_files(files, setting, runs=_CONFIRMING_RUNS, progress=run.progress)
+        taken = measure_files(files, workload, runs=_CONFIRMING_RUNS, progress=run.progress)
         return {name: {"median_ms": ms, "p90_ms": taken.p90_ms[name]} for name, ms in taken.median_ms.items()}
 
     result = run.stage("confirm", inputs).run(make)

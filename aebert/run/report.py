@@ -15,11 +15,11 @@ from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import FinalistRow, ProfileRow, Report
 from aebert.reporting.writing import write_report
 from aebert.run.bundles import bundles
-from aebert.run.dense import DENSE
 from aebert.run.export import INT8
 from aebert.run.finalists import Finalist
 from aebert.run.pipeline import Pipeline
 from aebert.search.kinds import KINDS
+from aebert.studies.folder import DENSE
 from aebert.tasks.task import ROLES
 
 

@@ -24,10 +24,9 @@ from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import usable_device
 from aebert.search.space import SearchSpace, load_space
 from aebert.search.storage import sqlite_url
+from aebert.studies.folder import CONFIG, DATABASE
 from aebert.tasks.load import load_task
 from aebert.tasks.task import Role, Row, Task
-
-CONFIG = "config.yaml"  # the resolved config in a run's folder
 
 
 class Run:
@@ -76,7 +75,7 @@ class Run:
     @property
     def storage(self) -> str:
         """URL of the study database."""
-        return self.config.search.storage or sqlite_url(self.folder / "study.db")
+        return self.config.search.storage or sqlite_url(self.folder / DATABASE)
 
     @cached_property
     def task(self) -> Task:

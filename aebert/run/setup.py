@@ -9,10 +9,9 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import flat, plain
-from aebert.latency.sources import EstimatedPrices
-from aebert.latency.table import LatencyTable
+from aebert.latency.sources import PriceSource
 from aebert.models.counting import shape_of
-from aebert.run.prices import device_name, prices_of, settings_of, study_prices
+from aebert.run.prices import describe_device, prices_of, settings_of, study_prices
 from aebert.run.run import Run
 from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Judge
@@ -31,9 +30,7 @@ def known_settings(run: Run) -> dict[str, Any]:
     return _settings(run, None) | (requests if KINDS[budget.kind].is_priced else {})
 
 
-def budget_prices(
-    run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> LatencyTable | EstimatedPrices | None:
+def budget_prices(run: Run, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PriceSource | None:
     """What a latency budget is counted with, measured now if it must be; None for other kinds of budgets."""
     is_priced = KINDS[run.config.search.budget.kind].is_priced
     return study_prices(run.config, model, tokenizer, run.progress) if is_priced else None
@@ -42,7 +39,7 @@ def budget_prices(
 def search_setup(
     run: Run,
     model: PreTrainedModel,
-    source: LatencyTable | EstimatedPrices | None,
+    source: PriceSource | None,
     settings: Mapping[str, Any],
 ) -> SearchSetup:
     """The setup of a run's search.
@@ -65,7 +62,7 @@ def search_setup(
     )
 
 
-def _info(run: Run, source: LatencyTable | EstimatedPrices | None) -> StudyInfo:
+def _info(run: Run, source: PriceSource | None) -> StudyInfo:
     config, task = run.config, run.task
     return StudyInfo(
         name=config.name,
@@ -80,12 +77,12 @@ def _info(run: Run, source: LatencyTable | EstimatedPrices | None) -> StudyInfo:
         trials=config.search.trials,
         search_rows=len(task.rows["search"]),
         notes=task.notes,
-        device="" if source is None else device_name(source, config.search.budget),
-        estimated=isinstance(source, EstimatedPrices),
+        device="" if source is None else describe_device(source, config.search.budget),
+        estimated=source is not None and source.estimated,
     )
 
 
-def _settings(run: Run, source: LatencyTable | EstimatedPrices | None) -> dict[str, Any]:
+def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
     """Everything that the trials depend on, by dotted key; not where files lie, nor how many trials there are."""
     config = run.config
     values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
+from aebert.search.difference import GROUPS, Difference
 from aebert.tasks.resampling import headline_of
 from aebert.tasks.task import TaskSpec
 
 Objective = Literal["metric", "loss"]
-
-GROUPS = 20  # of rows that a jackknife leaves out in turn
 
 
 @dataclass(frozen=True)
@@ -49,27 +47,6 @@ class Outcomes:
         columns, _, packed = text.partition(":")
         values = np.frombuffer(zlib.decompress(base64.b64decode(packed)), dtype="<f4").reshape(int(columns), -1).T
         return cls(values[:, 0].copy(), values[:, 1:].copy())
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A difference of scores on the same rows, with its standard error."""
-
-    value: float
-    error: float
-
-    def low(self, confidence: float) -> float:
-        """Lower end of the two-sided interval; `high` is the upper one."""
-        return self.value - _quantile(confidence) * self.error
-
-    def high(self, confidence: float) -> float:
-        """Upper end of the two-sided interval."""
-        return self.value + _quantile(confidence) * self.error
-
-
-def _quantile(confidence: float) -> float:
-    # a jackknife over few groups knows its own error no better than a t statistic with as many degrees of freedom
-    return float(stats.t.ppf(0.5 + confidence / 2, GROUPS - 1))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from scipy.special import softmax
 from transformers import PreTrainedTokenizerBase
 
 from aebert.models.evaluation import Prepared, prepare
-from aebert.search.outcomes import GROUPS, Difference, Judge, Outcomes
+from aebert.search.difference import GROUPS, Difference
+from aebert.search.outcomes import Judge, Outcomes
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 # Shares of the search rows after which a race looks at the standings.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aebert.search.difference import CONFIDENCE
 from aebert.search.front import nearness
 from aebert.search.leaders import Leaders
 from aebert.search.outcomes import Judge, Outcomes
 from aebert.search.record import GainRecord, Origin, TrialRecord, Verdict
 
-CONFIDENCE = 0.95
 RESAMPLES = 200
 
 

@@ -15,8 +15,8 @@ from common import make_parser, table, write_result
 
 from aebert.errors import ConfigError
 from aebert.latency.devices import Device, device_names, load_device
-from aebert.latency.estimates import Precision
-from aebert.latency.estimation import estimate, published_errors
+from aebert.latency.estimates import estimate, published_errors
+from aebert.latency.estimators import Precision
 from aebert.latency.references import REFERENCE_SHAPES
 from aebert.pruning.architecture import Architecture
 

@@ -14,7 +14,9 @@ from common import make_parser, table, write_result
 from random_berts import SHAPES
 
 from aebert.latency.measurement import TablePlan, measure_table
-from aebert.latency.table import LatencyTable, Workload, write_table
+from aebert.latency.table import LatencyTable
+from aebert.latency.table_files import write_table
+from aebert.latency.workload import Workload
 from aebert.terminal import Terminal, quiet_libraries
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")

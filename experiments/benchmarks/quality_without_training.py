@@ -33,13 +33,14 @@ from aebert.pruning.architecture import Architecture
 from aebert.pruning.kwon import KwonPruner
 from aebert.pruning.pruners import CriterionPruner, Pruner
 from aebert.pruning.sequential import repair_sequentially
-from aebert.run.dense import DENSE
 from aebert.run.pipeline import Pipeline
+from aebert.search.difference import Difference
 from aebert.search.first import greedy, uniform
 from aebert.search.front import best_per_budget
-from aebert.search.outcomes import Difference, Judge, Outcomes, jackknife
+from aebert.search.outcomes import Judge, Outcomes, jackknife
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer
+from aebert.studies.folder import DENSE
 
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")
 METHODS = ("uniform", "aebert-recipe", "kwon", "library", "sequential")

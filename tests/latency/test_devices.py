@@ -8,7 +8,7 @@ import yaml
 
 from aebert.errors import ConfigError
 from aebert.latency.devices import device_names, estimator_of, load_device
-from aebert.latency.estimates import ESTIMATORS
+from aebert.latency.estimators import ESTIMATORS
 
 ROOFLINE: dict[str, Any] = {
     "kind": "roofline",

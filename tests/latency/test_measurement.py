@@ -11,7 +11,7 @@ import pytest
 from aebert.deployment.session import Feed
 from aebert.errors import ConfigError
 from aebert.latency.measurement import TablePlan, measure_table
-from aebert.latency.table import Workload
+from aebert.latency.workload import Workload
 from aebert.pruning.slicing import Selection, extract
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
@@ -57,7 +57,7 @@ def test_a_simulated_device_is_predicted(tiny_model: Any) -> None:
     assert accuracy.median < 0.05
     # 2 ms and the 32 columns and rows of two hidden layers aside, which no pruning removes
     assert table.prices[Workload(16)].floor_ms == pytest.approx(2 * table.prices[Workload(16, 2, 2)].floor_ms, rel=0.6)
-    assert {each.setting for each in table.measured} == set(plan.settings)
+    assert {each.workload for each in table.measured} == set(plan.workloads)
     assert not {each.architecture for each in table.measured} & {each.architecture for each in table.held_out}
     assert (table.rejected, table.noisy) == (0, 0)
 

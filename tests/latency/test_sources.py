@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from aebert.errors import ConfigError
+from aebert.latency.curves import Blocks, Curve
 from aebert.latency.devices import Device, load_device
-from aebert.latency.fit import Blocks, Curve
 from aebert.latency.references import bert_shape
 from aebert.latency.sources import EstimatedPrices, price_source
-from aebert.latency.table import FileForm, LatencyTable, TableShape, Workload, write_table
+from aebert.latency.table import LatencyTable, TableShape
+from aebert.latency.table_files import write_table
+from aebert.latency.workload import FileForm, Workload
 from aebert.pruning.architecture import Architecture
 from aebert.search.space import load_space, make_grid
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from aebert.errors import ConfigError
-from aebert.latency.fit import Blocks, Curve
-from aebert.latency.table import LatencyTable, Measurement, TableShape, Workload, read_table, write_table
+from aebert.latency.curves import Blocks, Curve
+from aebert.latency.table import LatencyTable, Measurement, TableShape
+from aebert.latency.table_files import read_table, write_table
+from aebert.latency.workload import Workload
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.search.budget import LatencyCosts, make_budget, project

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from aebert.errors import ConfigError, StudyError
+from aebert.latency.curves import Blocks, Curve
 from aebert.latency.devices import load_device
-from aebert.latency.fit import Blocks, Curve
 from aebert.latency.references import bert_shape
 from aebert.latency.sources import EstimatedPrices
-from aebert.latency.table import LatencyTable, TableShape, Workload
+from aebert.latency.table import LatencyTable, TableShape
+from aebert.latency.workload import Workload
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import Report
 from aebert.reporting.repricing import (

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from aebert.config import BudgetConfig
+from aebert.latency.curves import Blocks, Curve
 from aebert.latency.devices import load_device
-from aebert.latency.fit import Blocks, Curve
 from aebert.latency.references import bert_shape
 from aebert.latency.sources import EstimatedPrices
-from aebert.latency.table import LatencyTable, TableShape, Workload
+from aebert.latency.table import LatencyTable, TableShape
+from aebert.latency.workload import Workload
 from aebert.profiling.machine import machine_facts
 from aebert.run.prices import device_name, margin_of, measured_here, prices_of, settings_of
 from aebert.search.budget import make_budget

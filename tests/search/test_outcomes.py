@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from aebert.search.outcomes import GROUPS, Difference, Judge, Objective, Outcomes
+from aebert.search.difference import GROUPS, Difference
+from aebert.search.outcomes import Judge, Objective, Outcomes
 from aebert.tasks.task import TaskSpec
 
 CLASSES = ("bad", "good")

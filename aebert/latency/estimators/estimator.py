@@ -1,4 +1,4 @@
-"""What a device model is: parameters with units in their names, and milliseconds that add up over blocks."""
+"""What an estimator is: parameters with units in their names, and milliseconds that add up over blocks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator
 
 from aebert.config import Section
-from aebert.latency.estimates.work import Work
+from aebert.latency.estimators.work import Work
 from aebert.pruning.architecture import Architecture
-from aebert.registry import Registry
 
 
 def plausible(low: float, high: float, unit: str) -> BeforeValidator:
@@ -37,16 +36,18 @@ MacsPerCycle = Annotated[float, plausible(0.01, 10_000, "multiply-accumulates pe
 
 
 class Estimator(Section):
-    """A device model. Its fields are the parameters under `estimate` of a device file, besides `kind`.
+    """The model of a device. Its fields are the parameters under `estimate` of a device file, besides `kind`.
 
-    The time of an architecture is `fixed_ms` and the sum of `block_ms`, which must not fall with the width: so it can
-    be the cost table of a search. caveats: assumptions of the model itself, whatever its parameters.
+    The time of an architecture is `fixed_ms` plus the sum of `block_ms` over its blocks. `block_ms` must not fall with
+    the width, since a search uses it as a cost table.
+
+    caveats: assumptions of the model itself, whatever its parameters.
     """
 
     caveats: ClassVar[tuple[str, ...]] = ()
 
     def check(self, work: Work, architecture: Architecture) -> None:
-        """Raise ConfigError where the model says nothing about such work."""
+        """Raise ConfigError where the model does not cover such work."""
 
     @abstractmethod
     def fixed_ms(self, work: Work) -> float:
@@ -59,6 +60,3 @@ class Estimator(Section):
     def with_zeros(self, milliseconds: float, share: float) -> float:
         """The time with a share of the weights set to zero and all shapes kept: the same, unless the device skips."""
         return milliseconds
-
-
-ESTIMATORS: Registry[type[Estimator]] = Registry("kind of estimate")

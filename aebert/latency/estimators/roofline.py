@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from aebert.config import Positive
 from aebert.errors import ConfigError
-from aebert.latency.estimates.estimator import (
-    ESTIMATORS,
+from aebert.latency.estimators.estimator import (
     Estimator,
     GigabytesPerSecond,
     Gigahertz,
@@ -15,11 +14,10 @@ from aebert.latency.estimates.estimator import (
     Microseconds,
     PlausibleShare,
 )
-from aebert.latency.estimates.work import BYTES, Precision, Product, Work, block_products, fixed_products
+from aebert.latency.estimators.work import BYTES, Precision, Product, Work, block_products, fixed_products
 from aebert.pruning.architecture import Architecture
 
 
-@ESTIMATORS.register("roofline")
 class Roofline(Estimator):
     """max(compute, memory) of each block, and an overhead.
 

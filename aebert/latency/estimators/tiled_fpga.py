@@ -10,8 +10,7 @@ from pydantic import Field
 
 from aebert.config import Positive
 from aebert.errors import ConfigError
-from aebert.latency.estimates.estimator import (
-    ESTIMATORS,
+from aebert.latency.estimators.estimator import (
     Estimator,
     GigabytesPerSecond,
     MacsPerCycle,
@@ -20,12 +19,11 @@ from aebert.latency.estimates.estimator import (
     Microseconds,
     PlausibleShare,
 )
-from aebert.latency.estimates.work import BYTES, Precision, Product, Work, block_products, fixed_products
+from aebert.latency.estimators.work import BYTES, Precision, Product, Work, block_products, fixed_products
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
 
 
-@ESTIMATORS.register("tiled_fpga")
 class TiledFpga(Estimator):
     """One array for all products, used block after block.
 

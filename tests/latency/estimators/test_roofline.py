@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aebert.errors import ConfigError
-from aebert.latency.estimates.roofline import Roofline
-from aebert.latency.estimates.work import Work
+from aebert.latency.estimators.roofline import Roofline
+from aebert.latency.estimators.work import Work
 from aebert.latency.references import bert_shape
 from aebert.pruning.architecture import Architecture
 

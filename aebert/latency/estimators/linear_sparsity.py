@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from aebert.config import Positive
 from aebert.errors import ConfigError
-from aebert.latency.estimates.estimator import ESTIMATORS, Estimator, Milliseconds
-from aebert.latency.estimates.work import Work
+from aebert.latency.estimators.estimator import Estimator, Milliseconds
+from aebert.latency.estimators.work import Work
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
 
 
-@ESTIMATORS.register("linear_sparsity")
 class LinearSparsity(Estimator):
     """`dense_ms` · (1 - sparsity), for one encoder.
 

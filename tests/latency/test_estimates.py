@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aebert.errors import ConfigError
 from aebert.latency.devices import device_names, load_device
-from aebert.latency.estimation import Estimate, estimate, estimated_table, published_errors
+from aebert.latency.estimates import Estimate, estimate, estimated_table, published_errors
 from aebert.latency.references import REFERENCE_SHAPES
 from aebert.pruning.architecture import Architecture
 from aebert.search.space import load_space, make_grid

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from aebert.errors import ConfigError
-from aebert.latency.estimates.work import Product, Work, block_products, fixed_products
+from aebert.latency.estimators.work import Product, Work, block_products, fixed_products
 from aebert.models.counting import shape_of
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture

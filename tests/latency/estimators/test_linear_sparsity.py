@@ -6,8 +6,8 @@ import pytest
 
 from aebert.errors import ConfigError
 from aebert.latency.devices import load_device
-from aebert.latency.estimates.linear_sparsity import LinearSparsity
-from aebert.latency.estimation import estimate, published_errors
+from aebert.latency.estimates import estimate, published_errors
+from aebert.latency.estimators.linear_sparsity import LinearSparsity
 from aebert.latency.references import REFERENCE_SHAPES
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aebert.errors import ConfigError
-from aebert.latency.estimates.tiled_fpga import TiledFpga
-from aebert.latency.estimates.work import Work
+from aebert.latency.estimators.tiled_fpga import TiledFpga
+from aebert.latency.estimators.work import Work
 from aebert.latency.references import bert_shape
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
