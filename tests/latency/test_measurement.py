@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from aebert.config import digest
 from aebert.deployment.session import Feed
 from aebert.errors import ConfigError
 from aebert.latency.measurement import TablePlan, measure_table
@@ -72,6 +73,12 @@ def test_lengths_beyond_the_model_are_refused_before_any_export(tiny_model: Any)
             measure_table(model, INPUTS, TablePlan("int8", (Workload(64),)))
 
 
-def test_a_plan_without_settings_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs settings and at least 3 runs"):
+def test_studies_of_version_0_2_keep_the_table_that_they_measured() -> None:
+    plan = TablePlan("int8", (Workload(32),), held_out=12)
+    of_0_2 = "TablePlan(form='int8', settings=(Setting(length=32, batch=1, threads=1),), runs=21, held_out=12)"
+    assert plan.digest == digest(of_0_2)
+
+
+def test_a_plan_without_workloads_is_refused() -> None:
+    with pytest.raises(ConfigError, match="needs workloads and at least 3 runs"):
         TablePlan("int8", ())

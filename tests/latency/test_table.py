@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aebert.errors import ConfigError
 from aebert.latency.curves import Blocks, Curve
 from aebert.latency.table import LatencyTable, Measurement, TableShape
-from aebert.latency.table_files import read_table, write_table
 from aebert.latency.workload import Workload
 from aebert.models.shape import ModelShape
+from aebert.profiling.machine import machine_facts
 from aebert.pruning.architecture import Architecture
 from aebert.search.budget import LatencyCosts, make_budget, project
 from aebert.search.space import Range, SearchSpace, make_grid
@@ -56,69 +53,44 @@ def test_errors_are_relative_to_the_prediction() -> None:
     assert TABLE.accuracy_at(AT_32) is None
 
 
-def test_files_come_back_whole(tmp_path: Path) -> None:
-    table = replace(TABLE, measured=(held_out(3, 2.5),), seconds=12.5, rejected=3, noisy=1)
-    assert read_table(write_table(table, tmp_path / "t.json")) == table
-    assert read_table(tmp_path / "t.json").digest == TABLE.digest
+def test_the_digest_is_of_the_prices() -> None:
+    assert replace(TABLE, held_out=(), machine={}).digest == TABLE.digest
     assert replace(TABLE, prices={AT_16: LONG}).digest != TABLE.digest
-
-
-def damage(values: dict[str, Any], how: str) -> Any:
-    if how == "list":
-        return [values]
-    if how == "format":
-        return {**values, "format": "aebert-latency-table-9"}
-    if how == "form":
-        return {**values, "form": "int3"}
-    if how == "missing":
-        return {key: value for key, value in values.items() if key != "shape"}
-    if how == "falling":
-        values["prices"][0]["heads"]["milliseconds"] = [2.0, 1.0]
-    if how == "negative":
-        values["prices"][0]["floor_ms"] = -1
-    if how == "text":
-        values["prices"][0]["floor_ms"] = "fast"
-    if how == "empty":
-        values["prices"] = []
-    return values
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ("list", "its format must be 'aebert-latency-table-1', got 'list'"),
-        ("format", "its format must be 'aebert-latency-table-1', got 'aebert-latency-table-9'"),
-        ("form", "its form must be float32 or int8, got 'int3'"),
-        ("missing", "'shape' is missing"),
-        ("falling", "a latency curve must have rising widths"),
-        ("negative", "floor_ms must be a number ≥ 0, got -1"),
-        ("text", "could not convert string to float"),
-        ("empty", "it has no prices"),
-    ],
-)
-def test_damaged_files_are_one_line(tmp_path: Path, how: str, message: str) -> None:
-    path = write_table(TABLE, tmp_path / "t.json")
-    path.write_text(json.dumps(damage(json.loads(path.read_text()), how)))
-    with pytest.raises(ConfigError) as error:
-        read_table(path)
-    assert message in str(error.value)
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_a_cut_off_file_and_none_at_all_are_one_line(tmp_path: Path) -> None:
-    path = write_table(TABLE, tmp_path / "t.json")
-    path.write_text(path.read_text()[:99])
-    with pytest.raises(ConfigError, match=r"t.json must be one that `aebert latency-table` wrote: .*column"):
-        read_table(path)
-    with pytest.raises(ConfigError, match=r"none.json can't be read: No such file"):
-        read_table(tmp_path / "none.json")
 
 
 def test_another_encoder_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"its hidden is 32, the study's 48"):
-        TABLE.check(TableShape.of(replace(SHAPE, hidden=48)))
-    TABLE.check(TableShape.of(SHAPE))
+        TABLE.check(replace(SHAPE, hidden=48), "int8", AT_16)
+    TABLE.check(SHAPE, "int8", AT_16)
+
+
+def test_another_form_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        TABLE.check(SHAPE, "float32", AT_16)
+    assert str(caught.value) == (
+        "latency table must be of the float32 files that are asked for, it is of int8 ones: ask for those "
+        "(deploy.int8, --form) or measure another table"
+    )
+
+
+def test_a_margin_covers_nine_of_ten_held_out_models() -> None:
+    assert TABLE.margin(AT_16) == TABLE.margin(AT_32) == 0.18  # of -0.1, 0.1 and 0.2; lengths are alike
+    assert TABLE.margin(Workload(16, threads=2)) == 0.0  # nothing is known there
+
+
+def test_its_words() -> None:
+    assert TABLE.describe(AT_16) == "Toy 1, int8, 16 tokens, batch 1, 1 thread(s)"
+    assert TABLE.remarks(AT_16) == (
+        "predicted ms on Toy 1, int8, 16 tokens, batch 1, 1 thread(s); median error 10.0 % of 3 models",
+    )
+    assert replace(TABLE, held_out=()).remarks(AT_16) == ("predicted ms on " + TABLE.describe(AT_16),)
+
+
+def test_it_was_measured_here_on_the_same_processor_with_as_many_cores() -> None:
+    here = machine_facts()
+    assert replace(TABLE, machine=here).measured_here()
+    for other in ({"cpu": "Toy 1"}, {"cores": 1000}, {"architecture": "toy"}):
+        assert not replace(TABLE, machine={**here, **other}).measured_here()
 
 
 @pytest.mark.parametrize("target", [1.3, 2.0, 3.05, 4.9, 6.9])

@@ -8,12 +8,12 @@ import pytest
 from aebert.config import BudgetConfig
 from aebert.latency.curves import Blocks, Curve
 from aebert.latency.devices import load_device
+from aebert.latency.estimates import EstimatedPrices
 from aebert.latency.references import bert_shape
-from aebert.latency.sources import EstimatedPrices
 from aebert.latency.table import LatencyTable, TableShape
 from aebert.latency.workload import Workload
 from aebert.profiling.machine import machine_facts
-from aebert.run.prices import device_name, margin_of, measured_here, prices_of, settings_of
+from aebert.run.prices import describe_device, margin_of, prices_of, settings_of
 from aebert.search.budget import make_budget
 from aebert.search.space import load_space, make_grid
 
@@ -42,9 +42,9 @@ def test_an_estimate_has_no_margin_unless_one_is_asked_for(estimated: Estimated)
 
 
 def test_what_milliseconds_are_of(estimated: Estimated) -> None:
-    assert device_name(estimated(), budget()) == "toy-board (estimate), 16 tokens, batch 1"
-    assert device_name(estimated(), budget(margin=0.5)) == "toy-board (estimate), 16 tokens, batch 1, margin 50.0 %"
-    assert device_name(table(), budget()) == "Toy 1, int8, 16 tokens, batch 1, 1 thread(s), margin 0.0 %"
+    assert describe_device(estimated(), budget()) == "toy-board (estimate), 16 tokens, batch 1"
+    assert describe_device(estimated(), budget(margin=0.5)) == "toy-board (estimate), 16 tokens, batch 1, margin 50.0 %"
+    assert describe_device(table(), budget()) == "Toy 1, int8, 16 tokens, batch 1, 1 thread(s), margin 0.0 %"
 
 
 def test_a_budget_is_counted_with_the_estimate(estimated: Estimated) -> None:
@@ -54,7 +54,7 @@ def test_a_budget_is_counted_with_the_estimate(estimated: Estimated) -> None:
     assert found.cost(grid.last) == 20.4
 
 
-def test_trials_depend_on_the_model_of_the_device(estimated: Estimated) -> None:
+def test_trials_depend_on_the_estimator_of_the_device(estimated: Estimated) -> None:
     values = {"latency_ms": [12.0], "length": 16, "batch": 1, "threads": 1, "device": "a.yaml", "margin": None}
     before, after = (settings_of(each, values, budget()) for each in (estimated(), estimated(fixed_us=1000)))
     assert before == {
@@ -68,9 +68,3 @@ def test_trials_depend_on_the_model_of_the_device(estimated: Estimated) -> None:
     assert {key for key in before if before[key] != after[key]} == {"estimate"}
     assert "table" in settings_of(table(), values, budget())
     assert settings_of(None, {"sparsity": [0.5], "device": "this"}, budget()) == {"sparsity": [0.5]}
-
-
-def test_only_tables_of_such_a_machine_are_confirmed_here(estimated: Estimated) -> None:
-    assert not measured_here(estimated())
-    assert not measured_here(table())
-    assert measured_here(table(cpu=machine_facts()["cpu"]))
