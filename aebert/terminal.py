@@ -1,4 +1,4 @@
-"""Progress in the terminal, and quiet libraries."""
+"""Progress on the terminal, and libraries that keep quiet."""
 
 from __future__ import annotations
 

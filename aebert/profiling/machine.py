@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def machine_facts() -> dict[str, Fact]:
     """Processor, instruction sets, memory, system and versions, for reports.
 
-    cores: logical ones this process may use; cores_physical: None where nobody says. isa: None where the
-    system doesn't list instruction sets (Windows).
+    cores: logical cores that this process may use. cores_physical: None where the system doesn't say. isa: None where
+    the system doesn't list instruction sets (Windows).
     """
     return {
         "cpu": _cpu_name(),

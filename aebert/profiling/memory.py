@@ -22,10 +22,11 @@ from aebert.errors import ExportError
 
 @dataclass(frozen=True)
 class Footprint:
-    """What running a file takes.
+    """What it takes to run a file.
 
     peak_memory_bytes: largest resident memory of the process; Python, NumPy and ONNX Runtime are part of it.
-    baseline_memory_bytes: the same before the file was loaded. load_ms: making the session, file in the page cache.
+    baseline_memory_bytes: the same before the file was loaded. load_ms: time to make the session, with the file in the
+    page cache.
     """
 
     peak_memory_bytes: int
@@ -51,7 +52,7 @@ def measure_memory(path: Path, *, threads: int, batch: int, length: int) -> Foot
 def peak_memory_bytes() -> int:
     """Largest resident memory of this process so far."""
     if sys.platform == "win32":
-        import psutil  # only there, as it would be part of what is measured
+        import psutil  # imported only there, since it is part of what is measured
 
         return int(psutil.Process().memory_info().peak_wset)
     status = Path("/proc/self/status")
@@ -66,9 +67,9 @@ def peak_memory_bytes() -> int:
 
 
 def footprint(files: Sequence[Path], load: Callable[[], Callable[[], object]]) -> Footprint:
-    """What `load`, and then what it returns, take in this process; to be called once in a process.
+    """What `load`, and then the function that it returns, take in this process; to be called once in a process.
 
-    files: what is read while loading; they are read before, so that the disk is not part of the load time.
+    files: the files that loading reads. They are read once before, so that the disk is not part of the load time.
     """
     for path in files:
         _fill_page_cache(path)

@@ -1,4 +1,4 @@
-"""What exported files cost to run on this machine: latency, throughput, load time, memory, size."""
+"""What it costs to run exported files on this machine: latency, throughput, load time, memory, size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aebert.progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class Lengths:
-    """Padded lengths, in tokens, of the requests measured."""
+    """Padded lengths, in tokens, of the measured requests."""
 
     min: int
     median: float
@@ -31,7 +31,7 @@ class Lengths:
 class Speedup:
     """How many times faster a file answers than the first one: ratios of the same request in the same run.
 
-    median, and the range that holds the middle 80 % of the ratios; above 1 is faster.
+    median: of the ratios; above 1 is faster. p10, p90: the range of the middle 80 % of the ratios.
     """
 
     median: float
@@ -45,10 +45,10 @@ class Profile:
 
     batch_size: sequences per request. runs: timed requests, each at its own length (`lengths`), after `warmup` others.
     p50_ms, p90_ms, p99_ms: of one request, tokenization not included. throughput_per_s: sequences, one request at a
-    time. load_ms: making the session, file in the page cache. peak_memory_bytes: resident memory of a process that
-    loads the file and answers the largest request; Python, NumPy and ONNX Runtime alone are baseline_memory_bytes.
-    busy_samples_rejected: runs thrown away because other processes used more than a tenth of the machine.
-    busy_samples_kept: runs kept though they did, as it did not get quiet; `quiet` is whether there are none.
+    time. load_ms: time to make the session, with the file in the page cache. peak_memory_bytes: resident memory of a
+    process that loads the file and answers the largest request; baseline_memory_bytes: before it loads the file.
+    busy_samples_rejected: runs that were dropped because other processes used more than a tenth of the machine.
+    busy_samples_kept: runs that were kept nevertheless because the machine did not get quiet; `quiet`: there are none.
     samples_ms [runs]: aligned between the files of one measurement; not part of the JSON.
     """
 
@@ -96,7 +96,8 @@ def profile_files(
     """Profile of each file, in the order given; `speedup` is against the first.
 
     requests: batches as they will come in, at the task's own lengths; `runs` of them are taken evenly. All files are
-    measured in one process and take turns on each request (see `interleave`); memory and load time in a process each.
+    measured in one process and take turns on each request (see `interleave`); memory and load time are measured in a
+    process for each file.
 
     Raises: ConfigError without files or requests; ExportError when a file is missing or damaged.
     """

@@ -1,4 +1,4 @@
-"""Taking turns: time several things on the same requests, interleaved, while the machine is quiet.
+"""Time several things on the same requests, interleaved, while the machine is quiet.
 
 Runs on boards too: Python 3.9, psutil or not.
 """
@@ -23,7 +23,7 @@ RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
 # Seconds of measuring between two looks at the load.
 WINDOW_S = 0.5
 
-# Systems count CPU time in steps of 10 ms per core; so much in a window may be an error of counting.
+# Systems count CPU time in steps of 10 ms per core, so that a window may be off by this much per core.
 TICK_S = 0.01
 
 # Share of the machine's CPU time that other processes may use in a window that counts as quiet.
@@ -44,10 +44,10 @@ class Meter(Protocol):
         """Seconds on a clock that never goes back."""
 
     def others_busy(self) -> float:
-        """CPU seconds that other processes have used so far; differences count."""
+        """CPU seconds that other processes have used so far; only differences mean something."""
 
     def cores(self) -> int:
-        """Cores that `others_busy` adds up."""
+        """Number of cores that `others_busy` adds up."""
 
 
 class MachineMeter:
@@ -59,7 +59,7 @@ class MachineMeter:
 
     def others_busy(self) -> float:
         """Busy seconds of all cores, stolen time included, less those of this process, all threads."""
-        import psutil  # boards may lack it
+        import psutil  # which boards may lack
 
         times = psutil.cpu_times()
         kinds = ("user", "nice", "system", "irq", "softirq", "steal")
@@ -82,10 +82,10 @@ class ProcMeter(MachineMeter):
 
 
 class BlindMeter(MachineMeter):
-    """A machine that tells nothing about other processes; they look idle."""
+    """A machine that shows nothing of other processes, so that they look idle."""
 
     def others_busy(self) -> float:
-        """Nothing."""
+        """Zero."""
         return 0.0
 
 
@@ -102,7 +102,7 @@ class Gauge(Protocol):
     """An energy meter."""
 
     def joules(self) -> float:
-        """Energy used so far; differences count."""
+        """Energy used so far; only differences mean something."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class Samples:
 
     schedule [runs]: index of the request of each run, in the order measured.
     milliseconds: name → [runs], aligned with `schedule`, so that runs of two names can be compared in pairs.
-    rejected: runs thrown away and taken again because other processes were busy; noisy: runs kept though they were,
-    since taking again had not helped.
+    rejected: number of runs that were dropped and repeated because other processes were busy. noisy: number of runs
+    that were kept although they were busy, since repeating had not helped.
     joules: name → [runs], aligned with `schedule`; empty without a gauge.
     """
 
@@ -131,7 +131,7 @@ def paired_ratios(first_ms: Sequence[float], other_ms: Sequence[float]) -> NDArr
 def spread(num_requests: int, runs: int, *, seed: int = 0) -> list[int]:
     """Indices of `runs` requests, evenly spaced over all of them, in random order.
 
-    Requests often come sorted by length: the first ones would not stand for the rest.
+    Requests often come sorted by length, so that the first ones would not represent the rest.
     """
     even = [run * num_requests // runs for run in range(runs)]
     return [int(index) for index in np.random.default_rng(seed).permutation(even)]
@@ -148,12 +148,12 @@ def interleave(
     look: Callable[[], None] = lambda: None,
     progress: Progress = SILENT,
 ) -> Samples:
-    """Time every model on every scheduled request, one run after the other: each run is all models on one request.
+    """Time every model on every scheduled request. In each run, all models answer one request, one after the other.
 
     Which model goes first rotates from run to run. Runs come in windows of half a second; when other processes used
-    more than a tenth of the machine in a window, its runs are taken again, at most as many as the schedule has.
-    warmup: indices of requests that every model answers before, untimed.
-    gauge: read before and after each run. look: called after each window, while the machine is as the load made it.
+    more than a tenth of the machine in a window, its runs are repeated; at most as many runs as the schedule has.
+    warmup: indices of requests that every model answers first, untimed.
+    gauge: read before and after each call. look: called after each window, while the machine is still under load.
     """
     for index in warmup:
         for model in models.values():
@@ -174,7 +174,7 @@ class _Timed:
 
 @dataclass
 class _Turns(Generic[RequestT]):
-    """The state of one measurement."""
+    """The state of a measurement."""
 
     models: Mapping[str, TimedCall[RequestT]]
     requests: Sequence[RequestT]
@@ -187,7 +187,7 @@ class _Turns(Generic[RequestT]):
     samples: dict[str, list[_Timed]] = field(default_factory=dict)
 
     def result(self) -> Samples:
-        """What was kept."""
+        """The runs that were kept."""
         milliseconds = {name: tuple(one.milliseconds for one in timed) for name, timed in self.samples.items()}
         joules = {name: tuple(one.joules for one in timed) for name, timed in self.samples.items() if self.gauge}
         return Samples(tuple(self.schedule), milliseconds, self.rejected, self.noisy, joules)

@@ -12,7 +12,7 @@ ROOT = Path("/")
 _PROCESSOR_CHIPS = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal"})
 _PROCESSOR_ZONES = ("cpu", "soc", "pkg", "package")
 
-# Bits that the firmware of a Raspberry Pi sets now, and for ever since it started:
+# Bits that the firmware of a Raspberry Pi sets while something holds, and 16 places higher once it has held:
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 _PI_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 
@@ -21,7 +21,7 @@ _MOST_WARMING = 10.0  # °C
 
 
 class Rapl:
-    """Energy of all processor packages as Intel and AMD processors count it; what is idle in them is part of it.
+    """Energy of all processor packages, as Intel and AMD processors count it; their idle parts are included.
 
     Counters wrap around within minutes to hours: read more often than that.
     """
@@ -42,8 +42,8 @@ class Rapl:
 
 
 def open_rapl(root: Path = ROOT) -> tuple[Rapl | None, str]:
-    """The energy counters, and what the user is told of them: what they count, or why there are none."""
-    # intel-rapl:0 is a package; intel-rapl:0:0 is a part of it, and intel-rapl-mmio:0 the same once more
+    """The energy counters, and a line for the user: what they count, or why there are none."""
+    # intel-rapl:0 is a package, intel-rapl:0:0 a part of it, and intel-rapl-mmio:0 the same package again
     zones = [zone for zone in root.glob("sys/class/powercap/intel-rapl:*") if zone.name.count(":") == 1]
     packages = [zone for zone in zones if _text(zone / "name").startswith("package")]
     if not packages:
@@ -58,12 +58,12 @@ def open_rapl(root: Path = ROOT) -> tuple[Rapl | None, str]:
 
 @dataclass(frozen=True)
 class Sensors:
-    """Reads what the system exposes below `root`; None for what it doesn't."""
+    """Reads what the system exposes below `root`; values that it doesn't expose are None."""
 
     root: Path = ROOT
 
     def frequency_mhz(self) -> float | None:
-        """Clock of the fastest core now: the one that works."""
+        """Clock of the fastest core now, which is the one that works."""
         paths = self.root.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
         return max((value / 1000 for value in _readable(paths)), default=None)
 
@@ -83,14 +83,14 @@ class Sensors:
         return sum(counts) if counts else None
 
     def pi_throttled(self) -> int | None:
-        """The firmware's bits of a Raspberry Pi."""
+        """The bits of a Raspberry Pi's firmware."""
         text = _text(self.root / "sys/devices/platform/soc/soc:firmware/get_throttled")
         return int(text, 16) if text else None
 
 
 @dataclass
 class Watch:
-    """What the sensors said during a measurement; call `look` once at the start and whenever a window has ended."""
+    """What the sensors read during a measurement; call `look` at the start and at the end of every window."""
 
     sensors: Sensors = field(default_factory=Sensors)
     frequencies: list[float] = field(default_factory=list)
@@ -111,12 +111,12 @@ class Watch:
         self._bits_now |= self.sensors.pi_throttled() or 0
 
     def facts(self) -> dict[str, list[float] | str]:
-        """Lowest and highest frequency and temperature, or that they are not exposed."""
+        """Lowest and highest frequency and temperature, or `not exposed`."""
         seen = {"frequency_mhz": self.frequencies, "temperature_c": self.temperatures}
         return {key: [min(values), max(values)] if values else "not exposed" for key, values in seen.items()}
 
     def warnings(self) -> list[str]:
-        """One line for each thing that makes the figures doubtful."""
+        """A line on each reason to doubt the figures."""
         return [*self._drifts(), *self._throttled()]
 
     def _drifts(self) -> Iterator[str]:
@@ -128,8 +128,8 @@ class Watch:
     def _throttled(self) -> Iterator[str]:
         events = (self.sensors.throttle_events() or 0) - (self._events_before or 0)
         if events > 0:
-            yield f"the processor slowed itself down {events} times as it was too hot"
-        # bits 0 to 3 hold now; 16 to 19 say that they held at some time: new ones fell into this measurement
+            yield f"the processor slowed itself down {events} times because it was too hot"
+        # bits 0 to 3 hold now; bits 16 to 19 held at some time: those that are new held during this measurement
         held = self._bits_now | (self._bits_now & ~self._bits_before) >> 16
         names = [name for bit, name in _PI_BITS.items() if held >> bit & 1]
         if names:

@@ -139,6 +139,6 @@ def test_real_files_are_measured(classifier: Path, tmp_path: Path) -> None:
     assert second.speedup.p10 <= second.speedup.median <= second.speedup.p90
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"gone\.onnx .* there is none"):
         profile_files({"gone": tmp_path / "gone.onnx"}, requests((1, 5)), threads=1, warmup=0, runs=10)

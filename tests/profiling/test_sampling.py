@@ -85,7 +85,7 @@ def test_runs_of_a_busy_time_are_taken_again() -> None:
     assert len(machine.calls) == 10
 
 
-def test_a_machine_that_never_gets_quiet_is_measured_and_told() -> None:
+def test_a_machine_that_never_gets_quiet_is_measured_and_reported() -> None:
     machine = FakeMachine(load=lambda _: 1.0)
     samples = interleave({"a": machine.model("a", {"x": 0.25})}, ["x"], [0] * 6, meter=machine)
     assert (samples.rejected, samples.noisy) == (6, 6)

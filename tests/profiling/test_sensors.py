@@ -25,9 +25,9 @@ def package(root: Path, index: int, energy: int, top: int = 999) -> Path:
 
 def test_energy_is_what_all_packages_used_since(tmp_path: Path) -> None:
     first, second = package(tmp_path, 0, 100), package(tmp_path, 1, 500)
-    rapl, told = open_rapl(tmp_path)
+    rapl, line = open_rapl(tmp_path)
     assert rapl is not None
-    assert told == "RAPL, processor packages, idle share included"
+    assert line == "RAPL, processor packages, idle share included"
     assert rapl.joules() == 0.0
     first.write_text("150\n")
     second.write_text("507\n")
@@ -56,7 +56,7 @@ def test_parts_of_a_package_do_not_count_twice(tmp_path: Path) -> None:
     assert rapl.joules() == 0.0
 
 
-def test_no_energy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_energy_counters_the_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_rapl(tmp_path) == (None, "not exposed")
     counter = package(tmp_path, 0, 100)
     read = Path.read_text
@@ -70,11 +70,11 @@ def test_no_energy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert open_rapl(tmp_path) == (None, "permission denied: root may read /sys/class/powercap/*/energy_uj")
 
 
-def test_an_energy_counter_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_of_an_energy_counter_that_cannot_be_read_the_line_says_why(tmp_path: Path) -> None:
     package(tmp_path, 0, 100).write_text("busy\n")
-    rapl, told = open_rapl(tmp_path)
+    rapl, line = open_rapl(tmp_path)
     assert rapl is None
-    assert told.startswith("can't be read: invalid literal")
+    assert line.startswith("can't be read: invalid literal")
 
 
 def test_the_clock_is_that_of_the_core_that_works(tmp_path: Path) -> None:
@@ -122,24 +122,24 @@ def fake(tmp_path: Path) -> Board:
 
 
 @pytest.mark.parametrize(
-    ("later", "told"),
+    ("later", "lines"),
     [
         ({}, []),
         ({"mhz": 2161, "celsius": 60}, []),  # less than a tenth, not above 10 °C
         ({"mhz": 2100}, ["the clock changed between 2100 and 2400 MHz"]),
         ({"celsius": 61}, ["the processor warmed from 50 to 61 °C"]),
         ({"celsius": 20}, []),
-        ({"events": 5}, ["the processor slowed itself down 2 times as it was too hot"]),
+        ({"events": 5}, ["the processor slowed itself down 2 times because it was too hot"]),
         ({"bits": "50005"}, ["the board reports: under-voltage, throttled (power supply or cooling)"]),
         ({"bits": "80000"}, ["the board reports: soft temperature limit (power supply or cooling)"]),
     ],
 )
-def test_what_makes_figures_doubtful(fake: Board, later: dict[str, object], told: list[str]) -> None:
+def test_what_makes_figures_doubtful(fake: Board, later: dict[str, object], lines: list[str]) -> None:
     watch = Watch(Sensors(fake.root))
     watch.look()
     fake.set(**later)  # type: ignore[arg-type]
     watch.look()
-    assert watch.warnings() == told
+    assert watch.warnings() == lines
 
 
 def test_throttling_of_earlier_days_is_no_news(fake: Board) -> None:

@@ -1,4 +1,4 @@
-"""Bundles of graphs so small that their logits can be told by hand: a table of one row per token id."""
+"""Bundles of graphs so small that their logits can be worked out by hand: a table of one row per token id."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def toy_source(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrai
     def make(kind: TaskKind = "classification", **changes: Any) -> BundleSource:
         vocabulary = tiny_tokenizer.get_vocab()
         width = len(SPECS[kind].output_names)
-        # token types are not told apart, small numbers at all other ids make every id count in parity
+        # token types make no difference, and ids of other words add nothing
         table = np.zeros((len(vocabulary), width))
         for word, weights in WEIGHTS[kind].items():
             table[vocabulary[word]] = weights

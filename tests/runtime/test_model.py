@@ -1,4 +1,4 @@
-"""Predictions, told by hand from the weights of the toy graphs (`conftest.WEIGHTS`)."""
+"""Predictions, worked out by hand from the weights of the toy graphs (`conftest.WEIGHTS`)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_words_by_another_rule(made: dict[str, Path]) -> None:
     assert [one.text for one in found.entities] == ["good,nice"]
 
 
-def test_what_is_cut_off_has_no_say_and_is_told(made: dict[str, Path]) -> None:
+def test_what_is_cut_off_has_no_say_and_is_reported(made: dict[str, Path]) -> None:
     text = "the " * 6 + "good"
     (whole,) = Model.load(made["ner"]).predict([text])
     (cut,) = Model.load(made["ner"], max_length=8).predict([text])
