@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from aebert.errors import DataError
 from aebert.runtime.encoding import Text
 
 TABLES = (".csv", ".tsv", ".jsonl")
+SEPARATORS = (",", ";", "\t", "|")  # of CSV files, as for training
 MOST_BYTES = 2**24  # of a line, and characters of a CSV row: one without an end must not fill the memory
 _SHOWN = 20  # columns of a table in a message
+_EXCEL_SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 Lines = Iterator[tuple[int, str]]  # number from 1, text with its line end
 
@@ -38,7 +42,8 @@ def column_texts(lines: Lines, source: str, columns: Sequence[str], *, word_list
     if kind == ".jsonl":
         records = _json_records(lines, source)
     else:
-        records = _with_header(_csv_cells(lines, source) if kind == ".csv" else _tsv_cells(lines), source, columns)
+        cells = _csv_cells(lines, source, columns) if kind == ".csv" else _tsv_cells(lines)
+        records = _with_header(cells, source, columns)
     for record in records:
         _check_columns(columns, list(record.values), record.place)
         yield tuple(_text(record, column, word_lists) for column in columns)
@@ -69,18 +74,30 @@ def _check_columns(columns: Sequence[str], there: Sequence[str], place: str) -> 
 
 
 def _with_header(cells: Iterator[tuple[int, list[str]]], source: str, columns: Sequence[str]) -> Iterator[_Record]:
-    number, header = next(cells, (0, []))
-    names = tuple(name.strip() for name in header)
+    number, header = next(cells, (1, []))
+    names = _names(header)
     if not names:
         raise DataError(f"{source} must start with a header line that names its columns, it is empty")
-    if len(set(names)) < len(names):
+    if len(set(filter(None, names))) < len(list(filter(None, names))):
         raise DataError(f"{source}:{number}: column names must differ, got {', '.join(names[:_SHOWN])}")
     _check_columns(columns, names, f"{source}:{number}")
     for number, row in cells:
-        values = row[: len(names)] if not any(row[len(names) :]) else row  # empty cells behind the last column
+        place = f"{source}:{number}"
+        if _names(row) == names:
+            raise DataError(f"{place} must be a row, it is the header line again; delete the line")
+        behind = row[len(names) :]
+        values = row if any(cell.strip() for cell in behind) else row[: len(names)]
         if len(values) != len(names):
-            raise DataError(f"{source}:{number} must have {len(names)} columns as the header has, got {len(values)}")
-        yield _Record(dict(zip(names, values)), f"{source}:{number}")
+            raise DataError(f"{place} must have {len(names)} columns as the header has, got {len(values)}")
+        yield _Record(dict(zip(names, values)), place)
+
+
+def _names(header: Sequence[str]) -> list[str]:
+    """Column names, without empty ones at the end."""
+    names = [name.strip() for name in header]
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _tsv_cells(lines: Lines) -> Iterator[tuple[int, list[str]]]:
@@ -90,20 +107,25 @@ def _tsv_cells(lines: Lines) -> Iterator[tuple[int, list[str]]]:
             yield number, text.split("\t")
 
 
-def _csv_cells(lines: Lines, source: str) -> Iterator[tuple[int, list[str]]]:
+def _csv_cells(lines: Lines, source: str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Numbers and cells of a CSV file's rows, its separator found by the columns of the header line."""
+    _, first = next(lines, (1, ""))
+    stated = _EXCEL_SEPARATOR.fullmatch(first)
+    separator = stated[1] if stated else _separator(first, source, columns)
     size = 0
 
     def texts() -> Iterator[str]:
         nonlocal size
-        for _, line in lines:
+        for line in chain([] if stated else [first], (line for _, line in lines)):
             size += len(line)
             if size > MOST_BYTES:
                 raise DataError(f"{source}:{start} must be a row of at most {MOST_BYTES} characters; close its quote")
             yield line
 
-    reader = csv.reader(texts(), strict=True)
+    csv.field_size_limit(2**31 - 1)  # rows are limited already; by default the csv module refuses cells of 128 KB
+    reader = csv.reader(texts(), delimiter=separator, strict=True)
     while True:
-        start, size = reader.line_num + 1, 0
+        start, size = reader.line_num + (2 if stated else 1), 0
         try:
             cells = next(reader)
         except StopIteration:
@@ -114,15 +136,38 @@ def _csv_cells(lines: Lines, source: str) -> Iterator[tuple[int, list[str]]]:
             yield start, cells
 
 
+def _separator(header: str, source: str, columns: Sequence[str]) -> str:
+    """The separator at which a header line has the columns; the comma if there is none, or if it has one column."""
+    fitting = {}
+    for separator in SEPARATORS:
+        try:
+            names = tuple(_names(next(csv.reader([header], delimiter=separator, strict=True), [])))
+        except csv.Error:  # a quoted name with a line break
+            continue
+        if set(columns) <= set(names):
+            fitting[separator] = names
+    if len(set(fitting.values())) > 1:
+        found = " and ".join(map(repr, fitting))
+        raise DataError(f"{source} can be read as CSV with the separators {found}; rename its columns")
+    return next(iter(fitting), ",")
+
+
 def _json_records(lines: Lines, source: str) -> Iterator[_Record]:
     for number, line in lines:
         if not line.strip():
             continue
         place = f"{source}:{number}"
         try:
-            values = json.loads(line)
+            values = json.loads(line, object_pairs_hook=_checked_keys)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{place} must be one JSON object: {error}") from None
         if not isinstance(values, dict):
             raise DataError(f"{place} must be one JSON object, got {type(values).__name__}")
         yield _Record(values, place)
+
+
+def _checked_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key is there twice")
+    return values

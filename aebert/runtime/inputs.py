@@ -15,7 +15,7 @@ from aebert.runtime.columns import MOST_BYTES, TABLES, Lines, column_texts
 from aebert.runtime.encoding import Text
 from aebert.runtime.manifest import Manifest
 
-NO_TEXT = (".conll", ".iob", ".bio", ".json", ".ndjson")  # their lines hold more than a text
+NO_TEXT = (".conll", ".iob", ".bio", ".json", ".ndjson", ".parquet", ".arrow")  # their lines are not texts
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ def open_inputs(path: Path | None, manifest: Manifest, columns: Sequence[str] = 
     """The rows of a file, or of standard input when None, read one by one.
 
     Files that end in .csv, .tsv or .jsonl are tables, which `columns` are read of, by default those that the bundle was
-    trained on. CSV is quoted as in RFC 4180, TSV has no quotes, and both have a header line; a blank line is no row. Of
-    everything else every line is a row; sentence pairs have a tab between the two.
+    trained on. CSV is quoted as in RFC 4180 and separated by comma, semicolon, tab or bar, TSV has no quotes, and both
+    have a header line; a blank line is no row. Of everything else every line is a row; sentence pairs have a tab
+    between the two.
 
     Raises: ConfigError for columns that don't go with the input or the bundle; DataError naming file and line.
     """

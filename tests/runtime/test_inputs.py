@@ -16,6 +16,7 @@ from aebert.runtime import Model, columns
 from aebert.runtime.encoding import Text
 from aebert.runtime.inputs import Input, open_inputs
 from aebert.runtime.stream import PredictOptions, predict_rows
+from aebert.tasks.tabular import read_table
 
 Read = Callable[..., list[Input]]
 
@@ -43,6 +44,16 @@ def test_a_table_is_read_by_the_column_of_the_training(read: Read) -> None:
     csv = '\ufefftext,label\r\n"a good, fine film",good\r\n"it was ""bad""",bad\r\n\r\n"nice\nfilm",good\r\n" ",bad\r\n'
     assert texts(read("classification", "x.csv", csv))[:3] == expected[:3]
     assert texts(read("classification", "X.CSV", csv))[3] == ""
+    for separator in ";\t|":
+        assert (
+            texts(
+                read("classification", "x.csv", csv.replace('",', f'"{separator}').replace("text,", f"text{separator}"))
+            )
+            == expected
+        )
+    assert texts(read("classification", "x.csv", "sep=|\r\na|text\r\n1|x, y;z\r\n")) == ["x, y;z"]
+    assert texts(read("classification", "x.csv", "text\ngood; film\n")) == ["good; film"]
+    assert texts(read("classification", "x.csv", f"text,b\n{'x' * 300_000},1\n")) == ["x" * 300_000]
     tsv = 'label\ttext\ngood\ta good, fine film\n\nbad\tit was "bad"\n'
     assert texts(read("classification", "x.tsv", tsv)) == expected[:2]
     jsonl = "\n".join(json.dumps({"label": 1, "text": text}) + "\n" for text in expected)
@@ -87,8 +98,13 @@ REFUSED: list[tuple[str, str, str, tuple[str, ...], str]] = [
     ("classification", "x.csv", "", (), "x.csv must start with a header line that names its columns, it is empty"),
     ("classification", "x.csv", "text,text\na,b\n", (), "x.csv:1: column names must differ, got text, text"),
     ("classification", "x.csv", "text,label\na\n", (), "x.csv:2 must have 2 columns as the header has, got 1"),
+    ("classification", "x.csv", "text,label\na,b\n text,label\n", (), "x.csv:3 must be a row, it is the header line"),
     ("classification", "x.tsv", "text\tlabel\na\tb\tc\n", (), "x.tsv:2 must have 2 columns as the header has, got 3"),
     ("classification", "x.csv", 'text\nfine\n"open\n\n', (), "x.csv:3 must be CSV with values quoted as in RFC 4180"),
+    ("classification", "x.csv", 'text,"x;text;y"\n1\n', (), "x.csv can be read as CSV with the separators ',' and ';'"),
+    ("classification", "x.csv", 'sep=;\ntext;b\na;"', (), "x.csv:3 must be CSV with values quoted"),
+    ("classification", "x.jsonl", '{"text": "a", "text": "b"}', (), "x.jsonl:1 must be one JSON object: a key is"),
+    ("classification", "x.parquet", "PAR1", (), "x.parquet must be lines of text or a table"),
     ("classification", "x.jsonl", "\n[1]", (), "x.jsonl:2 must be one JSON object, got list"),
     ("classification", "x.jsonl", "text", (), "x.jsonl:1 must be one JSON object: Expecting value"),
     ("classification", "x.jsonl", "[" * 100_000, (), "x.jsonl:1 must be one JSON object: maximum recursion depth"),
@@ -158,3 +174,22 @@ def test_the_module_takes_columns(made: dict[str, Path], tmp_path: Path, capfd: 
     assert capfd.readouterr().out == "1.25\n1.25\n"
     assert main(asked) == 2
     assert "has no column 'one'; its columns: a, b" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv", '\ufefftext,label\r\n"a, ""b""\nc",1\r\n\r\n d ,2\r\n'),
+        ("x.csv", "label;text\n1;a, b\n2;c|d\n"),
+        ("x.csv", 'sep=|\nlabel|text\n1|"a|b"\n'),
+        ("x.csv", "text , label,\na,1,\nb,2\n"),
+        ("x.tsv", 'text\tlabel\n"a" b\t1\n\n c\t2\r\n'),
+        ("x.jsonl", '{"text": "a\\nb", "label": 1}\n\n{"label": 2, "text": " c"}'),
+    ],
+)
+def test_a_table_is_read_as_in_training(name: str, content: str, read: Read, tmp_path: Path) -> None:
+    table: Any = name.rpartition(".")[2]
+    rows = texts(read("classification", name, content))
+    columns = ("text", "label")
+    assert rows == [record.values["text"] for record in read_table(tmp_path / name, table, wanted=columns)]
+    assert len(rows) >= 1
