@@ -29,13 +29,15 @@ def _files_table(found: Comparison) -> Table:
         Column("form", "text"),
         *number_columns("size (MB)", "load (ms)", "memory (MB)", "libraries (MB)"),
     )
+    smallest = min(found.targets, key=lambda target: target.size_bytes)
     largest = f"{max(found.settings.batches)} × {max(found.settings.lengths)}"
     return Table(
         "Files",
         columns,
         tuple(_file_row(one) for one in found.targets),
-        f"memory: peak of a process that only loads it and answers {largest} tokens; libraries: what it takes before. "
-        "load: from the page cache. MB: 10^6 bytes.",
+        f"{smallest.name} is the smallest, with {units.megabytes(smallest.size_bytes)} MB of 10^6 bytes.\n"
+        f"memory is the peak of a process that only loads the model and answers {largest} tokens; libraries is what "
+        "that process takes before; load is from the page cache.",
     )
 
 
@@ -60,8 +62,10 @@ def _times_table(found: Comparison) -> Table:
         "Times of one request",
         (*shapes, model, *number_columns(*titles[3:])),
         tuple(_times_row(cell, energy=energy) for cell in found.cells),
-        f"times as fast: as {first}, median over {found.settings.runs} requests that all models answered in turn. "
-        f"95 %: interval of that median.\nrandom token ids, no padding. Measured on: {measured_on(found.machine)}.\n"
+        f"A model is faster than {first} where its whole interval is above 1.\n"
+        f"times as fast compares with {first}: the median over {found.settings.runs} requests that all models answered "
+        "in turn; 95 % is the interval of that median.\n"
+        f"Requests are random token ids without padding. Measured on: {measured_on(found.machine)}.\n"
         + "\n".join([_conditions(found), *(f"warning: {line}" for line in found.warnings)]),
     )
 
@@ -83,13 +87,13 @@ def _times_row(cell: Condition, *, energy: bool) -> tuple[Shown, ...]:
 
 
 def _conditions(found: Comparison) -> str:
-    """`clock 2400–2400 MHz, temperature not exposed, energy not exposed`."""
+    """`clock 2400–2400 MHz, temperature not exposed, energy: not exposed`."""
     names = {"frequency_mhz": ("clock", " MHz"), "temperature_c": ("temperature", " °C"), "energy": ("energy:", "")}
-    told = []
+    parts = []
     for key, (name, unit) in names.items():
         value = found.conditions[key]
-        told.append(f"{name} {value}" if isinstance(value, str) else f"{name} {value[0]:.0f}–{value[1]:.0f}{unit}")
-    return f"{', '.join(told)}."
+        parts.append(f"{name} {value}" if isinstance(value, str) else f"{name} {value[0]:.0f}–{value[1]:.0f}{unit}")
+    return f"{', '.join(parts)}."
 
 
 def check_format(path: Path) -> None:

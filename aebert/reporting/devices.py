@@ -22,7 +22,8 @@ def devices_table(devices: Sequence[Device]) -> Table:
         "Devices",
         tuple(columns),
         tuple(tuple(Cell(text, text) for text in row) for row in rows),
-        "Every command that takes a device also takes the path of a YAML file with name, and host or estimate.",
+        "Estimates were measured nowhere; `aebert devices show NAME` lists their errors against published times.\n"
+        "A device of your own is a YAML file with name, and host or estimate; its path takes the place of a name.",
     )
 
 

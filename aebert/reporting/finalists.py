@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from aebert.reporting import units
 from aebert.reporting.costs import cost_titles, finalist_cost, milliseconds
 from aebert.reporting.report import FinalistRow, Report
@@ -22,10 +24,8 @@ from aebert.search.kinds import KINDS
 
 def finalists_table(report: Report) -> Table:
     """The fine-tuned models: scores on each role's rows, float32 and int8."""
-    metric = report.info.metric
     scores = ("search, before", "select", "report", "95 %", "vs dense", "int8 report", "int8 95 %")
     columns = number_columns("trial", *cost_titles(report), *scores)
-    report_rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
     timed = KINDS[report.info.budget_kind].is_priced
     latency = (*number_columns("measured (ms)"), Column("budget", "text")) if timed else ()
     return Table(
@@ -34,10 +34,24 @@ def finalists_table(report: Report) -> Table:
         tuple(
             (*_finalist_row(row, report), *(_latency_cells(row, report) if timed else ())) for row in report.finalists
         ),
-        f"{metric} × 100: on the search rows before fine-tuning; on the select rows and the {report_rows}report rows "
-        "after it.\n* best on the select rows. 95 %: interval of the report score, – where the metric has none.\n"
-        "int8: the quantized file itself, scored again." + (f"\n{latency_note(report)}" if timed else ""),
+        "\n".join(_note(report)),
     )
+
+
+def _note(report: Report) -> Iterator[str]:
+    kept = ", before those that miss the budget" if KINDS[report.info.budget_kind].is_priced else ""
+    rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
+    yield f"* marks the model to use at each budget, the one that scores best on the select rows{kept}."
+    yield (
+        f"Scores are {report.info.metric} × 100: on the search rows before fine-tuning, on the select rows and the "
+        f"{rows}report rows after it."
+    )
+    yield (
+        "95 % is the interval of the report score before it, – where the metric has none; vs dense is a difference in "
+        "points; int8 is the quantized file itself, scored again."
+    )
+    if KINDS[report.info.budget_kind].is_priced:
+        yield from _latency_note(report)
 
 
 def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
@@ -49,20 +63,22 @@ def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
     )
 
 
-def latency_note(report: Report) -> str:
-    """What milliseconds are of, how many finalists keep their budget, and which were predicted in another form."""
+def _latency_note(report: Report) -> Iterator[str]:
+    """What milliseconds are of, how many finalists keep their budget, and which files the prediction is not of."""
+    yield f"{milliseconds(report.info, ' of the shipped file')}. {_confirmed(report)}"
+    tuned = [row.name for row in report.finalists if row.trial is not None and row.name in report.forms]
+    if form := unpriced({name: report.forms[name] for name in tuned}):
+        yield form
+
+
+def _confirmed(report: Report) -> str:
     known = [row for row in report.finalists if row.meets_budget is not None]
     met = sum(row.meets_budget is True for row in known)
     if known:
-        told = f"{met} of {len(known)} finalists meet their budget when measured."
-    elif report.info.estimated:
-        told = "The budget is not confirmed by measurement."
-    else:
-        told = "Not measured: this machine is not that device."
-    tuned = [row.name for row in report.finalists if row.trial is not None and row.name in report.forms]
-    form = unpriced({name: report.forms[name] for name in tuned})
-    note = f"ms: {milliseconds(report.info)} of one request of the shipped file on {report.info.device}. {told}"
-    return f"{note}\n{form}" if form else note
+        return f"{met} of {len(known)} finalists meet their budget when measured."
+    if report.info.estimated:
+        return "The budget is not confirmed by measurement."
+    return "Nothing was measured, since this machine is not that device."
 
 
 def _finalist_row(row: FinalistRow, report: Report) -> tuple[Cell, ...]:

@@ -15,7 +15,7 @@ _TITLES = ("size (MB)", "select", "loss", "median (ms)", "speed-up")
 def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
     """One row per model and way to quantize.
 
-    forms: by model, how it was exported. metric: name of the headline one.
+    forms: by model, how it was exported. metric: name of the headline metric.
     """
     rows = tuple(
         _row(name, one.kept.int8_source or "", tried)
@@ -26,8 +26,10 @@ def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
     columns = (*(Column(title, "text") for title in ("model", "form", "graph")), *map(Column, _TITLES))
     quantized = [one.quantization for one in forms.values() if one.quantization is not None]
     notes = [
-        f"select: {metric} × 100 on the select rows. loss: points below the float32 file. MB: 10^6 bytes.",
-        "speed-up: against the float32 file on the same request, median.",
+        *(["The form whose verdict begins with chosen ships."] if rows else []),
+        f"select is {metric} × 100 on the select rows; loss is how many points that is below the float32 file; MB are "
+        "10^6 bytes.",
+        "speed-up is the median of how many times as fast the same request is as with the float32 file.",
         *(line for name, one in forms.items() for line in _notes(name, one)),
         *dict.fromkeys(f"Processor: {one.cpu}." for one in quantized),
     ]
@@ -59,9 +61,9 @@ def _notes(name: str, one: ExportedForms) -> Iterator[str]:
     """What was fused of a model, what was not and why, and which graph was kept."""
     fusion = one.fusion
     if fusion is None:
-        yield f"{name}: not fused (deploy.fuse: never)."
+        yield f"{name}: nothing is fused (deploy.fuse: never)."
         return
-    yield f"{name}: fused {fusion.describe()}; {_kept(one.kept)}."
+    yield f"{name}: {fusion.describe()} are fused; {_kept(one.kept)}."
     yield from (f"{name}: {note}." for note in fusion.notes)
 
 
@@ -70,6 +72,6 @@ def _kept(kept: KeptGraphs) -> str:
     ratios, parts = kept.fused_times_faster, []
     for key, kind, graph in (("float32", "float32", kept.float32), ("int8_source", "quantized", kept.int8_source)):
         if graph is not None:
-            timed = f" (fused {ratios[key]:.2f} times as fast as plain)" if key in ratios else ""
-            parts.append(f"{graph} graph kept for {kind}{timed}")
+            timed = f" (the fused one is {ratios[key]:.2f} times as fast as the plain one)" if key in ratios else ""
+            parts.append(f"the {graph} graph is kept for {kind}{timed}")
     return ", ".join(parts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from aebert.reporting import units
-from aebert.reporting.costs import cost_titles, milliseconds
+from aebert.reporting.costs import cost_titles, milliseconds, step_name
 from aebert.reporting.intervals import score_interval
 from aebert.reporting.report import Report
 from aebert.reporting.tables import (
@@ -26,7 +28,7 @@ from aebert.search.record import TrialRecord
 
 
 def front_table(report: Report) -> Table:
-    """The Pareto front, with each member's distance from dense and from uniform at its budget."""
+    """The Pareto front, with the difference of each member's score from that of dense and of uniform at its budget."""
     columns = number_columns(
         "trial", "budget", *cost_titles(report), report.info.metric, "95 %", "loss", "vs dense", "vs uniform"
     )
@@ -36,11 +38,18 @@ def front_table(report: Report) -> Table:
         f"Pareto front of {report.info.name}",
         (*columns, Column("heads", "bars"), Column("FFN", "bars")),
         rows,
-        f"{scored_on(report)}. 95 %: interval for rows like these.\n"
-        "vs: difference in points. uniform: every layer pruned alike to the same budget.\n"
-        + (f"ms: {milliseconds(report.info)} of one request on {report.info.device}.\n" if report.info.device else "")
-        + "heads, FFN: one sign per layer, the first layer left: · nothing kept, ▁ to ▇ a part, █ all.",
+        "\n".join(_note(report)),
     )
+
+
+def _note(report: Report) -> Iterator[str]:
+    step = f"; costs less than one grid step ({step_name(report)}) apart count as one" if report.axis.step else ""
+    yield f"Each candidate listed scores higher than every cheaper one{step}."
+    yield f"Scores are {scored_on(report)}; 95 % is the interval of a score for rows like these."
+    yield "vs dense and vs uniform are differences in points; uniform prunes every layer alike to the same budget."
+    if report.axis.kind.is_priced:
+        yield f"{milliseconds(report.info)}."
+    yield "heads and FFN show one sign per layer, the first layer on the left: · nothing kept, ▁ to ▇ a part, █ all."
 
 
 def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRecord]) -> tuple[Cell, ...]:

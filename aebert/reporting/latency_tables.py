@@ -8,22 +8,24 @@ from aebert.reporting.tables import Cell, Column, Table
 
 
 def accuracy_table(table: LatencyTable) -> Table:
-    """By workload: the floor, the dense model, and the error of predictions on whole models that were held out."""
+    """One row per workload, with the floor, the dense model, and how far predictions of whole models are off."""
     titles = ("length", "batch", "threads", "floor (ms)", "dense (ms)", "models", "median", "p90", "max")
     accuracy = table.accuracy()
     overall = (
-        "No models were held out."
+        "No models were held out, so how far predictions are off is not known."
         if accuracy is None
-        else f"All settings: median {units.percent(accuracy.median)}, p90 {units.percent(accuracy.p90)}, "
-        f"max {units.percent(accuracy.max)} of {accuracy.models} measurements."
+        else f"Predictions of models that the table did not see are off by {units.percent(accuracy.median)} in the "
+        f"median, {units.percent(accuracy.p90)} at p90 and {units.percent(accuracy.max)} at most, in {accuracy.models} "
+        "measurements."
     )
     busy = f"\nOther processes were busy in {table.noisy} rounds that count." if table.noisy else ""
     return Table(
         f"Latency table of {table.name}",
         tuple(map(Column, titles)),
         _rows(table),
-        "floor: all blocks empty. median, p90, max: distance of predicted from measured medians of held-out whole "
-        f"models,\nwith uneven widths and empty blocks, as a share of the prediction. {overall}{busy}",
+        f"{overall}\nfloor is the time with all blocks empty; median, p90 and max are distances of predicted from "
+        "measured medians of such models, which have uneven widths and empty blocks, as shares of the prediction."
+        f"{busy}",
     )
 
 

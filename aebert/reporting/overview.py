@@ -35,7 +35,7 @@ def studies_table(reports: Sequence[Report]) -> Table:
         "Studies",
         (*texts, *others),
         tuple(map(_study_row, reports)),
-        "Scores × 100 on each study's search rows, before fine-tuning.",
+        "Scores are the headline metric × 100 on each study's search rows, before fine-tuning.",
     )
 
 

@@ -76,9 +76,9 @@ def front_html(report: Report) -> str:
 def _chart_note(report: Report) -> str:
     tuned = (
         " Fine-tuned models are on the report rows, float32 a little left and int8 a little right of their true "
-        "place, with 95 % intervals where the metric has them. Dotted line: the dense model on the report rows."
+        "place, with 95 % intervals where the metric has them. The dotted line is the dense model on the report rows."
     )
-    search = f"{scored_on(report)}. Dashed line: the dense model on the search rows."
+    search = f"Scores are {scored_on(report)}. The dashed line is the dense model on the search rows."
     floor = score_floor(report)
     hidden = (
         "" if floor is None else f" {below(report, floor)} trials below {floor:.1f} are further down: drag the axis."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Any
 
@@ -16,16 +16,29 @@ def profiles_table(report: Report) -> Table:
     columns = number_columns(
         "size (MB)", "p50 (ms)", "p90 (ms)", "p99 (ms)", "rows/s", "memory (MB)", "speed-up", "p10–p90", "report"
     )
-    measured = measured_on(report.machine)
     return Table(
         f"Profiles of {report.info.name}",
         (Column("model", "text"), Column("file", "text"), *columns),
         tuple(_profile_row(row) for row in report.profiles),
-        "p50, p90, p99: percentiles of the time of one call. memory: peak of a process with this file alone. "
-        "MB: 10^6 bytes.\n"
-        "speed-up: against the dense float32 file on the same request, median and middle 80 %. "
-        f"report: {report.info.metric} × 100 of this file." + (f"\nMeasured on: {measured}." if measured else ""),
+        "\n".join(_note(report)),
     )
+
+
+def _note(report: Report) -> Iterator[str]:
+    compared = [row for row in report.profiles if row.speedup is not None]
+    if compared:
+        best = max(compared, key=lambda row: row.speedup or 0.0)
+        yield f"{best.name} {best.kind} is the fastest file: {best.speedup:.2f} times as fast as dense float32."
+    yield (
+        "p50, p90 and p99 are percentiles of the time of one call; memory is the peak of a process with this file "
+        "alone; MB are 10^6 bytes."
+    )
+    yield (
+        "speed-up is the median of how many times as fast the same request is as with the dense float32 file, p10–p90 "
+        f"the middle 80 %; report is {report.info.metric} × 100 of this very file on the report rows."
+    )
+    if measured := measured_on(report.machine):
+        yield f"Measured on: {measured}."
 
 
 def measured_on(machine: Mapping[str, Any]) -> str:
@@ -41,10 +54,10 @@ def measured_on(machine: Mapping[str, Any]) -> str:
         ("{min}–{max} tokens (median {median:g})", lengths),
         ("onnxruntime {onnxruntime}", machine.get("versions") or {}),
     )
-    told = [text.format(**values) for text, values in facts if _known(text, values)]
+    known = [text.format(**values) for text, values in facts if _known(text, values)]
     if machine.get("all_runs_quiet") is False:
-        told.append("other processes were busy in some runs")
-    return ", ".join(told)
+        known.append("other processes were busy in some runs")
+    return ", ".join(known)
 
 
 def _known(text: str, values: Mapping[str, Any]) -> bool:

@@ -62,6 +62,6 @@ def unpriced(forms: Mapping[str, ExportedForms]) -> str:
         return ""
     table = "dynamic int8" if any(one.quantization is not None for one in forms.values()) else FLOAT32
     return (
-        f"predicted: by a table of {table} files of plain graphs with no layer left out. Of another form, so that only "
-        f"measured counts: {', '.join(others)}."
+        f"Predictions are of {table} files of plain graphs with no layer left out. These have another form, so that "
+        f"only what was measured counts: {', '.join(others)}."
     )

@@ -24,7 +24,7 @@ def trial_detail(report: Report, number: int) -> RenderableType:
     if record is None:
         known = f"0..{max(trial.number for trial in report.trials)}" if report.trials else "none yet"
         raise StudyError(f"study {report.info.name!r} must have the trial to show, got {number} (its trials: {known})")
-    return Group(_facts(record, report), Text(f"{scored_on(report)}.\n"), _layers(record, report))
+    return Group(_facts(record, report), Text(f"Scores are {scored_on(report)}.\n"), _layers(record, report))
 
 
 def _facts(record: TrialRecord, report: Report) -> RichTable:

@@ -102,16 +102,24 @@ def _found_table(report: Report, found: Sequence[Standing]) -> Table:
         f"What the search found in {report.info.name}",
         (*map(Column, titles), Column("tied with the best", "text"), Column("chosen")),
         tuple(_found_row(standing, report) for standing in found),
-        "\n".join([f"{scored_on(report)}.", *_FOUND_NOTE, *_remarks(report, found)]),
+        "\n".join([*_found_note(report), *_remarks(report, found)]),
     )
 
 
-_FOUND_NOTE = (
-    "best: of all candidates within the budget. 95 %: interval of its score for rows like these.",
-    "candidates: architectures that saw all rows. stopped: by a race before that, as clearly behind.",
-    f"tied: others that may as well be best on rows like these, by trial (95 %; of the {KEPT} leading ones).",
-    "chosen: of the best and those tied with it, the nearest to the dense model, row by row; fine-tuned first.",
-)
+def _found_note(report: Report) -> Iterator[str]:
+    yield (
+        "chosen is the candidate to fine-tune first: of the best and those tied with it, the nearest to the dense "
+        "model, row by row."
+    )
+    yield f"Scores are {scored_on(report)}; 95 % is the interval of the best score for rows like these."
+    yield (
+        "candidates are the architectures within the budget that saw all rows; stopped are those that a race stopped "
+        "before that, as clearly behind."
+    )
+    yield (
+        "tied with the best are other trials that may as well be best on rows like these, with 95 % confidence, among "
+        f"the {KEPT} leading ones."
+    )
 
 
 def _found_row(standing: Standing, report: Report) -> tuple[Cell, ...]:
@@ -161,17 +169,17 @@ def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
         name = units.budget(standing.budget, kind)
         if standing.best.budget != standing.budget:
             yield (
-                f"{name}: its best, trial {standing.best.number}, was proposed for "
+                f"At {name} the best, trial {standing.best.number}, was proposed for "
                 f"{units.budget(standing.best.budget, kind)}; nothing proposed for {name} scores higher."
             )
     if any(standing.verdict is None for standing in found):
-        yield f"{units.MISSING}: known when a search has ended that compared its candidates row by row."
+        yield f"{units.MISSING} becomes known when a search has ended that compares its candidates row by row."
 
 
 def _won_table(report: Report, found: Sequence[Standing]) -> Table:
     methods = [method for method in FIRST_TRIALS if any(method in standing.gains for standing in found)]
     scale = _Scale(is_of_metric(report))
-    meanings = "; ".join(f"{method}: {FIRST_TRIALS[method].meaning}" for method in methods)
+    meanings = ", ".join(f"{method} ({FIRST_TRIALS[method].meaning})" for method in methods)
     architectures = {trial.number: trial.architecture for trial in report.trials}
     rows = []
     for standing in found:
@@ -184,9 +192,10 @@ def _won_table(report: Report, found: Sequence[Standing]) -> Table:
         f"What the search won in {report.info.name}",
         (Column("budget"), *(Column(f"over {method}") for method in methods)),
         tuple(rows),
-        f"{scale.title} by which the best of a budget beats its first trials, with the 95 % interval of the difference "
-        "on the same rows.\nThe best was chosen on these rows, which flatters its gains as it does its score. itself: "
-        f"the first trial is the best.\n{meanings}.",
+        f"{scale.title} by which the best of a budget beats its first trials: clearly where the whole interval is "
+        "above 0.\nIn brackets is the 95 % interval of the difference on the same rows. The best was chosen on these "
+        "rows, which flatters its gains as it does its score; itself means that the first trial is the best.\n"
+        f"The first trials are {meanings}.",
     )
 
 

@@ -29,8 +29,8 @@ def test_variants_are_tried_and_one_ships(aebert: Aebert, workspace: Workspace) 
         assert [row[1] for row in rows] == VARIANTS
         assert ["chosen:" in row for row in rows].count(True) == 1
         (told,) = [line for line in lines if line.startswith(f"{model}: fused")]
-        assert "graph kept for float32 (fused" in told
-        assert "graph kept for quantized (fused" in told
+        assert "graph is kept for float32 (the fused" in told
+        assert "graph is kept for quantized (the fused" in told
 
     again = aebert("export", "reviews.yaml", *sets)
     assert again.out == done.out

@@ -54,7 +54,7 @@ def test_a_table_limits_a_search_and_prices_another_study(aebert: Any, table: di
     # the table is of plain graphs; which graph ships is decided by the clock
     forms = [form for name, form in summary["forms"].items() if name != "dense"]
     other = [f for f in forms if f["kept"]["int8_source"] == "fused" or f["quantization"]["tried"][0]["excluded"]]
-    assert ("Of another form, so that only measured counts: trial-" in done.out) == bool(other)
+    assert ("These have another form, so that only what was measured counts: trial-" in done.out) == bool(other)
 
     again = aebert(
         "pareto", "reviews", "--device", "tables/here.json", "--length", "12", "--budget", f"latency_ms={dense * 2}"

@@ -48,7 +48,8 @@ def test_files_and_times() -> None:
     assert row(text, "2", "4", "32", "small.onnx")[4:] == [
         *("16.0", "24.0", "32.0", "16.1", "±", "1.2", "250", "5.01×", "4.87–5.10")
     ]
-    assert "times as fast: as dense, median over 50 requests" in text
+    assert "small.onnx is the smallest, with 59.0 MB of 10^6 bytes.\n" in text
+    assert "times as fast compares with dense: the median over 50 requests" in text
     assert "Measured on: Cortex-A76, 4 cores, onnxruntime 1.31.1." in text
     assert "clock 2400–2400 MHz, temperature not exposed, energy: not exposed." in text
     assert text.endswith("warning: it is warm\n")

@@ -8,8 +8,8 @@ from aebert.reporting.report import Report
 from aebert.reporting.tables import Table
 
 
-def _text(grid: Table) -> list[list[str]]:
-    return [[cell.text for cell in row] for row in grid.rows]
+def _text(table: Table) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in table.rows]
 
 
 def test_finalist_rows(report: Report) -> None:
@@ -21,10 +21,10 @@ def test_finalist_rows(report: Report) -> None:
 
 
 def test_finalists_of_a_latency_budget_are_predicted_and_measured(timed: Report) -> None:
-    grid = finalists_table(timed)
-    titles = [column.title for column in grid.columns]
+    table = finalists_table(timed)
+    titles = [column.title for column in table.columns]
     assert (titles[2], titles[-2:]) == ("predicted (ms)", ["measured (ms)", "budget"])
-    dense, small = _text(grid)
+    dense, small = _text(table)
     assert (dense[2], small[2], small[-2:]) == ("10.0", "7.00", ["7.20", "7.5 ms met"])
     lost = replace(timed, trials=timed.trials[:2])
     assert [row[2] for row in _text(finalists_table(lost))] == ["10.0", "–"]
@@ -36,10 +36,10 @@ def test_an_estimated_budget_is_called_so_and_is_not_confirmed(timed: Report) ->
     found = replace(timed, info=replace(timed.info, device=device, estimated=True), finalists=rows)
     front, finalists = front_table(found), finalists_table(found)
     assert "estimated (ms)" in [column.title for column in front.columns]
-    assert f"ms: estimate, not a measurement, of one request on {device}.\n" in front.note
+    assert f"estimated (ms) is an estimate, not a measurement, of one request on {device}.\n" in front.note
     assert "estimated (ms)" in [column.title for column in finalists.columns]
     assert finalists.note.endswith(
-        f"ms: estimate, not a measurement, of one request of the shipped file on {device}. "
+        f"estimated (ms) is an estimate, not a measurement, of one request of the shipped file on {device}. "
         "The budget is not confirmed by measurement."
     )
 
@@ -50,5 +50,6 @@ def test_a_table_of_another_machine_predicts(timed: Report) -> None:
     )
     assert "predicted (ms)" in [column.title for column in finalists.columns]
     assert finalists.note.endswith(
-        "ms: median of one request of the shipped file on Toy 1, int8. Not measured: this machine is not that device."
+        "predicted (ms) is the median of one request of the shipped file on Toy 1, int8. "
+        "Nothing was measured, since this machine is not that device."
     )

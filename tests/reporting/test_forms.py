@@ -57,7 +57,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 FORMS = {name: ExportedForms.from_dict(one) for name, one in PLAIN.items()}
 
 
-def test_the_grid_has_a_row_per_form_and_a_note_per_model() -> None:
+def test_the_table_has_a_row_per_form_and_a_note_per_model() -> None:
     table = forms_table(FORMS, "accuracy")
     titles = [column.title for column in table.columns]
     assert titles[:5] == ["model", "form", "graph", "size (MB)", "select"]
@@ -70,20 +70,22 @@ def test_the_grid_has_a_row_per_form_and_a_note_per_model() -> None:
         "chosen: the fastest within 1 points",
     ]
     assert len(table.rows) == 2
-    assert table.note.splitlines()[2:] == [
-        "dense: fused 2 of 2 attentions, 1 of 2 gelus, 4 of 4 norms, 0 of 1 embeddings; plain graph kept for float32 "
-        "(fused 0.90 times as fast as plain), fused graph kept for quantized (fused 1.25 times as fast as plain).",
+    assert table.note.splitlines()[3:] == [
+        "dense: 2 of 2 attentions, 1 of 2 gelus, 4 of 4 norms, 0 of 1 embeddings are fused; the plain graph is kept "
+        "for float32 (the fused one is 0.90 times as fast as the plain one), the fused graph is kept for quantized "
+        "(the fused one is 1.25 times as fast as the plain one).",
         "dense: embeddings are not fused: why.",
-        "trial-2: not fused (deploy.fuse: never).",
+        "trial-2: nothing is fused (deploy.fuse: never).",
         "Processor: AVX2.",
     ]
 
 
-def test_where_graphs_were_not_timed_no_ratio_is_told() -> None:
+def test_where_graphs_were_not_timed_no_ratio_is_shown() -> None:
     forced = {"dense": replace(FORMS["dense"], kept=KeptGraphs("fused"), quantization=None)}
     table = forms_table(forced, "accuracy")
     assert table.rows == ()
-    assert "embeddings; fused graph kept for float32.\n" in table.note
+    assert "embeddings are fused; the fused graph is kept for float32.\n" in table.note
+    assert "ships" not in table.note
 
 
 def test_reports_show_them_everywhere(report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def test_the_form_of_each_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "told"),
+    ("one", "named"),
     [
         (exported(), ""),
         (exported(variant="dynamic-int8-per-matrix"), ""),
@@ -62,18 +62,18 @@ def test_the_form_of_each_file() -> None:
         (in_float32("fused"), "trial-2 (float32, fused graph)"),
     ],
 )
-def test_a_file_of_another_form_than_the_latency_table_is_told(one: ExportedForms, told: str, report: Report) -> None:
+def test_a_file_that_the_latency_table_is_not_of_is_named(one: ExportedForms, named: str, report: Report) -> None:
     found = unpriced({"trial-2": one})
     kind = "dynamic int8" if one.quantization else "float32"
     whole = (
-        f"predicted: by a table of {kind} files of plain graphs with no layer left out. Of another form, so that only "
-        f"measured counts: {told}."
+        f"Predictions are of {kind} files of plain graphs with no layer left out. These have another form, so that "
+        f"only what was measured counts: {named}."
     )
-    assert found == (whole if told else "")
-    # in the note of the finalists, where milliseconds are told; the dense model has no budget
+    assert found == (whole if named else "")
+    # in the note of the finalists, where milliseconds are named; the dense model has no budget
     timed = replace(report, info=replace(report.info, budget_kind="latency_ms"), forms={"trial-2": one})
-    assert told in finalists_table(timed).note
-    assert ("Of another form" in finalists_table(timed).note) == bool(told)
+    assert named in finalists_table(timed).note
+    assert ("another form" in finalists_table(timed).note) == bool(named)
     dense = replace(timed, forms={"dense": one})
-    assert "Of another form" not in finalists_table(dense).note
-    assert "Of another form" not in finalists_table(replace(report, forms={"trial-2": one})).note
+    assert "another form" not in finalists_table(dense).note
+    assert "another form" not in finalists_table(replace(report, forms={"trial-2": one})).note

@@ -19,11 +19,14 @@ What the search found in toy
    50 %             3       62.5   49.4–75.6           1.7            5         1   1: 2                      2
    75 %   5 neighbour       50.0   36.9–63.1           0.0            2         0   none                      5
 
-accuracy × 100 on the 8 search rows, before fine-tuning.
-best: of all candidates within the budget. 95 %: interval of its score for rows like these.
-candidates: architectures that saw all rows. stopped: by a race before that, as clearly behind.
-tied: others that may as well be best on rows like these, by trial (95 %; of the 20 leading ones).
-chosen: of the best and those tied with it, the nearest to the dense model, row by row; fine-tuned first.
+chosen is the candidate to fine-tune first: of the best and those tied with it, the nearest to the dense model, \
+row by row.
+Scores are accuracy × 100 on the 8 search rows, before fine-tuning; 95 % is the interval of the best score for rows \
+like these.
+candidates are the architectures within the budget that saw all rows; stopped are those that a race stopped before \
+that, as clearly behind.
+tied with the best are other trials that may as well be best on rows like these, with 95 % confidence, among the 20 \
+leading ones.
 The best score flatters, because it is the best of many on these rows: by about 1.7 points at 50 % (best of 5), \
 less than 0.05 points at 75 % (best of 2).
 
@@ -34,14 +37,15 @@ What the search won in toy
    50 %   +12.5 (+5.0 to +20.0)   +6.2 (-1.0 to +13.5)
    75 %                       –                      –
 
-Points by which the best of a budget beats its first trials, with the 95 % interval of the difference on the same rows.
-The best was chosen on these rows, which flatters its gains as it does its score. itself: the first trial is the best.
-uniform: every layer pruned alike; knapsack: least sum of block errors.
+Points by which the best of a budget beats its first trials: clearly where the whole interval is above 0.
+In brackets is the 95 % interval of the difference on the same rows. The best was chosen on these rows, which flatters \
+its gains as it does its score; itself means that the first trial is the best.
+The first trials are uniform (every layer pruned alike), knapsack (least sum of block errors).
 """
 
 
-def _text(grid: Table) -> list[list[str]]:
-    return [[cell.text for cell in row] for row in grid.rows]
+def _text(table: Table) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in table.rows]
 
 
 def _with(report: Report, verdict: Verdict) -> Report:
@@ -69,8 +73,8 @@ def test_a_best_from_a_harder_budget_is_told(raced: Report) -> None:
     mild, hard = standings(report)
     assert mild.best is hard.best is better
     note = verdict_tables(report)[0].note
-    assert "50 %: its best, trial 5, was proposed for 75 %; nothing proposed for 50 % scores higher." in note
-    assert "75 %: its best" not in note
+    assert "At 50 % the best, trial 5, was proposed for 75 %; nothing proposed for 50 % scores higher." in note
+    assert "At 75 % the best" not in note
 
 
 def test_a_verdict_on_another_best_says_nothing(raced: Report) -> None:
@@ -84,7 +88,7 @@ def test_a_verdict_on_another_best_says_nothing(raced: Report) -> None:
     found, won = verdict_tables(report)
     assert _text(found)[0][4:] == ["–", "6", "1", "–", "–"]
     assert _text(won)[0] == ["50 %", "+25.0", "+18.8"]
-    assert "–: known when a search has ended" in found.note
+    assert "– becomes known when a search has ended" in found.note
 
 
 def test_ties_are_shortened_and_may_be_more_than_were_compared(raced: Report) -> None:
