@@ -30,15 +30,14 @@ _SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows al
 # Marks of the first trials in the order of their registry, with some to spare; the colours are in page.css.
 _FIRST = ("square", "triangle-down", "hexagon", "cross", "pentagon", "triangle-left")
 
-# Share of the chart's width that a finalist's marks are moved by, so that the intervals of its two files stand side by
-# side.
+# The marks of a finalist's two files are moved apart by these shares of the chart's width, so that both can be seen.
 _SIDE = {"float32": -0.004, "int8": 0.004}
 
 
 def front_chart(report: Report) -> go.Figure:
     """Headline metric by cost; `customdata[0]` of each point is the key of its architecture.
 
-    Its colours are those of CSS variables, filled in by the page's script, so that it follows light and dark.
+    The page's script fills in its colours from CSS variables, so that the chart follows the light and the dark theme.
     """
     figure = go.Figure()
     for trace in (*_trial_traces(report), *_finalist_traces(report)):
@@ -202,7 +201,7 @@ def _finalists(report: Report, rows: Sequence[FinalistRow], kind: str, role: str
 
 
 def _width(report: Report) -> float:
-    """Distance from the cheapest to the dearest trial."""
+    """The distance on the axis from the cheapest trial to the dearest."""
     places = [trial_place(trial, report) for trial in report.trials]
     return max(places) - min(places) if places else 0.0
 

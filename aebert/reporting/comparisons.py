@@ -18,7 +18,7 @@ FORMATS = (".json", ".csv")
 
 
 def comparison_tables(found: Comparison) -> list[Table]:
-    """What was measured, of the files and of their answers."""
+    """Two tables: what the files are, and how long a request takes with each."""
     return [_files_table(found), _times_table(found)]
 
 
@@ -53,7 +53,7 @@ def _file_row(one: Measured) -> tuple[Shown, ...]:
 
 
 def _times_table(found: Comparison) -> Table:
-    """One row per target and shape of request, targets of one shape together."""
+    """One row per target and shape of request; the targets of one shape stand together."""
     first, energy = found.targets[0].name, any(cell.joules is not None for cell in found.cells)
     titles = ["threads", "batch", "length", "p50 (ms)", "p90 (ms)", "p99 (ms)", "mean ± std", "rows/s"]
     titles += [*(["mJ/row"] if energy else []), "times as fast", "95 %"]

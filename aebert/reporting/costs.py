@@ -1,4 +1,4 @@
-"""Costs in the words and units of a report: those on the axis of its front, and those of its budgets."""
+"""Costs in words: those on the axis of a report's front, and those of its budgets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def budget_name(target: float, info: StudyInfo) -> str:
 
 
 def milliseconds(info: StudyInfo, what: str = "") -> str:
-    """What the milliseconds of a latency budget are, as a sentence without its stop; `what` answers a request."""
+    """A sentence, without its full stop, on what the milliseconds of a latency budget are; `what` follows `request`."""
     title = KINDS[info.budget_kind].title(estimated=info.estimated)
     value = "an estimate, not a measurement," if info.estimated else "the median"
     return f"{title} is {value} of one request{what} on {info.device}"
 
 
 def step_name(report: Report) -> str:
-    """The step of the axis in two figures: `0.46 %`, `49K params`, `0.049 MB`."""
+    """The step of the axis in two significant digits: `0.46 %`, `49K params`, `0.049 MB`."""
     return report.axis.kind.text(float(f"{report.axis.step:.2g}"))
 
 
@@ -36,7 +36,7 @@ def cost_text(cost: float | None, report: Report) -> str:
 
 
 def axis_label(report: Report) -> str:
-    """What the axis of a chart says."""
+    """Label of the axis of a chart."""
     return report.axis.kind.axis(report.info.length, estimated=report.info.estimated)
 
 
@@ -46,12 +46,12 @@ def cost_title(report: Report) -> str:
 
 
 def cost_titles(report: Report) -> list[str]:
-    """Titles of the cost on the axis and of the parameters, once where they are that cost."""
+    """Titles of the columns for the cost on the axis and for the parameters; one title where they are the same."""
     return list(dict.fromkeys([cost_title(report), PARAMS]))
 
 
 def finalist_cost(row: FinalistRow, report: Report) -> float | None:
-    """What a finalist costs on the axis; None where only its trial can tell, and the report does not have it."""
+    """What a finalist costs on the axis; None if only its trial knows that and the report lacks the trial."""
     counted = report.axis.kind.counted
     if counted is not None:
         return counted(row)
@@ -66,6 +66,6 @@ def trial_place(trial: TrialRecord, report: Report) -> float:
 
 
 def finalist_place(row: FinalistRow, report: Report) -> float:
-    """Where a finalist stands on the axis of a chart; NaN, which is not drawn, where its cost is not known."""
+    """Where a finalist stands on the axis of a chart; NaN, which is not drawn, if its cost is not known."""
     cost = finalist_cost(row, report)
     return math.nan if cost is None else report.axis.kind.factor * cost

@@ -15,7 +15,7 @@ from aebert.reporting.tables import Cell, Column, Table
 
 
 def devices_table(devices: Sequence[Device]) -> Table:
-    """One line per device: where its times come from."""
+    """One line per device, with where its times come from."""
     columns = (Column(title, "text") for title in ("device", "times are", "what it is"))
     rows = ((device.name, device.way, device.description) for device in devices)
     return Table(

@@ -1,4 +1,4 @@
-"""The small files of a report: front CSV and summary JSON. A file is there whole or not at all."""
+"""The small files of a report: the front as CSV and the summary as JSON. A file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SUMMARY = "summary.json"  # in a run's folder
 
 
 def write_front_csv(report: Report, path: Path) -> None:
-    """Write the Pareto front, one line per trial, from the dearest to the cheapest, numbers in full precision.
+    """Write the Pareto front, one line per trial, from the dearest to the cheapest, with numbers in full precision.
 
-    Columns `search_*` are on the search rows before fine-tuning; differences are shares, not points, to the dense model
-    and to each first trial of the same budget; cost is in the budget's own unit, std_error that of score, hypervolume
-    that of the front up to the trial; heads and ffn are counts per block separated by blanks.
+    Columns `search_*` are on the search rows before fine-tuning. Differences from the dense model and from each first
+    trial of the same budget are shares, not points. cost is in the budget's own unit, std_error is that of score, and
+    hypervolume that of all trials up to this one. heads and ffn are counts per block, separated by blanks.
     """
     rows = [_csv_row(record, report) for record in report.front]
     with replacing(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
@@ -45,7 +45,7 @@ def _csv_columns(report: Report) -> list[str]:
 
 
 def _methods(report: Report) -> list[str]:
-    """Those of the first trials that the study has."""
+    """The methods whose first trials the study has."""
     return [method for method in FIRST_TRIALS if any(trial.origin == method for trial in report.trials)]
 
 
@@ -75,7 +75,7 @@ def _csv_row(record: TrialRecord, report: Report) -> dict[str, Any]:
 def write_summary_json(report: Report, path: Path) -> None:
     """Write the whole report; `read_summary_json` is the inverse, to the last bit of every number.
 
-    Strict JSON: a number that is not finite becomes {"float": "nan"}, which JSON has no sign for.
+    The file is strict JSON. A number that is not finite, for which JSON has no sign, becomes {"float": "nan"}.
     """
     sections = (f"{_dump(name)}: {_section(value)}" for name, value in report.to_dict().items())
     text = "{\n" + ",\n".join(sections) + "\n}\n"

@@ -23,7 +23,7 @@ from aebert.search.kinds import KINDS
 
 
 def finalists_table(report: Report) -> Table:
-    """The fine-tuned models: scores on each role's rows, float32 and int8."""
+    """The fine-tuned models with their scores on the rows of each role, in float32 and int8."""
     scores = ("search, before", "select", "report", "95 %", "vs dense", "int8 report", "int8 95 %")
     columns = number_columns("trial", *cost_titles(report), *scores)
     timed = KINDS[report.info.budget_kind].is_priced
@@ -55,7 +55,7 @@ def _note(report: Report) -> Iterator[str]:
 
 
 def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
-    """What a finalist takes when it is measured, and whether it keeps its budget."""
+    """How long a finalist takes when it is measured, and whether it keeps its budget."""
     verdict = {True: " met", False: " NOT met", None: ""}[row.meets_budget]
     return (
         Cell(units.significant(row.measured_ms), row.measured_ms),
@@ -64,7 +64,7 @@ def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
 
 
 def _latency_note(report: Report) -> Iterator[str]:
-    """What milliseconds are of, how many finalists keep their budget, and which files the prediction is not of."""
+    """What milliseconds are, how many finalists keep their budget, and which files the predictions do not hold for."""
     yield f"{milliseconds(report.info, ' of the shipped file')}. {_confirmed(report)}"
     tuned = [row.name for row in report.finalists if row.trial is not None and row.name in report.forms]
     if form := unpriced({name: report.forms[name] for name in tuned}):

@@ -1,4 +1,4 @@
-"""The table of the forms that models were tried in: what was fused, and each way to quantize with its verdict."""
+"""The table of the forms that models were tried in: what was fused, and the verdict on each way to quantize."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _row(name: str, graph: str, tried: Tried) -> tuple[Cell, ...]:
 
 
 def _notes(name: str, one: ExportedForms) -> Iterator[str]:
-    """What was fused of a model, what was not and why, and which graph was kept."""
+    """What of a model was fused, what was not and why, and which graph was kept."""
     fusion = one.fusion
     if fusion is None:
         yield f"{name}: nothing is fused (deploy.fuse: never)."

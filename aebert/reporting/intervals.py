@@ -9,9 +9,9 @@ from aebert.search.record import TrialRecord
 
 
 def score_interval(record: TrialRecord) -> tuple[float, float] | None:
-    """95 % interval of a trial's score, for rows like the search rows; None where its standard error is unknown.
+    """95 % interval of a trial's score, for rows like the search rows; None if its standard error is unknown.
 
-    No score passes 1, so the interval ends there.
+    No score is above 1, so the interval ends there.
     """
     if record.std_error is None or math.isnan(record.std_error):
         return None

@@ -16,19 +16,19 @@ from aebert.search.front import best_per_budget
 
 
 def search_tables(report: Report) -> list[Table]:
-    """What the search came to: the Pareto front, what was found at each budget, and what that won."""
+    """The result of the search: the Pareto front, what was found at each budget, and what that won."""
     return [front_table(report), *verdict_tables(report)]
 
 
 def model_tables(report: Report) -> list[Table]:
-    """What was made of the best candidates, as far as it is done: finalists, quantized forms, profiles."""
+    """What was made of the best candidates so far: finalists, quantized forms, profiles."""
     tables = [finalists_table(report)] if report.finalists else []
     tables += [forms_table(report.forms, report.info.metric)] if report.forms else []
     return tables + ([profiles_table(report)] if report.profiles else [])
 
 
 def studies_table(reports: Sequence[Report]) -> Table:
-    """One line per study: what it searches, how far it is, its best score at each budget."""
+    """One line per study, with what it searches, how far it is, and its best score at each budget."""
     texts = (Column(title, "text") for title in ("study", "task", "model", "sampler"))
     others = (Column("trials"), Column("metric", "text"), Column("dense"), Column("best at each budget", "text"))
     return Table(

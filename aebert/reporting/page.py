@@ -51,7 +51,7 @@ def write_front_html(report: Report, path: Path) -> None:
 def front_html(report: Report) -> str:
     """The page: interactive chart, what a picked point keeps of each layer, sortable tables, provenance.
 
-    Refers to nothing outside itself, and its security policy forbids the browser to load anything.
+    The page refers to nothing outside itself, and its security policy forbids the browser to load anything.
     """
     info = report.info
     return _fill(
@@ -101,7 +101,7 @@ def _script_json(value: Any) -> str:
 
 
 def _tables(report: Report) -> list[Table]:
-    """The front comes second, since the chart above shows it."""
+    """All tables of the page; the front comes second, since the chart above them shows it."""
     return [*verdict_tables(report), front_table(report), *model_tables(report)]
 
 
@@ -149,7 +149,7 @@ def _card(title: str, value: str, text: str) -> str:
 
 
 def _won(standing: Standing, report: Report) -> str:
-    """In points of the headline metric, over the first trial that the best is least ahead of."""
+    """How many points the best wins over the strongest first trial, as the end of a sentence."""
     method = standing.strongest
     if method is None:
         return ""
@@ -161,7 +161,7 @@ def _won(standing: Standing, report: Report) -> str:
 
 
 def _chosen_cards(report: Report) -> list[tuple[str, str, str]]:
-    """Cards of the model to use, with several budgets of that of each."""
+    """Cards of the model to use; with several budgets, of the one to use at each."""
     return [card for row in report.finalists if row.chosen for card in _cards_of(row, report)]
 
 
@@ -253,7 +253,7 @@ def _removed_text(sparsity: float, macs_removed: float, params: int) -> str:
 
 
 def _first(report: Report) -> str | None:
-    """Key of the model shown at first: the chosen one, else the front's smallest."""
+    """Key of the model shown at first: the chosen one, else the cheapest on the front."""
     row = chosen(report.finalists)
     if row is not None:
         return finalist_key(row.name)

@@ -28,7 +28,7 @@ from aebert.reporting.window import below, score_floor
 from aebert.search.first import FIRST_TRIALS
 from aebert.search.record import TrialRecord
 
-# Okabe & Ito's palette: told apart with any kind of colour vision; shapes differ as well.
+# Okabe & Ito's palette can be distinguished with any kind of colour vision; shapes differ as well.
 GREY, BLACK, BLUE, VERMILLION, GREEN = "#8c8c8c", "#222222", "#0072B2", "#D55E00", "#009E73"
 PURPLE, ORANGE, SKY, BROWN, VIOLET = "#CC79A7", "#E69F00", "#56B4E9", "#7A5230", "#5B4FA2"
 # Marks of the first trials in the order of their registry, with some to spare.
@@ -46,7 +46,7 @@ def write_front_png(report: Report, path: Path) -> None:
 
 
 def front_figure(report: Report) -> Figure:
-    """Headline metric by cost: trials, first trials, front, dense level, and finalists after fine-tuning."""
+    """Headline metric by cost, with trials, first trials, front, dense level, and finalists after fine-tuning."""
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -160,7 +160,7 @@ def _errorbar(axes: Axes, report: Report, kind: str, marks: Sequence[_Mark], shi
 
 
 def _ring_chosen(axes: Axes, report: Report, shift: float) -> None:
-    """A ring around the model to use; with several budgets, one around that of each."""
+    """Draw a ring around the model to use; with several budgets, around the one to use at each."""
     scores = [(row, metric_of(row.report_metrics, report.info.metric)) for row in report.finalists if row.chosen]
     places = [(finalist_place(row, report) + shift, 100 * score) for row, score in scores if score is not None]
     if not places:
@@ -200,7 +200,7 @@ def _describe(figure: Figure, axes: Axes, report: Report) -> None:
 
 
 def _draw_levels(axes: Axes, report: Report) -> None:
-    """The dense model's score as a line across, on the search rows and on the report rows."""
+    """Draw the dense model's scores on the search rows and on the report rows as lines across."""
     metric, dense = report.info.metric, dense_finalist(report.finalists)
     on_search = headline(report.dense, report.info) if report.dense else None
     on_report = metric_of(dense.report_metrics, metric) if dense else None

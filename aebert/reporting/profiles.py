@@ -12,7 +12,7 @@ from aebert.reporting.tables import Cell, Column, Table, finalist_key, number_co
 
 
 def profiles_table(report: Report) -> Table:
-    """The exported files as measured: size, latency, throughput, memory, speed-up, score."""
+    """The exported files with their measured size, latency, throughput, memory, speed-up and score."""
     columns = number_columns(
         "size (MB)", "p50 (ms)", "p90 (ms)", "p99 (ms)", "rows/s", "memory (MB)", "speed-up", "p10–p90", "report"
     )
@@ -42,7 +42,7 @@ def _note(report: Report) -> Iterator[str]:
 
 
 def measured_on(machine: Mapping[str, Any]) -> str:
-    """The facts about a measurement that decide its figures, as one line; what is unknown is left out."""
+    """One line with the facts that decide the figures of a measurement; unknown facts are left out."""
     lengths = machine.get("lengths") or {}
     facts = (
         ("{cpu}", machine),

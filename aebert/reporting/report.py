@@ -30,8 +30,8 @@ class FinalistRow:
     report_interval: 95 % interval of the headline metric in `report_metrics`; None where there is none.
     int8_report_metrics, int8_report_interval: the same, of the quantized file.
     chosen: whether it is the one to use, picked by the select rows.
-    predicted_ms, measured_ms: of a latency budget: by the device's table or estimate, and the median of the shipped
-      file on it; None for other budgets, and where the device was not at hand.
+    predicted_ms, measured_ms: under a latency budget, the time by the device's table or estimate, and the median time
+      of the shipped file on that device; None under other budgets, and where the device was not at hand.
     """
 
     name: str
@@ -76,8 +76,8 @@ class ProfileRow:
     kind: `float32` or `int8` for ONNX files; `LiteRT int8, 32 tokens` and the like for FlatBuffers.
     p50_ms, p90_ms, p99_ms: percentiles of the time of one call. throughput_per_s: rows (not calls) per second.
     peak_memory_bytes: resident memory of a process that runs only this file; None where it can't be measured.
-    speedup: how many times faster than the dense float32 file in the same run, above 1 is faster: median of
-      the ratios of the same request, and from speedup_low to speedup_high their middle 80 %; None for that file itself.
+    speedup: how many times as fast as the dense float32 file in the same run: the median of the ratios of the same
+      request, with their middle 80 % from speedup_low to speedup_high; None for the dense float32 file itself.
     report_score: headline metric of this very file on the report rows.
     """
 
@@ -112,8 +112,8 @@ class Report:
     machine: what the profiles were measured on and how (processor, threads, batch size, lengths); plain JSON values.
     provenance: versions, commit, config digest, seed, data digests, command; plain JSON values.
     rows: number of labelled rows of each role, as far as known.
-    verdicts: what the search says about its budgets since it last ended, from the mildest to the hardest.
-    forms: by model, how it was exported: fused nodes, and the quantized forms that were tried.
+    verdicts: on each budget, from the mildest to the hardest, as of when the search last ended.
+    forms: how each model was exported, by its name: fused nodes, and the quantized forms that were tried.
     """
 
     info: StudyInfo
@@ -142,7 +142,7 @@ class Report:
 
     @cached_property
     def axis(self) -> Axis:
-        """The costs that the front is over."""
+        """The costs that the front is drawn over."""
         return study_axis(self.info, self.trials)
 
     @cached_property

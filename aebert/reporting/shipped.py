@@ -52,9 +52,9 @@ class ShippedForm:
 
 
 def unpriced(forms: Mapping[str, ExportedForms]) -> str:
-    """What a report must say where its finalists' files are not of the form that its latency table predicts.
+    """A sentence that names the files of another form than the latency table predicts; empty if there are none.
 
-    forms: by model, as in a report. Empty where all are of that form, or it is not known.
+    forms: of each model, as in a `Report`; models that are not in it are not named.
     """
     shipped = {name: ShippedForm.of(one, quantized=one.quantization is not None) for name, one in forms.items()}
     others = [f"{name} ({form.describe()})" for name, form in shipped.items() if not form.is_priced]

@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """note: one or more lines below the table that say what the columns mean."""
+    """note: lines below the table: what to conclude from it, then how to read its columns."""
 
     title: str
     columns: tuple[Column, ...]
@@ -57,13 +57,13 @@ def headline(record: TrialRecord, info: StudyInfo) -> float:
 
 
 def explored(trials: Sequence[TrialRecord], *, stopped: bool) -> list[TrialRecord]:
-    """What was proposed after the first trials: those that a race stopped, or those that saw all rows."""
+    """The trials after the first ones: either those that a race stopped, or those that saw all rows."""
     after = (trial for trial in trials if trial.origin in ("sampled", "neighbour"))
     return [trial for trial in after if (trial.stopped_at is not None) is stopped]
 
 
 def full_architecture(report: Report) -> Architecture | None:
-    """What nothing was removed from: the dense trial's, else the dense finalist's; None if the report has neither."""
+    """The dense architecture, from the dense trial or the dense finalist; None if the report has neither."""
     if report.dense is not None:
         return report.dense.architecture
     row = dense_finalist(report.finalists)
@@ -71,7 +71,7 @@ def full_architecture(report: Report) -> Architecture | None:
 
 
 def layer_totals(architecture: Architecture) -> tuple[int, ...]:
-    """FFN neurons kept per layer; MobileBERT has several FFN blocks in each."""
+    """FFN neurons kept per layer; MobileBERT has several FFN blocks per layer."""
     blocks = max(1, len(architecture.ffn) // max(1, len(architecture.heads)))
     return tuple(sum(architecture.ffn[start : start + blocks]) for start in range(0, len(architecture.ffn), blocks))
 
@@ -117,7 +117,7 @@ def metric_of(metrics: Mapping[str, float] | None, name: str) -> float | None:
 
 
 def difference_cell(score: float | None, other: float | None) -> Cell:
-    """A score minus another, in points; missing where either is."""
+    """One score minus another, in points; missing if either is."""
     value = None if score is None or other is None else score - other
     return Cell(units.difference(value), value)
 
@@ -128,7 +128,7 @@ def number_columns(*titles: str) -> tuple[Column, ...]:
 
 
 def same_score(first: float, second: float) -> bool:
-    """Whether two scores are equal, NaN to NaN too."""
+    """Whether two scores are equal; NaN equals NaN."""
     return first == second or (math.isnan(first) and math.isnan(second))
 
 

@@ -63,7 +63,7 @@ def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
 
 
 def _cost_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
-    """The cost that the budget limits, where none of the counts below is it."""
+    """The cost that the budget limits, unless it is one of the counts below."""
     kind = KINDS[report.info.budget_kind]
     known = kind.is_of_file and record.cost is not None
     return [(kind.title(estimated=report.info.estimated), units.cost(record.cost, kind))] if known else []

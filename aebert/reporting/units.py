@@ -16,7 +16,7 @@ def points(value: float | None) -> str:
 
 
 def difference(value: float | None) -> str:
-    """A difference of metrics in points, with its sign; ±0.0 for one that rounds to nothing."""
+    """A difference of metrics in points with its sign; ±0.0 if it rounds to nothing."""
     if value is None or math.isnan(value):
         return MISSING
     text = f"{100 * value:+.1f}"
@@ -34,7 +34,7 @@ def percent(share: float | None) -> str:
 
 
 def budget(target: float | None, kind: str) -> str:
-    """A budget in the unit that its kind is stated in, as it was written: `50 %`, `11M params`, `20 MB`, `10 ms`."""
+    """A budget as it was written, in the unit of its kind: `50 %`, `11M params`, `20 MB`, `10 ms`."""
     return MISSING if target is None else KINDS[kind].text(target)
 
 

@@ -1,4 +1,4 @@
-"""What a search says about its budgets: the best of each, how sure that is, and what it won over the first trials."""
+"""The tables of what a search found at each budget, how sure that is, and what it won over the first trials."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ _SHOWN_TIES = 5
 
 @dataclass(frozen=True)
 class Standing:
-    """One budget of a study, as far as it is.
+    """What is known about one budget of a study so far.
 
-    best: best of all candidates within the budget, whichever they were proposed for. candidates: architectures within
-      the budget that saw all search rows; stopped: those that a race stopped. gains: of the best over the first trials.
-    verdict: the search's; None where there is none, or where the best is another one since.
+    best: best of all candidates within the budget, whichever budget they were proposed for. candidates: how many
+      architectures within the budget saw all search rows; stopped: how many a race stopped. gains: of the best over the
+      first trials, by method.
+    verdict: that of the search; None if there is none, or if it is about another best than the present one.
     """
 
     budget: float
@@ -50,7 +51,7 @@ class Standing:
 
     @property
     def strongest(self) -> str | None:
-        """The first trial that the best is least ahead of."""
+        """The method whose first trial is least far behind the best."""
         return min(self.gains, key=lambda method: self.gains[method].value, default=None)
 
 
@@ -72,7 +73,7 @@ def standings(report: Report) -> list[Standing]:
 def _gains(
     best: TrialRecord, budget: float, trials: Sequence[TrialRecord], verdict: Verdict | None
 ) -> dict[str, GainRecord]:
-    """By method; without an interval where the search has not compared the two."""
+    """Gains by method, without an interval where the search has not compared the two."""
     gains = {}
     for method in FIRST_TRIALS:
         first = first_trial(trials, method, budget)
@@ -84,7 +85,7 @@ def _gains(
 
 
 def first_trial(trials: Sequence[TrialRecord], method: str, budget: float | None) -> TrialRecord | None:
-    """What a method proposed for a budget; None if it was not asked."""
+    """The first trial of a method at a budget; None if there is none."""
     return next((trial for trial in trials if trial.origin == method and trial.budget == budget), None)
 
 

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from aebert.reporting.report import Report
 from aebert.reporting.tables import headline, metric_of
 
-# Below what must be seen, as many times its span, and as if the span were at least so many points.
+# What is shown goes on below the lowest score that must be seen by this many times the span of those scores, where a
+# smaller span counts as the least one (in points).
 _BELOW, _LEAST_SPAN = 1.5, 2.0
 
 
 def score_floor(report: Report) -> float | None:
-    """Lowest score shown, in points; None where all trials can be.
+    """The lowest score shown, in points; None if all trials can be shown.
 
-    Seen must be the front, the dense model, and the finalists with their intervals.
+    The front, the dense model, and the finalists with their intervals are always shown.
     """
     needed = [100 * score for score in _needed(report) if math.isfinite(score)]
     if not needed:
@@ -25,7 +26,7 @@ def score_floor(report: Report) -> float | None:
 
 
 def below(report: Report, floor: float) -> int:
-    """Number of trials that score less."""
+    """Number of trials that score less than the floor."""
     return sum(100 * headline(trial, report.info) < floor for trial in report.trials)
 
 

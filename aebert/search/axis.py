@@ -13,14 +13,14 @@ from aebert.search.record import StudyInfo, TrialRecord
 class Axis:
     """Costs of one kind, in the unit of its targets: shares removed, parameters, MB or ms.
 
-    step: costs that differ by less are one cost (see `pareto_front`).
+    step: costs that differ by less count as one cost (see `pareto_front`).
     """
 
     kind: Kind
     step: float = 0.0
 
     def cost(self, record: TrialRecord) -> float:
-        """What a trial costs: as counted, or as recorded where counting does not tell it."""
+        """What a trial costs: counted where that is possible, else as the search recorded it."""
         if self.kind.counted is not None:
             return self.kind.counted(record)
         if record.cost is None:
@@ -28,20 +28,20 @@ class Axis:
         return record.cost
 
     def place(self, record: TrialRecord) -> float:
-        """Sort key: the cheaper a trial, the lower."""
+        """Sort key that is lower for cheaper trials."""
         return -self.cost(record) if self.kind.is_share else self.cost(record)
 
     def is_one_cost(self, record: TrialRecord, other: TrialRecord) -> bool:
-        """Whether two trials are less than one step apart; a step that rounding made a little smaller is one still."""
+        """Whether two trials are less than one step apart; a step that rounding made smaller still is a whole one."""
         return abs(self.cost(record) - self.cost(other)) < self.step * (1 - 1e-6)
 
     def removed(self, record: TrialRecord, dense: float) -> float:
-        """Share that is removed of what the dense model costs."""
+        """Share of the dense model's cost that is removed."""
         return self.cost(record) if self.kind.is_share else 1 - self.cost(record) / dense
 
 
 def study_axis(info: StudyInfo, records: Sequence[TrialRecord]) -> Axis:
-    """The costs that the study's budgets limit; the share removed where trials of an old study lack them."""
+    """The costs that the study's budgets limit, or the share removed where an old study did not record those costs."""
     kind = KINDS[info.budget_kind]
     known = kind.counted is not None or all(record.cost is not None for record in records)
     return Axis(kind, info.step) if known else share_axis(info)

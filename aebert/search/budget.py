@@ -95,7 +95,7 @@ def _check(budget: Budget, grid: Grid, margin: float) -> None:
 
 
 def _floor(budget: Budget) -> str:
-    """What of the cost no search space can remove, where that alone passes the limit."""
+    """The part of the cost that no search space can remove, where it alone is above the limit."""
     if budget.kind.is_share or budget.limit >= budget.table.fixed:
         return ""
     fixed = budget.kind.text(round(budget.kind.cost(budget.table.fixed, budget.dense), 3))
@@ -103,7 +103,7 @@ def _floor(budget: Budget) -> str:
 
 
 def _number(value: float) -> str:
-    """All figures that were asked for, without a tail of zeros."""
+    """A target with all its figures, without a tail of zeros."""
     return f"{value:.10g}"
 
 
@@ -112,11 +112,11 @@ def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture
 
     preferences [names]: wished share of each block's range of widths, 0..1 (others are clipped). All are scaled by one
     number s, towards 0 (s < 0, share·(1 + s)) or towards 1 (s > 0, 1 - (1 - share)·(1 - s)), and rounded to the nearest
-    level. As s rises, blocks grow one level at a time; those growths are allowed in that order until one does not fit
-    the budget, so that this core only gains levels when the limit rises. The rest of the budget is filled in the same
-    order, where a block whose next level does not fit has grown for good. So the cost is never above the limit, no
-    block can grow by a level without passing it, and an architecture of that kind, given as preferences (one per
-    block), comes back unchanged: at s = 0 it is there, and nothing fits any more. O(n log n) in the number of levels.
+    level. As s rises, blocks grow one level at a time. These growths are made in that order until one does not fit the
+    budget, so a higher limit only adds levels to this core. The rest of the budget is filled in the same order; a block
+    whose next level does not fit stops growing. So the cost is never above the limit, and no block can grow by a level
+    without passing it. An architecture of which that is true, given as preferences (one per block), comes back
+    unchanged, because s = 0 gives it and nothing more fits. O(n log n) in the number of levels.
 
     Raises: ValueError if a preference is not a number, or their count is not that of the grid's names.
     """
@@ -133,7 +133,7 @@ def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture
 
 
 def _scales(wish: np.ndarray, middles: np.ndarray) -> np.ndarray:
-    """The s from which the scaled wish reaches a middle (0 < middle < 1), -1..1; monotone in the middle."""
+    """The s, -1..1, from which on the scaled wish reaches a middle (0 < middle < 1); it rises with the middle."""
     below = middles <= wish
     up = 1.0 - (1.0 - middles) / np.where(below, 1.0, 1.0 - wish)
     scales: np.ndarray = np.where(below, middles / np.where(below, wish, 1.0) - 1.0, up)
@@ -141,9 +141,9 @@ def _scales(wish: np.ndarray, middles: np.ndarray) -> np.ndarray:
 
 
 def _climb(blocks: np.ndarray, costs: np.ndarray, left: int, count: int) -> np.ndarray:
-    """Levels [count] after all growths (their block and cost, in order) that fit what is left.
+    """Levels [count] after all growths that fit into what is left; a growth is a block and a cost, given in order.
 
-    One that does not fit takes the later ones of its block with it.
+    A growth that does not fit rules out the later ones of its block.
     """
     levels = np.zeros(count, dtype=np.int64)
     while len(blocks):

@@ -14,13 +14,14 @@ from aebert.search.record import StudyInfo, TrialRecord
 def pareto_front(records: Sequence[TrialRecord], axis: Axis) -> list[TrialRecord]:
     """The records that no other beats in score or cost without losing in the other, from the dearest to the cheapest.
 
-    Costs less than one step of the axis apart are one cost, of which only the best score stays. From the dearest
-    record on, which has the best score of all, a record stays unless it is less than one step cheaper than the last
-    that stayed. So those that stay are a step or more apart, what goes is less than a step cheaper than a better one
-    that stays, and a chain of close costs is not swallowed by its dear end.
+    Costs that are less than one step of the axis apart count as one cost, and only the best record of such a cost
+    stays. The dearest record of a front has the best score, and always stays. From there towards the cheapest, a record
+    stays if it is at least one step cheaper than the last one that stayed. So the records that stay are at least one
+    step apart, and each record that goes is less than one step cheaper than one that stays and scores higher. In a
+    chain of close costs, the dear end therefore removes only what is within one step of it.
 
     Candidates that a race stopped are left out, since their scores are estimates. Of records with equal score and equal
-    cost, and so of repeated architectures, the lowest number stays. The dense model competes like any other. Infinite
+    cost, as repeated architectures have, the lowest number stays. The dense model competes like any other. Infinite
     scores compare as numbers; a record whose score is NaN can't be on a front.
     """
     front: list[TrialRecord] = []
@@ -31,7 +32,7 @@ def pareto_front(records: Sequence[TrialRecord], axis: Axis) -> list[TrialRecord
 
 
 def _undominated(records: Sequence[TrialRecord], axis: Axis) -> list[TrialRecord]:
-    """The front of costs as they are, whatever the step of the axis; from the dearest to the cheapest.
+    """The front without regard to the step of the axis, from the dearest to the cheapest.
 
     O(n log n): in order of rising cost, a record is on the front if its score tops all before it.
     """
@@ -51,8 +52,8 @@ def _is_scored(record: TrialRecord) -> bool:
 def spent(record: TrialRecord, info: StudyInfo) -> float:
     """What a record costs in the unit of the study's budgets: share removed, parameters, MB, or ms.
 
-    A size that was not recorded is taken to be the budget that the record was made for, which it can't pass; infinite
-    for the dense model, which has none.
+    The cost of a record that did not store it and can't be counted is taken to be the budget that it was made for,
+    which it can't pass. That of the dense model, which has no budget, is then infinite.
     """
     kind = KINDS[info.budget_kind]
     if record.cost is not None:
@@ -71,8 +72,8 @@ def best_per_budget(records: Sequence[TrialRecord], info: StudyInfo) -> dict[flo
     """The record with the highest score of all that meet each budget, from the mildest budget to the hardest.
 
     It may have been made for a harder budget, so that the best score never rises from a budget to a harder one. Ties go
-    to the lower loss, then to the lower number. Left out: NaN scores, candidates that a race stopped, and budgets that
-    no record meets.
+    to the lower loss, then to the lower number. NaN scores and candidates that a race stopped are left out, and so are
+    budgets that no record meets.
     """
     ordered = sorted((record for record in records if _is_scored(record)), key=standing)
     first = ((target, _first(record for record in ordered if meets(record, target, info))) for target in info.targets)
@@ -87,31 +88,10 @@ def uniform_per_budget(records: Sequence[TrialRecord], info: StudyInfo) -> dict[
 
 
 @dataclass(frozen=True)
-class Gain:
-    """What the search added at one budget: its best record and the uniform one."""
-
-    budget: float
-    best: TrialRecord
-    uniform: TrialRecord
-
-    @property
-    def score(self) -> float:
-        """Score won, 0 or more: the uniform record is itself a candidate for the best. Flattered by best-of-n."""
-        return self.best.score - self.uniform.score
-
-
-def gain_over_uniform(records: Sequence[TrialRecord], info: StudyInfo) -> dict[float, Gain]:
-    """The search's gain at each budget that has a uniform record with a score, from the mildest to the hardest."""
-    best, uniform = best_per_budget(records, info), uniform_per_budget(records, info)
-    scored = {budget: record for budget, record in uniform.items() if not math.isnan(record.score)}
-    return {budget: Gain(budget, best[budget], record) for budget, record in scored.items() if budget in best}
-
-
-@dataclass(frozen=True)
 class Reference:
-    """The corner that a hypervolume is counted from; records not better in both count nothing.
+    """The corner that a hypervolume is counted from; records that are not better in both add nothing.
 
-    dense: what the dense model costs, which shares are of; not needed where costs are shares themselves.
+    dense: what the dense model costs, for turning costs into shares of it; unused where costs are shares already.
     """
 
     score: float
@@ -122,8 +102,8 @@ class Reference:
 def hypervolume(records: Sequence[TrialRecord], axis: Axis, reference: Reference) -> float:
     """Area between the reference and what the records dominate, in score × share removed; higher is better.
 
-    Share removed is that of what the dense model costs by the axis. Its step plays no part, so that one more record
-    never makes the area smaller.
+    The share removed is that of the dense model's cost. The step of the axis is ignored, so that one more record never
+    makes the area smaller.
     """
     area, reached = 0.0, reference.removed
     for record in _undominated(records, axis):
@@ -135,9 +115,9 @@ def hypervolume(records: Sequence[TrialRecord], axis: Axis, reference: Reference
 
 
 class Front:
-    """The records so far that no other dominates; takes in one at a time.
+    """The records so far that no other dominates, fed one at a time.
 
-    dense: what the dense model costs by the axis.
+    dense: what the dense model costs on the axis.
     """
 
     def __init__(self, axis: Axis, dense: float) -> None:
@@ -145,11 +125,11 @@ class Front:
         self._records: list[TrialRecord] = []
 
     def add(self, record: TrialRecord) -> None:
-        """Take in a record; only what no other dominates stays in memory."""
+        """Take in a record; only records that no other dominates stay in memory."""
         self._records = _undominated([*self._records, record], self._axis)
 
     def hypervolume(self, score: float) -> float:
-        """Area that they dominate above `score` and beyond the dense model."""
+        """Area that the records dominate above `score` and beyond the dense model."""
         return hypervolume(self._records, self._axis, Reference(score, dense=self._dense))
 
 

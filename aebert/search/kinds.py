@@ -23,7 +23,7 @@ from aebert.search.table import CostTable, linear_table, measured_table
 
 
 class Counted(Protocol):
-    """What counting says about an architecture; trials have it, and so have the finalists of a report."""
+    """What counting says about an architecture; trials have these fields, and so have the finalists of a report."""
 
     @property
     def params(self) -> int:
@@ -65,7 +65,8 @@ class Kind:
     scale: how many of the table's units make one of a target's: bytes of a MB, ns of a ms.
     text: how a target is written.
 
-    In reports costs are multiplied by `factor` and have so many `decimals`, or 3 significant digits where that is None.
+    In reports costs are multiplied by `factor` and shown with `decimals` decimals, or with 3 significant digits where
+    that is None.
     ending: what follows a cost in a sentence. column, label: templates of `title` and `axis`.
     """
 
@@ -86,12 +87,12 @@ class Kind:
 
     @property
     def is_of_file(self) -> bool:
-        """Whether the cost depends on the file that ships, so that a trial's counts do not tell it."""
+        """Whether the cost depends on the file that ships, so that it can't be counted from a trial."""
         return self.counted is None
 
     @property
     def is_priced(self) -> bool:
-        """Whether costs are milliseconds of a device, predicted from a table or estimated, and can be measured."""
+        """Whether the cost is the time on a device: predicted by a table or estimated, and measured in the end."""
         return self.table is None
 
     @property
@@ -102,10 +103,10 @@ class Kind:
     # --- arithmetic ----------------------------------------------------------------------------------------------
 
     def limit(self, target: float, dense: int, margin: float = 0.0) -> int:
-        """The most in the table's unit that meets a target, where `dense` is what the dense model costs.
+        """The highest cost in the table's unit that meets a target; `dense` is what the dense model costs.
 
-        margin: what is measured may be above the table by this share. Exact in decimal: 0.9 is nine tenths, not the
-        float below.
+        The limit leaves room for a measured cost that is above the table's by the share `margin`. It is exact in
+        decimal: 0.9 means nine tenths, not the nearest float.
         """
         value = Fraction(str(float(target)))
         if self.is_share:
@@ -113,29 +114,29 @@ class Kind:
         return math.floor(self.scale * value / (1 + Fraction(str(float(margin)))))
 
     def hardest(self, total: int, dense: int, margin: float = 0.0) -> float:
-        """The hardest target that a cost in the table's unit still meets, in figures short enough to be typed."""
+        """The hardest target that a cost in the table's unit still meets, rounded to a number that is short to type."""
         if self.is_share:
             return math.floor(100_000 * Fraction(dense - total, dense)) / 100_000
         grain = max(self.scale // 1000, 1)
         return math.ceil(total * (1 + Fraction(str(float(margin)))) / grain) * grain / self.scale
 
     def cost(self, total: int, dense: int) -> float:
-        """A cost in the table's unit as one in the unit of targets."""
+        """Convert a cost from the table's unit to the unit of targets."""
         return 1.0 - total / dense if self.is_share else total / self.scale
 
     def step(self, step: int, dense: int) -> float:
-        """A difference of costs in the table's unit as one in the unit of targets."""
+        """Convert a difference of costs from the table's unit to the unit of targets."""
         return step / dense if self.is_share else step / self.scale
 
     def meets(self, cost: float, target: float) -> bool:
-        """Whether a cost in the unit of targets meets one of them; the last bits of a float don't count."""
+        """Whether a cost meets a target, both in the unit of targets; rounding errors of floats are forgiven."""
         slack = 1e-9 * abs(target)
         return cost >= target - slack if self.is_share else cost <= target + slack
 
     # --- words ---------------------------------------------------------------------------------------------------
 
     def title(self, *, estimated: bool = False) -> str:
-        """Title of a column of costs, with the unit where cells lack it."""
+        """Title of a column of costs; it holds the unit, unless the cells do."""
         return self.column.format(source=_SOURCES[estimated])
 
     def axis(self, length: int, *, estimated: bool = False) -> str:

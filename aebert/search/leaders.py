@@ -1,4 +1,4 @@
-"""The best candidates of each budget with what they did on every row: rivals in races, and what verdicts compare."""
+"""The best candidates of each budget with what they did on every row, for races and verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = 20  # candidates per budget whose outcomes are kept in memory
 class Leaders:
     """The `KEPT` best of each budget, each architecture once, among those that saw all rows.
 
-    A candidate counts for every budget that it meets, whichever it was proposed for; the dense model for none.
+    A candidate counts for every budget that it meets, whichever it was proposed for. The dense model counts for none.
     """
 
     def __init__(self, info: StudyInfo) -> None:
@@ -34,20 +34,20 @@ class Leaders:
                 del best[KEPT:]
 
     def of(self, budget: float) -> Sequence[tuple[TrialRecord, Outcomes | None]]:
-        """The best of a budget, best first."""
+        """The best candidates of a budget, best first."""
         return self._best[budget]
 
     def count(self, budget: float) -> int:
-        """How many candidates met a budget and saw all rows, those included that are no longer kept."""
+        """How many candidates met a budget and saw all rows, including those that are no longer kept."""
         return self._count[budget]
 
     def rival(self, budget: float) -> Outcomes | None:
-        """Outcomes of the best of a budget, None while there is none."""
+        """Outcomes of the best candidate of a budget; None while there is none."""
         best = self._best[budget]
         return best[0][1] if best else None
 
     def neighbours(self, budget: float) -> list[TrialRecord]:
-        """The bests of the next harder and the next milder budget, as far as there are."""
+        """The best candidate of the next harder and of the next milder budget, where they have one."""
         targets = self._info.targets
         place = targets.index(budget)
         near = [targets[other] for other in (place + 1, place - 1) if 0 <= other < len(targets)]

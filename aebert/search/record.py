@@ -26,8 +26,8 @@ class TrialRecord:
     std_error: standard error of score; None where it is unknown.
     stopped_at: search rows after which a race stopped it, with score, metrics and loss estimated for all rows; None if
       it saw all.
-    hypervolume: of the front of all trials up to this one (see `aebert.search.front.hypervolume`).
-    drift: how far it is from the dense model: mean over the search rows of the absolute change of the row's loss; None
+    hypervolume: area that all trials up to this one dominate (see `aebert.search.front.hypervolume`).
+    drift: distance from the dense model: the mean, over the search rows, of the absolute change of the row's loss; None
       where it did not see all rows.
     """
 
@@ -94,7 +94,7 @@ class StudyInfo:
 class GainRecord:
     """Score of a budget's best minus that of a first trial, on the same search rows, with its 95 % interval.
 
-    None for the ends where there are no outcomes to compare.
+    The ends are None where there are no outcomes to compare.
     """
 
     number: int
@@ -105,14 +105,14 @@ class GainRecord:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a finished search may say about one budget; all on the search rows.
+    """What a finished search can say about one budget, from the search rows alone.
 
-    best: number of the trial with the best score. tied: numbers of those that may as well be best on new rows, itself
-      included, best first; with 95 % confidence the truly best of the leading candidates is one of them. chosen: the
-      one of them that drifts least from the dense model.
-    gains: over each method of the first trials.
-    candidates: architectures of this budget that saw all search rows. optimism: how much the score of the best
-      flatters, because it is the best of the leading ones on these rows; None without outcomes.
+    best: number of the trial with the best score. tied: numbers of the trials that may as well be best on new rows,
+      best first, with `best` among them; with 95 % confidence the truly best of the leading candidates is one of them.
+      chosen: number of the tied trial that drifts least from the dense model.
+    gains: of the best over each first trial, by method.
+    candidates: how many architectures within this budget saw all search rows. optimism: how much the score of the best
+      flatters, because it is the best of many on these rows; None without outcomes.
     """
 
     budget: float

@@ -1,4 +1,4 @@
-"""The search loop: ask, project onto the budget, score, record; resumable at any trial."""
+"""The search loop: ask, project onto the budget, score, record. It can be resumed at any trial."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from aebert.search.space import Grid
 from aebert.search.storage import ATTRIBUTE, OUTCOMES, StudyDatabase
 from aebert.search.verdict import judge_budget
 
-# With several budgets, every so-many-th proposal for one starts from the best of a neighbouring budget.
+# With several budgets, every fourth proposal for a budget starts from the best architecture of a neighbouring budget.
 NEIGHBOUR_EVERY = 4
 
 
@@ -44,10 +44,10 @@ class Scorer(Protocol):
 class SearchSetup:
     """What a search needs besides a scorer.
 
-    info: its `step` is set here, since it follows from the rest.
+    info: its `step` follows from the other fields, so it is set here.
     int8: whether a file-size budget is that of the quantized file. race: whether hopeless candidates are stopped early.
     prices: what a latency budget is counted with; None for other kinds.
-    settings: everything that determines the trials, flat, for refusing to resume with other ones.
+    settings: everything that determines the trials, by dotted key; a study can't be resumed with other settings.
     """
 
     info: StudyInfo
@@ -85,11 +85,11 @@ def search(
 ) -> tuple[list[TrialRecord], list[Verdict]]:
     """Run the study until it has `info.trials` trials; return all that were scored, and the verdict on each budget.
 
-    Trial 0 is the dense model, then come the architectures of the first trials, the budgets of each method in turn,
-    then what the sampler proposes, the budgets in turn again. With several budgets some proposals are the best of a
-    neighbouring budget, brought onto this one. An architecture that was scored before keeps its score. A candidate that
-    is clearly behind the best known one of its budget is stopped; the first trials never are. A trial is in the
-    database when it is finished; one that was under way when the process died is asked again with the same result.
+    Trial 0 is the dense model. Then come the first trials, method by method, each for all budgets, and then what the
+    sampler proposes, for one budget after the other. With several budgets, some proposals are the best architecture of
+    a neighbouring budget, brought onto this one. An architecture that was scored before keeps its score. A candidate
+    that is clearly behind the best known one of its budget is stopped; the first trials never are. A trial is stored
+    when it is finished. If the process dies, the trial that was running is proposed again, and gives the same result.
 
     Raises: BudgetError, StudyError.
     """
@@ -128,7 +128,7 @@ class _Run:
     # --- what is known -------------------------------------------------------------------------------------------
 
     def replay(self, database: StudyDatabase) -> int:
-        """Take in the trials of the database; their number."""
+        """Take in the trials of the database; return how many there are."""
         done = database.frozen_trials()
         self.proposer.replay(done[1:])
         for trial in done:
@@ -142,7 +142,7 @@ class _Run:
         return len(done)
 
     def _front(self) -> Front:
-        """The front of all records, over costs that all of them have."""
+        """The front of all records, over costs that each of them has."""
         dense = self.budgets[0].cost(self.setup.grid.last)
         front = Front(study_axis(self.setup.info, self.records), dense)
         for record in self.records:
@@ -197,7 +197,7 @@ class _Run:
         return self._finish(number, "sampled" if near is None else "neighbour", budget, near)
 
     def _neighbour(self, turn: int, budget: Budget) -> np.ndarray | None:
-        """Preferences of the best of a neighbouring budget, when it is its turn and it means something new here."""
+        """Preferences of the best of a neighbouring budget; None unless it is their turn and they are new here."""
         if turn % NEIGHBOUR_EVERY != NEIGHBOUR_EVERY - 1:
             return None
         for record in self.leaders.neighbours(budget.target):
@@ -207,7 +207,7 @@ class _Run:
         return None
 
     def _dense(self) -> FrozenTrial:
-        """Trial 0: the yardstick. It has no parameters, since it is on no budget."""
+        """Trial 0, which all others are compared with. It has no parameters, since it was made for no budget."""
         dense = Architecture.dense(self.setup.shape)
         record, outcomes = self._score(0, "dense", dense, None)
         state = optuna.trial.TrialState.COMPLETE if record else optuna.trial.TrialState.FAIL
@@ -222,9 +222,10 @@ class _Run:
         return self.proposer.tell(asked, values, _attributes(architecture, record, outcomes))
 
     def _values(self, record: TrialRecord) -> list[float]:
-        """What the sampler is told: the score, ties broken by the loss; with several budgets also the share removed.
+        """The values that the sampler learns from: the score, and with several budgets the share removed.
 
-        The tie-break is less than half of what one row counts in an accuracy, so it overturns no difference of one.
+        The loss breaks ties of the score. It counts less than half a row of an accuracy, so it overturns no real
+        difference.
         """
         tie_break = record.loss / (1 + record.loss) / (2 * self.setup.info.search_rows) if record.loss > 0 else 0.0
         score = record.score - (tie_break if self.setup.judge.objective == "metric" else 0.0)
@@ -253,7 +254,7 @@ class _Run:
         return record, outcomes
 
     def _reference(self, record: TrialRecord) -> float:
-        """Score that hypervolumes count from: 0 for metrics, three times the dense model's for losses."""
+        """The score that hypervolumes count from: 0 for metrics, three times the dense model's score for losses."""
         if self.setup.judge.objective == "metric":
             return 0.0
         dense = self.known.get(Architecture.dense(self.setup.shape)) or record

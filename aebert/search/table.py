@@ -1,4 +1,4 @@
-"""Cost tables: what each block costs at each level of a grid, whatever the cost is counted or measured in."""
+"""Cost tables: what each block costs at each level of a grid, in any unit, counted or measured."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from aebert.search.space import Grid
 class CostTable:
     """Costs that add up over blocks, in whole units (parameters, MACs, bytes, ns).
 
-    fixed: cost that no pruning removes. entries: int64 [blocks, most levels], cost of a block at a level of the grid,
-    not falling with the level; rows of blocks with fewer levels go on with their last value.
+    fixed: the cost that no pruning removes. entries: int64 [blocks, most levels], the cost of each block at each level
+    of the grid, which never falls as the level rises; rows of blocks with fewer levels repeat their last value.
     """
 
     unit: str
@@ -29,21 +29,21 @@ class CostTable:
 
     @property
     def step(self) -> int:
-        """The least by which a block that grows by one level gets dearer; 0 where none gets dearer."""
+        """The smallest extra cost, above 0, of growing a block by one level; 0 if growing costs nothing."""
         growths = np.diff(self.entries, axis=1)
         return int(growths[growths > 0].min(initial=np.iinfo(np.int64).max)) if growths.any() else 0
 
 
 def linear_table(unit: str, fixed: int, unit_costs: np.ndarray, grid: Grid) -> CostTable:
-    """A table of costs that are `unit_costs` [blocks] times the width."""
+    """A table in which a block costs its width times its entry of `unit_costs` [blocks]."""
     return CostTable(unit, fixed, np.asarray(unit_costs, dtype=np.int64)[:, None] * grid.ladder)
 
 
 def measured_table(unit: str, fixed: float, rows: Sequence[Sequence[float]], grid: Grid) -> CostTable:
     """A table of given costs, one row per block with one cost per level of the grid, rounded to whole units.
 
-    A row is made non-decreasing by its running maximum: measurements are noisy, and a block must never be priced above
-    a wider one, else a search would take the wider block for the cheaper one.
+    A row is made non-decreasing by its running maximum. Measurements are noisy, and a block that seemed to cost more
+    than a wider one would make a search prefer the wider one as the cheaper.
 
     Raises: ConfigError when blocks or levels are not the grid's, or a cost is negative or not a finite number.
     """

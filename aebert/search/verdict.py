@@ -1,4 +1,4 @@
-"""What a finished search may say of its best: who is tied with it, what it won, how much its score flatters."""
+"""What a finished search can say about its best: what is tied with it, what it won, how much its score flatters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def judge_budget(
     judge: Judge,
     seed: int,
 ) -> Verdict | None:
-    """The verdict on one budget; None if no candidate meets it. first: by origin, the first trials of the budget."""
+    """The verdict on one budget, None if no candidate meets it; `first` holds the budget's first trials by origin."""
     ranked = leaders.of(budget)
     if not ranked:
         return None
@@ -63,10 +63,10 @@ class Resampled:
     errors: np.ndarray
 
     def tied(self, confidence: float) -> list[bool]:
-        """Which candidates may be the one that is best on new rows; the true best is among them this often.
+        """Which candidates may be the best on new rows; with this confidence the truly best is among them.
 
-        One is left out if it is behind the best by more than it would be in all but few draws if no other were
-        better: the best of many leads any one of them by more than two lead each other.
+        A candidate is left out if it is further behind the best than it would be in nearly all draws if no other were
+        truly better. That distance is wider than between two candidates, since the best of many leads by luck, too.
         Source: multiple comparisons with the best, Hsu 1984, Annals of Statistics 12:3; its distribution bootstrapped.
         """
         leads = self.errors.max(axis=1, keepdims=True) - self.errors
@@ -76,9 +76,9 @@ class Resampled:
     def optimism(self) -> float:
         """How much higher the best candidate scores on these rows than it would on new ones, on average.
 
-        The mean, over draws, of the error of the candidate that is best in the draw. Candidates start from their
-        scores drawn together by the share of the spread that is noise: with that spread counted as real, the best of
-        equals would seem to be chosen for its merit, and the estimate would be 30 % too low.
+        It is the mean, over draws, of the error of the candidate that is best in the draw. Scores are first drawn
+        together by the share of their spread that is noise. If all of the spread counted as real, the best of equals
+        would seem to be chosen for its merit, and the estimate would be 30 % too low.
         Source: Efron 1983, JASA 78:316 (optimism of an apparent error); the shrinking is that of James & Stein 1961.
         """
         spread, noise = self.scores.var(), self.errors.var(axis=1).mean()

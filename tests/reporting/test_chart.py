@@ -52,7 +52,7 @@ def test_a_front_of_milliseconds_is_drawn_over_milliseconds(timed: Report) -> No
     assert "7.00 ms, 1.38 M parameters" in traces["trial (search rows)"].customdata[0][1]
 
 
-def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:
+def test_estimates_and_first_trials_are_distinguished(raced: Report) -> None:
     traces = {trace.name: trace for trace in front_chart(raced).data}
     stopped = traces["stopped by a race, estimate (search rows)"]
     assert (list(stopped.x), list(stopped.y)) == ([50.0], [37.5])

@@ -123,7 +123,7 @@ def test_a_card_tells_the_closest_first_trial(raced: Report) -> None:
     assert card(replace(raced, trials=mild[:3])).endswith("; it is the first trial knapsack")
 
 
-def test_a_stopped_model_is_told_to_be_an_estimate(raced: Report) -> None:
+def test_a_stopped_model_is_called_an_estimate(raced: Report) -> None:
     models = _data(Page(_without_plotly(front_html(raced))))["models"]
     assert models["trial:4"]["facts"] == "accuracy 37.5 estimated: a race stopped it after 2 of 8 search rows"
     assert models["trial:3"]["facts"] == "accuracy 62.5 on the search rows before fine-tuning"

@@ -46,7 +46,7 @@ def test_a_finalist_whose_cost_is_not_known_is_not_drawn(timed: Report) -> None:
     assert np.isnan(_marks(lost)["chosen"][0, 0])
 
 
-def test_estimates_and_first_trials_are_told_apart(raced: Report) -> None:
+def test_estimates_and_first_trials_are_distinguished(raced: Report) -> None:
     marks = _marks(raced)
     assert marks["stopped"].tolist() == [[50.0, 37.5]]
     assert marks["trials"].tolist() == [[50.0, 62.5], [75.0, 50.0], [75.0, 25.0]]
@@ -100,7 +100,7 @@ def test_the_legend_is_outside_the_data(report: Report) -> None:
     assert figure.legends[0].get_window_extent().y1 < figure.axes[0].get_window_extent().y0
 
 
-def test_trials_without_a_finite_score_are_told(report: Report) -> None:
+def test_trials_without_a_finite_score_are_counted(report: Report) -> None:
     lost = replace(report.trials[5], metrics={"accuracy": math.nan})
     figure = front_figure(Report(report.info, (*report.trials[:5], lost)))
     assert "1 trials without a finite score are not drawn" in figure.axes[0].get_title(loc="left")

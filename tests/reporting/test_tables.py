@@ -8,7 +8,7 @@ from aebert.reporting.report import Report
 from aebert.reporting.tables import chosen, full_architecture, layer_totals, scored_on
 
 
-def test_a_score_that_is_not_the_metric_is_told(report: Report) -> None:
+def test_a_score_that_is_not_the_metric_is_named(report: Report) -> None:
     assert scored_on(report) == "accuracy × 100 on the 8 search rows, before fine-tuning"
     by_loss = replace(report, trials=tuple(replace(trial, score=-trial.loss) for trial in report.trials))
     assert "the search maximized another score (the negative loss)" in scored_on(by_loss)

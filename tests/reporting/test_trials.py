@@ -46,8 +46,8 @@ def test_a_stopped_trial_says_so(raced: Report) -> None:
     stream = io.StringIO()
     print_tables(trial_detail(raced, 4), file=stream)
     lines = stream.getvalue().splitlines()
-    told = next(line for line in lines if line.startswith("stopped"))
-    assert told.endswith(
+    shown = next(line for line in lines if line.startswith("stopped"))
+    assert shown.endswith(
         "by a race after 2 of 8 search rows, clearly behind the best of its budget; scores are estimates"
     )
     assert next(line for line in lines if line.startswith("accuracy ")).endswith("37.5 (estimated)")

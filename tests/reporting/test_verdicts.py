@@ -67,7 +67,7 @@ def test_candidates_and_stopped_count_for_every_budget_that_they_meet(raced: Rep
     assert standings(replace(raced, trials=(*raced.trials, again)))[0].candidates == 5
 
 
-def test_a_best_from_a_harder_budget_is_told(raced: Report) -> None:
+def test_a_best_from_a_harder_budget_is_named(raced: Report) -> None:
     better = replace(raced.trials[5], score=0.7, metrics={"accuracy": 0.7})
     report = replace(raced, trials=(*raced.trials[:5], better, raced.trials[6]))
     mild, hard = standings(report)

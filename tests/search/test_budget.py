@@ -406,7 +406,7 @@ def test_the_smallest_architecture_is_reachable_and_no_more() -> None:
         ),
     ],
 )
-def test_budgets_out_of_reach_are_told_with_what_can_be_asked_for(kind: str, target: float, message: str) -> None:
+def test_budgets_out_of_reach_are_refused_with_what_can_be_asked_for(kind: str, target: float, message: str) -> None:
     # encoder: 100 units, 25 of them fixed and 15 the space's min; 1,000,000 parameters outside it. The file: 4,000,100
     # bytes of fixed weights, 26,100 of graph, at least 7,960 (20 + 40 of them weights) and at most 8,200 of the blocks
     shape = ModelShape("bert", 8, 4, 1, (25,), (50,), (1,), (1,), (1,), (1,), 25, 0, 1_000_000)

@@ -16,7 +16,6 @@ from aebert.search.front import (
     Front,
     Reference,
     best_per_budget,
-    gain_over_uniform,
     hypervolume,
     meets,
     pareto_front,
@@ -241,23 +240,13 @@ def test_absolute_budgets_go_from_the_largest_to_the_smallest() -> None:
         (800, 2),
         (500, 2),
     ]
-    gains = gain_over_uniform(records, info)
-    assert [(budget, gain.uniform.number) for budget, gain in gains.items()] == [(800, 1), (500, 3)]
-    assert [gain.score for gain in gains.values()] == pytest.approx([0.1, 0.2])
+    uniform = uniform_per_budget(records, info)
+    assert [(budget, record.number) for budget, record in uniform.items()] == [(800, 1), (500, 3)]
 
 
-def test_uniform_and_gain_of_the_toy_study() -> None:
+def test_uniform_of_the_toy_study() -> None:
+    # no uniform trial at 0.75
     assert {budget: record.number for budget, record in uniform_per_budget(TOY, TOY_INFO).items()} == {0.5: 1}
-    gains = gain_over_uniform(TOY, TOY_INFO)
-    assert list(gains) == [0.5]  # no uniform trial at 0.75
-    assert (gains[0.5].best.number, gains[0.5].uniform.number, gains[0.5].score) == (2, 1, 0.125)
-
-
-def test_gain_is_zero_where_uniform_is_best_and_absent_where_uniform_has_no_score() -> None:
-    info = _info("sparsity", 0.5)
-    alone = [_record(0, 0.5, 0.5, origin="uniform"), _record(1, 0.4, 0.5)]
-    assert gain_over_uniform(alone, info)[0.5].score == 0.0
-    assert gain_over_uniform([_record(0, math.nan, 0.5, origin="uniform"), alone[1]], info) == {}
 
 
 @pytest.mark.parametrize(

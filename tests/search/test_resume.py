@@ -118,7 +118,7 @@ def _compare(toy: ModuleType, folder: Path, trials: int, sampler: str, targets: 
     )
     stops, records, verdicts = _interrupted(toy, killed, trials, sampler, targets, seed=1)
     assert stops >= 2
-    assert toy.told(records) == toy.told(expected)
+    assert toy.without_times(records) == toy.without_times(expected)
     assert verdicts == judged
     assert toy.stored(sqlite_url(killed)) == toy.stored(sqlite_url(whole))
     if trials > 20:  # or races and failures would not have been put to the test
@@ -169,7 +169,7 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(server: Server, toy: 
     server.wait()
     assert _check_whole(toy, path) == 16
     expected = toy.study(toy.toy_setup(tmp_path / "whole.db", 16, "tpe", TARGETS), toy.ToyScorer())
-    assert toy.told(StudyDatabase.load(sqlite_url(path), "toy").records()) == toy.told(expected)
+    assert toy.without_times(StudyDatabase.load(sqlite_url(path), "toy").records()) == toy.without_times(expected)
     assert toy.stored(sqlite_url(path)) == toy.stored(sqlite_url(tmp_path / "whole.db"))
 
 
@@ -206,7 +206,7 @@ def test_killed_at_any_moment_of_any_sampler(sampler: str, toy: ModuleType, tmp_
     setup = toy.toy_setup(tmp_path / "whole.db", trials, sampler, TARGETS)
     expected, verdicts = search(setup, toy.RowScorer(), toy.toy_first(setup, "uniform", "magnitude"))
     with StudyDatabase.load(sqlite_url(path), "toy") as database:
-        assert toy.told(database.records()) == toy.told(expected)
+        assert toy.without_times(database.records()) == toy.without_times(expected)
         assert database.verdicts() == verdicts
     assert toy.stored(sqlite_url(path)) == toy.stored(setup.storage)
 

@@ -41,7 +41,7 @@ def whole(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         for targets in TARGETS:
             path = folder / f"{sampler}{len(targets)}.db"
             setup = toy.toy_setup(path, TRIALS.get(sampler, 30), sampler, targets)
-            found[sampler, targets] = toy.told(toy.study(setup, toy.ToyScorer(), "uniform"))
+            found[sampler, targets] = toy.without_times(toy.study(setup, toy.ToyScorer(), "uniform"))
     return found
 
 
@@ -55,7 +55,7 @@ def test_stopped_and_resumed_equals_never_stopped(
     for total in stops:
         records = toy.study(toy.toy_setup(tmp_path / "study.db", total, sampler, targets), toy.ToyScorer(), "uniform")
         assert [record.number for record in records] == list(range(total))
-    assert toy.told(records) == whole[sampler, targets]
+    assert toy.without_times(records) == whole[sampler, targets]
 
 
 @every_sampler
@@ -67,7 +67,7 @@ def test_the_same_seed_draws_the_same_in_another_process(
     server.wait()
     records = StudyDatabase.load(f"sqlite:///{tmp_path / 'other.db'}", "toy").records()
     assert len(records) == trials
-    assert toy.told(records) == whole[sampler, TARGETS[1]][:trials]
+    assert toy.without_times(records) == whole[sampler, TARGETS[1]][:trials]
 
 
 @every_sampler

@@ -178,21 +178,23 @@ def test_a_scorer_that_breaks_leaves_the_trials_before_it(toy: ModuleType, tmp_p
         toy.study(toy.toy_setup(tmp_path / "study.db", 9), broken)
     assert [trial.state for trial in _stored(tmp_path / "study.db")] == [TrialState.COMPLETE] * 4
     resumed = toy.study(toy.toy_setup(tmp_path / "study.db", 9), toy.ToyScorer())
-    assert toy.told(resumed) == toy.told(toy.study(toy.toy_setup(tmp_path / "whole.db", 9), toy.ToyScorer()))
+    assert toy.without_times(resumed) == toy.without_times(
+        toy.study(toy.toy_setup(tmp_path / "whole.db", 9), toy.ToyScorer())
+    )
 
 
-def test_an_unreachable_budget_is_told_before_anything_is_made(toy: ModuleType, tmp_path: Path) -> None:
+def test_an_unreachable_budget_is_refused_before_anything_is_made(toy: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match=r"sparsity 0\.99 asks to remove more than the 0\.97752 that"):
         search(toy.toy_setup(tmp_path / "study.db", 3, targets=(0.5, 0.99)), toy.ToyScorer(), {})
     assert not (tmp_path / "study.db").exists()
 
 
 def test_the_bar_tells_how_far_and_how_good(toy: ModuleType, tmp_path: Path) -> None:
-    told: list[tuple[float, str]] = []
+    shown: list[tuple[float, str]] = []
 
     class Bar:
         def advance(self, steps: float = 1, note: str = "") -> None:
-            told.append((steps, note))
+            shown.append((steps, note))
 
     class Watcher(Silent):
         def bar(self, title: str, total: float) -> object:  # type: ignore[override]
@@ -201,9 +203,9 @@ def test_the_bar_tells_how_far_and_how_good(toy: ModuleType, tmp_path: Path) -> 
 
     toy.study(toy.toy_setup(tmp_path / "study.db", 2), toy.ToyScorer())
     toy.study(toy.toy_setup(tmp_path / "study.db", 3), toy.ToyScorer(), progress=Watcher())
-    assert [steps for steps, _ in told] == [2, 1]
+    assert [steps for steps, _ in shown] == [2, 1]
     # the uniform architecture scores (0.5 + (9 * 32 + 4 * 28 + 28) / 896) / 2 = 0.489 and keeps 12,584 of 25,632
-    assert told[0][1] == "best accuracy 48.9 (trial 1, 51% removed)"
+    assert shown[0][1] == "best accuracy 48.9 (trial 1, 51% removed)"
 
 
 def test_load_reads_what_search_returned(toy: ModuleType, tmp_path: Path) -> None:
@@ -369,7 +371,7 @@ def test_a_hypervolume_is_of_shares_of_the_dense_cost(
     # whether the study was resumed makes no difference
     again = dataclasses.replace(setup, info=dataclasses.replace(setup.info, trials=14))
     whole = dataclasses.replace(again, storage=sqlite_url(tmp_path / "whole.db"))
-    assert toy.told(toy.study(again, toy.ToyScorer())) == toy.told(toy.study(whole, toy.ToyScorer()))
+    assert toy.without_times(toy.study(again, toy.ToyScorer())) == toy.without_times(toy.study(whole, toy.ToyScorer()))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_level_costs_the_most_of_all_up_to_it(heads: list[int], ffn: list[int]
         (-1, [[0, 1, 2, 3], [1, 2, 3]], "fixed cost must be finite numbers ≥ 0, got -1; measure it again"),
     ],
 )
-def test_wrong_tables_are_told_in_one_line(fixed: float, rows: Sequence[Sequence[float]], message: str) -> None:
+def test_wrong_tables_are_refused_in_one_line(fixed: float, rows: Sequence[Sequence[float]], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         measured_table("ns", fixed, rows, _grid())
     assert str(caught.value) == message

@@ -159,7 +159,7 @@ def study(setup: SearchSetup, scorer: Scorer, *methods: Origin, progress: Progre
     return search(setup, scorer, toy_first(setup, *(methods or ("uniform",))), progress)[0]
 
 
-def told(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+def without_times(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """What two searches that did the same agree on: all but the seconds."""
     return [replace(record, seconds=0.0) for record in records]
 
