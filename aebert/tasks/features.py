@@ -32,7 +32,7 @@ def read_arrow(path: Path) -> Dataset:
     try:
         with path.open("rb") as file:
             table = _table(file)
-        return datasets.Dataset(datasets.table.InMemoryTable(_plain(table)))
+        return datasets.Dataset(datasets.table.InMemoryTable(table))
     except FileNotFoundError:
         raise DataError(f"data file {path} must exist; check data.files and data.root") from None
     except (OSError, pa.ArrowException, ValueError, NotImplementedError) as error:
@@ -47,15 +47,6 @@ def _table(file: Any) -> pa.Table:
         return pq.read_table(file)
     reader = pa.ipc.open_file(file) if magic == b"ARROW1" else pa.ipc.open_stream(file)
     return reader.read_all()
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """The table with values in the place of references to them, which pandas writes for categories."""
-    for index, column in enumerate(table.schema):
-        if pa.types.is_dictionary(column.type):
-            values = table.column(index).cast(column.type.value_type)
-            table = table.set_column(index, column.with_type(column.type.value_type), values)
-    return table
 
 
 def with_columns(dataset: Dataset, spec: TaskSpec, source: str) -> Dataset:

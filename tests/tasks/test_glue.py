@@ -64,6 +64,11 @@ def test_an_unlabelled_test_is_left_out_a_labelled_one_read(write: Write, tmp_pa
     assert list(read_glue(TASKS["rte"], tmp_path).splits) == ["dev", "test"]
 
 
+def test_blank_texts_of_the_official_files_stay(write: Write, tmp_path: Path) -> None:
+    write("QQP/train.tsv", "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n9\t1\t2\tq1\t\t0\n")
+    assert read_glue(TASKS["qqp"], tmp_path).splits["train"][0].text == ("q1", "")
+
+
 def test_mnli_has_two_devs(write: Write, tmp_path: Path) -> None:
     for name, text in (("matched", "m"), ("mismatched", "mm")):
         write(f"MNLI/dev_{name}.tsv", f"sentence1\tsentence2\tlabel1\tgold_label\n{text}\tb\tneutral\tcontradiction\n")

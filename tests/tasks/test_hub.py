@@ -72,6 +72,8 @@ def test_two_splits_never_become_one() -> None:
         "dev": 1,
         "validation": 2,
     }
+    loaded = DatasetDict({"validation": sst2([0]), "validation_matched": sst2([0, 1])})
+    assert list(from_dataset_dict(loaded, TASKS["sst2"], "me/own").splits) == ["validation", "validation_matched"]
 
 
 def test_ids_that_have_no_name_are_refused() -> None:
