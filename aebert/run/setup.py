@@ -13,8 +13,8 @@ from aebert.latency.sources import PriceSource
 from aebert.models.counting import shape_of
 from aebert.run.prices import describe_device, prices_of, settings_of, study_prices
 from aebert.run.run import Run
+from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
-from aebert.search.outcomes import Judge
 from aebert.search.record import StudyInfo
 from aebert.search.space import make_grid
 from aebert.search.study import SearchSetup

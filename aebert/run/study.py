@@ -13,7 +13,7 @@ from aebert.run.dense import Dense
 from aebert.run.run import Run
 from aebert.search.budget import Budget
 from aebert.search.first import FIRST_TRIALS
-from aebert.search.outcomes import Judge
+from aebert.search.judge import Judge
 from aebert.search.racing import LOOKS, doubts, race_rows
 from aebert.search.scoring import SubnetworkScorer, dense_logits
 from aebert.search.study import FirstTrials

@@ -10,7 +10,7 @@ CONFIDENCE = 0.95  # of the intervals in verdicts and reports
 # Half the width of a two-sided interval, in standard errors, by its confidence: quantiles of the t distribution with
 # GROUPS - 1 degrees of freedom, since a jackknife over few groups knows its own error no better. They are written down
 # because reports need them, and importing scipy.stats takes longer than reading a study.
-_STANDARD_ERRORS = {0.90: 1.7291328115213678, 0.95: 2.093024054408263, 0.99: 2.860934606449914}
+_STANDARD_ERRORS = {0.90: 1.7291328115213682, 0.95: 2.0930240544083087, 0.99: 2.8609346064649794}
 
 
 @dataclass(frozen=True)

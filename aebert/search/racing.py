@@ -18,7 +18,8 @@ from transformers import PreTrainedTokenizerBase
 
 from aebert.models.evaluation import Prepared, prepare
 from aebert.search.difference import GROUPS, Difference
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 # Shares of the search rows after which a race looks at the standings.

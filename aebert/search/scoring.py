@@ -18,7 +18,8 @@ from aebert.models.evaluation import Prepared, gather, model_inputs
 from aebert.models.families import family_of
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import Pruner
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, expected_difference, is_beaten
 from aebert.tasks.metrics import evaluate_outputs
 from aebert.tasks.resampling import row_marks

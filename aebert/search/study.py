@@ -19,9 +19,10 @@ from aebert.pruning.cost import cost, macs_removed, sparsity
 from aebert.search.axis import share_axis, study_axis
 from aebert.search.budget import Budget, LatencyCosts, cost_table, make_budget, project
 from aebert.search.front import Front
+from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS, Basis
 from aebert.search.leaders import Leaders
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.outcomes import Outcomes
 from aebert.search.proposer import Proposer
 from aebert.search.record import Origin, StudyInfo, TrialRecord, Verdict
 from aebert.search.scoring import Scored

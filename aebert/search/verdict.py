@@ -9,8 +9,9 @@ import numpy as np
 
 from aebert.search.difference import CONFIDENCE
 from aebert.search.front import nearness
+from aebert.search.judge import Judge
 from aebert.search.leaders import Leaders
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.outcomes import Outcomes
 from aebert.search.record import GainRecord, Origin, TrialRecord, Verdict
 
 RESAMPLES = 200

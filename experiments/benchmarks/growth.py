@@ -36,7 +36,7 @@ from aebert.pruning.library import MOMENTS_BYTES, LibrarySettings, build_library
 from aebert.pruning.moments import collect_moments
 from aebert.pruning.pruners import CriterionPruner
 from aebert.search.budget import make_budget, project
-from aebert.search.outcomes import Judge
+from aebert.search.judge import Judge
 from aebert.search.proposer import Proposer
 from aebert.search.racing import RaceRows
 from aebert.search.samplers import SAMPLERS

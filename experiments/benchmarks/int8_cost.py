@@ -26,7 +26,8 @@ from aebert.deployment.session import OnnxModel
 from aebert.models.evaluation import Prepared, evaluate_forward
 from aebert.run.pipeline import Pipeline
 from aebert.run.requests import file_forward
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.tasks.resampling import row_marks
 
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")

@@ -37,7 +37,8 @@ from aebert.run.pipeline import Pipeline
 from aebert.search.difference import Difference
 from aebert.search.first import greedy, uniform
 from aebert.search.front import best_per_budget
-from aebert.search.outcomes import Judge, Outcomes, jackknife
+from aebert.search.judge import Judge, jackknife
+from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer
 from aebert.studies.folder import DENSE

@@ -31,7 +31,8 @@ from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import CriterionPruner
 from aebert.run.pipeline import Pipeline
 from aebert.search.budget import Budget, project
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.search.racing import race_rows
 from aebert.search.scoring import SubnetworkScorer
 from aebert.search.space import Grid

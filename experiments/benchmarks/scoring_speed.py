@@ -45,7 +45,8 @@ from study_facts import study_facts
 from aebert.models.evaluation import prepare
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.search.racing import LOOKS, doubts
 from aebert.search.scoring import SubnetworkScorer, dense_logits
 

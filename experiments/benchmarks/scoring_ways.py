@@ -18,7 +18,8 @@ from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance, select
 from aebert.pruning.pruners import CriterionPruner, Pruner
 from aebert.pruning.slicing import Selection, masked
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import Scored, ScoringPrecision, SubnetworkScorer
 from aebert.tasks.encoding import Batch, collate, encode

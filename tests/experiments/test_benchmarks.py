@@ -29,7 +29,8 @@ from aebert.pruning.moments import collect_moments
 from aebert.pruning.pruners import CriterionPruner
 from aebert.pruning.slicing import masked
 from aebert.search.budget import make_budget
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.search.record import StudyInfo, TrialRecord
 from aebert.search.scoring import Scored
 from aebert.search.space import Range, SearchSpace, make_grid

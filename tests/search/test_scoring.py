@@ -16,7 +16,8 @@ from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance, select
 from aebert.pruning.pruners import CriterionPruner
 from aebert.pruning.slicing import masked
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer
 from aebert.tasks.task import Row, TaskKind, TaskSpec

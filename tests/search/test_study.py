@@ -20,8 +20,9 @@ from aebert.pruning.architecture import Architecture
 from aebert.search.axis import Axis, share_axis, study_axis
 from aebert.search.budget import project
 from aebert.search.front import Reference, best_per_budget, hypervolume, meets, pareto_front
+from aebert.search.judge import Judge, Objective
 from aebert.search.kinds import KINDS
-from aebert.search.outcomes import Judge, Objective, Outcomes
+from aebert.search.outcomes import Outcomes
 from aebert.search.ranking import pick
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import Scored

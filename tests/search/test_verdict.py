@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from aebert.pruning.architecture import Architecture
+from aebert.search.judge import Judge
 from aebert.search.leaders import Leaders
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.outcomes import Outcomes
 from aebert.search.record import Origin, StudyInfo, TrialRecord, Verdict
 from aebert.search.verdict import RESAMPLES, Resampled, judge_budget, resample
 from aebert.tasks.task import TaskSpec

@@ -26,7 +26,8 @@ from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance
 from aebert.search.first import greedy, uniform
-from aebert.search.outcomes import Judge, Outcomes
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.search.racing import is_beaten
 from aebert.search.record import Origin, StudyInfo, TrialRecord
 from aebert.search.scoring import Scored
