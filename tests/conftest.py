@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,3 +198,40 @@ def classifier(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.onnx"
     onnx.save(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Any, tiny_tokenizer: Any, tiny_task: Any
+) -> dict[str, Path]:
+    """Checkpoints and data, made once; tests get links to them."""
+    root = tmp_path_factory.mktemp("made")
+    model = tiny_model("bert", labels=2)
+    model.config.id2label, model.config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
+    model.save_pretrained(root / "my-checkpoint")
+    model.base_model.save_pretrained(root / "my-encoder")
+    for folder in ("my-checkpoint", "my-encoder"):
+        tiny_tokenizer.save_pretrained(root / folder)
+    _write_data(root / "data", tiny_task)
+    return {name: root / name for name in ("my-checkpoint", "my-encoder", "data")}
+
+
+def _write_data(folder: Path, tiny_task: Any) -> None:
+    folder.mkdir()
+    sizes = {"train": slice(0, 48), "dev": slice(48, 84), "test": slice(84, 120)}
+    _, reviews = tiny_task("classification", 120)
+    spec, sentences = tiny_task("ner", 120)
+    for split, part in sizes.items():
+        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
+            # the number keeps rows of different splits different, as roles drop texts that they share
+            rows = [
+                (f"{row.text[0]} {chr(98 + index % 24)} {chr(98 + index // 24)}", ("bad", "good")[int(row.label)])
+                for index, row in enumerate(reviews)
+            ][part]
+            csv.writer(file).writerows([("review", "stars"), *rows])
+        blocks = [
+            "".join(f"{word}\t{spec.tags[tag]}\n" for word, tag in zip(row.text, row.label, strict=True))
+            + f"{chr(98 + index % 24)}\tO\n{chr(98 + index // 24)}\tO\n"
+            for index, row in enumerate(sentences)
+        ][part]
+        (folder / f"{split}.conll").write_text("\n".join(blocks), encoding="utf-8")

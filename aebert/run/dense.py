@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from aebert.models.shape import ModelShape
 from aebert.run.run import Run
 from aebert.run.training import settings_given, store_model, train_model
 from aebert.studies.folder import DENSE
+
+_SHOWN = 3  # changes that a message names
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def dense_model(run: Run, check: Check, *, in_use: bool) -> Dense:
     if stage.done() is None:
         if in_use and (changes := stage.changes()):
             raise StudyError(
-                f"study {run.config.name!r} has trials of another dense model: {'; '.join(changes)}. Restore what that "
+                f"study {run.config.name!r} has trials of another dense model: {_shortly(changes)}. Restore what that "
                 "was made from to resume the study, or choose another name; nothing was overwritten"
             )
         check(start.model, start.tokenizer)
@@ -71,6 +73,12 @@ def dense_model(run: Run, check: Check, *, in_use: bool) -> Dense:
         digest=weights_digest(stored.model),
         seconds=result["seconds"],
     )
+
+
+def _shortly(changes: Sequence[str]) -> str:
+    """The first few changes; a section that was not there before has many."""
+    more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+    return "; ".join(changes[:_SHOWN]) + more
 
 
 def _inputs(run: Run, start: Checkpoint, train: bool) -> dict[str, Any]:

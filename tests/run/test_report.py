@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aebert.pruning.architecture import Architecture
+from aebert.reporting.report import FinalistRow
+from aebert.run.report import build_report, mark_chosen, report
+
+from .conftest import MakePipeline
+
+
+def row(name: str, budget: float | None, select: float, measured_ms: float | None = None) -> FinalistRow:
+    return FinalistRow(
+        name=name,
+        trial=1,
+        architecture=Architecture((1,), (8,)),
+        budget=budget,
+        sparsity=0.5,
+        macs_removed=0.5,
+        params=100,
+        search_score=0.9,
+        select_score=select,
+        measured_ms=measured_ms,
+    )
+
+
+def test_the_best_of_each_budget_on_the_select_rows_is_chosen() -> None:
+    rows = [row("a", 0.3, 0.8), row("b", 0.3, 0.9), row("c", 0.6, 0.7)]
+    assert [one.chosen for one in mark_chosen(rows)] == [False, True, True]
+
+
+def test_report_rows_have_no_say_in_the_choice() -> None:
+    rows = [row("a", 0.3, 0.8), replace(row("b", 0.3, 0.7), report_metrics={"accuracy": 1.0})]
+    assert [one.chosen for one in mark_chosen(rows)] == [True, False]
+
+
+def test_what_keeps_its_latency_budget_comes_before_what_scores_higher() -> None:
+    rows = [row("slow", 10.0, 0.9, measured_ms=11.0), row("fast", 10.0, 0.8, measured_ms=9.0)]
+    assert [one.chosen for one in mark_chosen(rows)] == [False, True]
+
+
+def test_a_report_says_what_each_stage_made(pipeline: MakePipeline) -> None:
+    toy = pipeline()
+    found = report(toy)
+    (finalist,) = toy.finalists
+    assert [one.name for one in found.finalists] == ["dense", finalist.name]
+    assert found.finalists[1].chosen
+    assert {(one.name, one.kind) for one in found.profiles} == {
+        (name, kind) for name in ("dense", finalist.name) for kind in ("float32", "int8")
+    }
+    assert found.profiles[0].speedup is None
+    assert found.rows == {role: len(rows) for role, rows in toy.run.task.rows.items()}
+    assert all(
+        one.report_score == toy.scores[_file(one.name, one.kind)]["metrics"]["accuracy"] for one in found.profiles
+    )
+    assert json.loads((toy.run.folder / "summary.json").read_text())["info"]["name"] == "toy"
+    assert build_report(pipeline()) == replace(found, provenance=build_report(pipeline()).provenance)
+
+
+def _file(name: str, kind: str) -> str:
+    return name + (".int8" if kind == "int8" else "")
+
+
+def test_bundles_hold_no_folder_of_this_machine(pipeline: MakePipeline, tmp_path: Path) -> None:
+    toy = pipeline()
+    _ = report(toy)
+    manifests = list((toy.run.folder / "bundles").glob("*/bundle.json"))
+    assert len(manifests) == 2
+    for manifest in manifests:
+        assert str(tmp_path) not in manifest.read_text(encoding="utf-8")
+
+
+def test_nothing_is_confirmed_without_a_latency_budget(pipeline: MakePipeline) -> None:
+    assert pipeline().latency_prices is None
+
+
+@pytest.mark.parametrize("stage", ["profile", "report-dense"])
+def test_files_are_measured_and_scored_once(
+    stage: str, pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pipeline()
+    known = first.profiles if stage == "profile" else first.scores
+    monkeypatch.setattr("aebert.run.profiles.profile_files", lambda *_, **__: pytest.fail("measured already"))
+    monkeypatch.setattr("aebert.run.scores.score_file", lambda *_, **__: pytest.fail("scored already"))
+    again = pipeline()
+    assert (again.profiles if stage == "profile" else again.scores) == known
