@@ -137,7 +137,7 @@ def _source(path: str) -> str:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Silence the loading report of transformers: what it says is checked here and told in our words."""
+    """Silence the loading report of transformers: what it says is checked here and said in our words."""
     logger = logging.getLogger("transformers")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -71,10 +71,10 @@ class Proposer:
     def tell(self, trial: Trial, values: Sequence[float] | None, attributes: Mapping[str, Any]) -> FrozenTrial:
         """Finish a trial (as failed without values) and return it as the database shall hold it."""
         state = TrialState.FAIL if values is None else TrialState.COMPLETE
-        told = trial.study.tell(trial, values, state=state)
-        told.user_attrs = dict(attributes)
-        self._remember(told, trial.number)
-        return told
+        finished = trial.study.tell(trial, values, state=state)
+        finished.user_attrs = dict(attributes)
+        self._remember(finished, trial.number)
+        return finished
 
     def _remember(self, trial: FrozenTrial, number: int) -> None:
         # a failed trial has no value to learn from; the dense model has no preferences, and samplers that model the

@@ -220,7 +220,7 @@ def corpus_notes(corpora: Sequence[Corpus]) -> tuple[str, ...]:
     lost = counts["overlapping"] + counts["in a word of another"]
     kept = counts["spans"] - lost - counts["repeated"]
     notes = [f"BRAT: documents {counts['documents']:,}, spans {counts['spans']:,}, tagged {kept:,}"]
-    told = {
+    affected = {
         "are lost because a longer one overlaps them": counts["overlapping"],
         "are lost because another one has their word": counts["in a word of another"],
         "are annotated twice": counts["repeated"],
@@ -228,7 +228,7 @@ def corpus_notes(corpora: Sequence[Corpus]) -> tuple[str, ...]:
         "start or end inside a word and are extended to all of it": counts["extended"],
         "stand a few characters from their offsets and are read where their text is": counts["moved"],
     }
-    notes += [f"BRAT spans that {what}: {count:,}" for what, count in told.items() if count]
+    notes += [f"BRAT spans that {what}: {count:,}" for what, count in affected.items() if count]
     ignored = [f"{name} {counts[name]:,}" for name in dict.fromkeys(_OTHERS.values()) if counts[name]]
     if ignored:
         notes.append(f"BRAT annotations that are not read: {', '.join(ignored)}")
