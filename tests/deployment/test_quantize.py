@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from aebert.deployment import quantize
-from aebert.deployment.cpu import Cpu
+from aebert.deployment.cpu import Cpu, this_cpu
 from aebert.deployment.quantize import VARIANTS, DynamicInt8, QuantizeOptions, Source, StaticInt8, quantize_int8
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ExportError, OutputError
@@ -45,7 +45,9 @@ def test_the_int8_file_is_smaller_and_answers_alike(
     real = arrays["attention_mask"].astype(bool)
     full, small = (OnnxModel(file).logits(arrays)[real] for file in (exported.path, path))
     difference = np.abs(full - small).max()
-    assert 0 < difference < 0.1 * np.abs(full).max()
+    # weights of 7 bits, on processors without int8 dot products, are rounded twice as coarsely
+    allowed = 0.2 if this_cpu().needs_reduced_range else 0.1
+    assert 0 < difference < allowed * np.abs(full).max()
     assert (full.argmax(-1) == small.argmax(-1)).mean() >= 0.9
 
 
