@@ -26,7 +26,7 @@ from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_
 from aebert.run.study import first_trials, study_scorer
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import SubnetworkScorer
-from aebert.search.storage import check_study
+from aebert.search.storage import check_storage, check_study
 from aebert.search.study import FirstTrials, SearchSetup, search
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import Role
@@ -63,8 +63,9 @@ class Pipeline:
         return trials > 0
 
     def _check_budgets(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Raise what the search would raise where a budget is out of reach."""
+        """Raise what the search would raise where a budget is out of reach, or its database can't be made."""
         _ = search_setup(self.run, model, budget_prices(self.run, model, tokenizer), {}).budgets
+        check_storage(self.run.storage)
 
     @cached_property
     def dense_select_metrics(self) -> Mapping[str, float]:

@@ -233,16 +233,26 @@ class StudyDatabase:
 def check_study(url: str, name: str, settings: Mapping[str, Any], later: Container[str] = ()) -> int:
     """Number of trials that a study has; 0 where there is no study of that name yet.
 
-    settings: as far as they are known before the search. later: keys of those that are not known yet.
+    settings: as far as they are known before the search. later: keys of those that are not known yet. A database that
+    does not exist is not created.
 
     Raises: the `StudyError` that opening the study for a search would raise, before any work is put into it.
     """
+    with database_errors(url):
+        if _sqlite_tables(url) == []:
+            return 0
     with database_errors(url), _closed_after(_storage(url)) as storage:
         if name not in optuna.get_all_study_names(storage):
             return 0
         database = StudyDatabase(url, storage, optuna.load_study(storage=storage, study_name=name))
         database.check(settings, later)
         return len(database.frozen_trials())
+
+
+def check_storage(url: str) -> None:
+    """Raise the `StudyError` that creating a study there would raise, before hours of work are put into one."""
+    with database_errors(url):
+        _close(_storage(url))
 
 
 def _storage(url: str) -> RDBStorage:

@@ -294,6 +294,7 @@ def test_a_bug_of_ours_is_not_taken_for_a_problem_of_the_database(toy: ModuleTyp
 def test_a_study_is_checked_before_any_work_is_put_into_it(toy: ModuleType, tmp_path: Path) -> None:
     setup = toy.toy_setup(tmp_path / "study.db", 2)
     assert check_study(setup.storage, "toy", setup.settings) == 0
+    assert not (tmp_path / "study.db").exists()
     search(setup, toy.ToyScorer(), {})
     assert check_study(setup.storage, "toy", setup.settings) == 2
     known = {**setup.settings, "model.weights": "not known yet"}
