@@ -28,9 +28,9 @@ def test_variants_are_tried_and_one_ships(aebert: Aebert, workspace: Workspace) 
         rows = [line.split() for line in lines if line.split()[:1] == [model]]
         assert [row[1] for row in rows] == VARIANTS
         assert ["chosen:" in row for row in rows].count(True) == 1
-        (told,) = [line for line in lines if line.startswith(f"{model}: fused")]
-        assert "graph is kept for float32 (the fused" in told
-        assert "graph is kept for quantized (the fused" in told
+        (note,) = [line for line in lines if line.startswith(f"{model}: ") and " are fused; " in line]
+        assert "graph is kept for float32 (the fused" in note
+        assert "graph is kept for quantized (the fused" in note
 
     again = aebert("export", "reviews.yaml", *sets)
     assert again.out == done.out
