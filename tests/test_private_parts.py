@@ -72,6 +72,20 @@ def _tables() -> None:
     assert (stored, kind.name) == (0.5, "FINITE")
 
 
+@part("search/reading.py", "optuna", "the tables of a study database, by their names in SQL")
+def _names_of_tables() -> None:
+    from optuna.storages._rdb import models
+
+    tables = {
+        "studies": ("study_id", "study_name"),
+        "study_user_attributes": ("study_id", "key", "value_json"),
+        "trials": ("trial_id", "study_id", "number"),
+        "trial_user_attributes": ("trial_id", "key", "value_json"),
+    }
+    for name, columns in tables.items():
+        assert set(columns) <= set(models.BaseModel.metadata.tables[name].columns.keys())
+
+
 @part("search/samplers.py", "optuna", "NSGAIISampler._get_generation_key: where a trial says its generation")
 def _generations() -> None:
     from aebert.search.samplers import _OrderedNSGAII

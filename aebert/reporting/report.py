@@ -175,7 +175,7 @@ class Report:
             )
         verdicts = values["verdicts"] if values["format"] > 1 else ()
         return cls(
-            info=_info(values["info"]),
+            info=StudyInfo.from_dict(values["info"]),
             trials=tuple(TrialRecord.from_dict(trial) for trial in values["trials"]),
             finalists=tuple(FinalistRow.from_dict(row) for row in values["finalists"]),
             profiles=tuple(ProfileRow.from_dict(row) for row in values["profiles"]),
@@ -189,10 +189,6 @@ class Report:
 
 def _forms(values: Mapping[str, Mapping[str, Any]]) -> dict[str, ExportedForms]:
     return {name: ExportedForms.from_dict(one) for name, one in values.items()}
-
-
-def _info(values: Mapping[str, Any]) -> StudyInfo:
-    return StudyInfo(**{**values, "targets": tuple(values["targets"]), "notes": tuple(values["notes"])})
 
 
 def _pair(values: list[float] | None) -> tuple[float, float] | None:

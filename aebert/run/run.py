@@ -19,11 +19,11 @@ from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import pruning_method
 from aebert.run.stage import Stage
+from aebert.search.connections import sqlite_url
 from aebert.search.first import first_methods
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import usable_device
 from aebert.search.space import SearchSpace, load_space
-from aebert.search.storage import sqlite_url
 from aebert.studies.folder import CONFIG, DATABASE
 from aebert.tasks.load import load_task
 from aebert.tasks.task import Role, Row, Task

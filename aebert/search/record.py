@@ -11,6 +11,12 @@ from aebert.pruning.architecture import Architecture
 Origin = str  # "dense", "neighbour", "sampled", or the name of a first trial
 
 
+# Keys of the attributes that a study database holds for us
+ATTRIBUTE = "aebert"  # of a study: version, settings, info; of a trial: its TrialRecord
+OUTCOMES = "aebert-outcomes"  # of a trial that saw all search rows: what it did on each of them
+VERDICTS = "aebert-verdicts"  # of a study: what it says about each budget
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One scored candidate; nothing here was fine-tuned.
@@ -88,6 +94,11 @@ class StudyInfo:
     device: str = ""
     estimated: bool = False
     step: float = 0.0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StudyInfo:
+        """From the plain values of `asdict`."""
+        return cls(**{**values, "targets": tuple(values["targets"]), "notes": tuple(values["notes"])})
 
 
 @dataclass(frozen=True)

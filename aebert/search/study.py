@@ -24,10 +24,10 @@ from aebert.search.kinds import KINDS, Basis
 from aebert.search.leaders import Leaders
 from aebert.search.outcomes import Outcomes
 from aebert.search.proposer import Proposer
-from aebert.search.record import Origin, StudyInfo, TrialRecord, Verdict
+from aebert.search.record import ATTRIBUTE, OUTCOMES, Origin, StudyInfo, TrialRecord, Verdict
 from aebert.search.scoring import Scored
 from aebert.search.space import Grid
-from aebert.search.storage import ATTRIBUTE, OUTCOMES, StudyDatabase
+from aebert.search.storage import StudyDatabase
 from aebert.search.verdict import judge_budget
 
 # With several budgets, every fourth proposal for a budget starts from the best architecture of a neighbouring budget.

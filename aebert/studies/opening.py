@@ -8,7 +8,8 @@ from pathlib import Path
 from aebert.errors import AebertError, NoStudyError, StudyError
 from aebert.reporting.documents import SUMMARY, read_summary_json
 from aebert.reporting.report import Report
-from aebert.search.storage import StudyDatabase, sqlite_url
+from aebert.search.connections import sqlite_url
+from aebert.search.reading import read_study
 from aebert.studies.folder import CONFIG, DATABASE, find_study, stored_config, study_folders
 
 
@@ -37,8 +38,8 @@ def _live_report(folder: Path) -> Report | None:
     if config.search.storage is None and not database.is_file():
         return None
     try:
-        with StudyDatabase.load(config.search.storage or sqlite_url(database), config.name) as found:
-            return Report(found.info, tuple(found.records()), verdicts=tuple(found.verdicts()))
+        found = read_study(config.search.storage or sqlite_url(database), config.name)
+        return Report(found.info, found.records, verdicts=found.verdicts)
     except NoStudyError:  # started, but its search is not
         return None
 

@@ -23,12 +23,12 @@ from aebert.config import digest, plain
 from aebert.models.evaluation import evaluate
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
+from aebert.search.connections import sqlite_url
 from aebert.search.front import standing
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import TrialRecord
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import Scored
-from aebert.search.storage import sqlite_url
 from aebert.search.study import FirstTrials, Scorer, SearchSetup, search
 
 COLORS = ("tab:gray", "tab:blue", "tab:orange", "tab:green", "tab:red")

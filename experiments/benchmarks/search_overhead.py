@@ -30,11 +30,12 @@ from aebert.files import write_json
 from aebert.models.shape import ModelShape
 from aebert.profiling.machine import machine_facts
 from aebert.search.budget import Budget, make_budget, project
+from aebert.search.connections import sqlite_url
 from aebert.search.proposer import BUDGET, Proposer
 from aebert.search.record import StudyInfo
 from aebert.search.samplers import SAMPLERS
 from aebert.search.space import Grid, SearchSpace, make_grid
-from aebert.search.storage import StudyDatabase, sqlite_url
+from aebert.search.storage import StudyDatabase
 
 MINILM = ModelShape(
     family="bert",
@@ -114,7 +115,7 @@ def measure(sampler: str, targets: tuple[float, ...], folder: Path) -> list[dict
         for trial in history(targets, grid.names, done, size):
             proposer.replay([trial])
         copy = shutil.copy(folder / f"{len(targets)}-{size}.db", folder / "measured.db")
-        with StudyDatabase.load(sqlite_url(Path(copy)), "overhead") as database:
+        with StudyDatabase.open(sqlite_url(Path(copy)), study_info(targets), {}) as database:
             done = size + MEASURED.get(sampler, 24)
             times = [step(proposer, database, number, grid, budgets) for number in range(size, done)]
         rows.append({"sampler": sampler, "budgets": len(targets), "trials": size, **summary(np.array(times))})

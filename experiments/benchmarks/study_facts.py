@@ -11,8 +11,8 @@ from aebert.errors import StudyError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
+from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord
-from aebert.search.storage import StudyDatabase
 
 
 def prefix_sharing(records: Sequence[TrialRecord], shape: ModelShape, length: int) -> dict[str, float]:
@@ -66,11 +66,11 @@ def study_facts(pipeline: Pipeline) -> dict[str, Any] | None:
     if not (pipeline.run.folder / "study.db").is_file():
         return None
     try:
-        with StudyDatabase.load(pipeline.run.storage, pipeline.run.config.name) as database:
-            records, info = database.records(), database.info
+        study = read_study(pipeline.run.storage, pipeline.run.config.name)
     except StudyError as error:
         print(f"no facts of a study: {error}")
         return None
+    records, info = study.records, study.info
     if not records:
         return None
     sharing = prefix_sharing(records, pipeline.dense.shape, info.length)

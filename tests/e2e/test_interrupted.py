@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aebert.search.storage import StudyDatabase, sqlite_url
+from aebert.search.connections import sqlite_url
+from aebert.search.reading import read_study
 
 from .conftest import Aebert, Workspace, start
 
@@ -35,7 +36,7 @@ def _wait(condition: Callable[[], bool], seconds: float = 90) -> None:
 
 
 def _sampled(database: Path) -> list[tuple[object, ...]]:
-    records = StudyDatabase.load(sqlite_url(database), database.parent.name).records()
+    records = read_study(sqlite_url(database), database.parent.name).records
     return [(r.number, r.architecture, r.score, r.budget, r.same_as) for r in records]
 
 

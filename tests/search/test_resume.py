@@ -20,11 +20,12 @@ import pytest
 from optuna.trial import TrialState
 
 from aebert.pruning.architecture import Architecture
+from aebert.search.connections import sqlite_url
 from aebert.search.outcomes import Outcomes
+from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import Scored
-from aebert.search.storage import StudyDatabase, sqlite_url
 from aebert.search.study import search
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(server: Server, toy: 
     server.wait()
     assert _check_whole(toy, path) == 16
     expected = toy.study(toy.toy_setup(tmp_path / "whole.db", 16, "tpe", TARGETS), toy.ToyScorer())
-    assert toy.without_times(StudyDatabase.load(sqlite_url(path), "toy").records()) == toy.without_times(expected)
+    assert toy.without_times(read_study(sqlite_url(path), "toy").records) == toy.without_times(expected)
     assert toy.stored(sqlite_url(path)) == toy.stored(sqlite_url(tmp_path / "whole.db"))
 
 
@@ -205,9 +206,9 @@ def test_killed_at_any_moment_of_any_sampler(sampler: str, toy: ModuleType, tmp_
     assert _check_whole(toy, path) == trials
     setup = toy.toy_setup(tmp_path / "whole.db", trials, sampler, TARGETS)
     expected, verdicts = search(setup, toy.RowScorer(), toy.toy_first(setup, "uniform", "magnitude"))
-    with StudyDatabase.load(sqlite_url(path), "toy") as database:
-        assert toy.without_times(database.records()) == toy.without_times(expected)
-        assert database.verdicts() == verdicts
+    found = read_study(sqlite_url(path), "toy")
+    assert toy.without_times(found.records) == toy.without_times(expected)
+    assert list(found.verdicts) == verdicts
     assert toy.stored(sqlite_url(path)) == toy.stored(setup.storage)
 
 
@@ -218,7 +219,7 @@ def test_a_running_study_can_be_read(server: Server, tmp_path: Path) -> None:
     deadline = time.monotonic() + 30
     while (not counts or counts[-1] < 12) and time.monotonic() < deadline:
         if _finished(path):
-            records = StudyDatabase.load(sqlite_url(path), "toy").records()
+            records = read_study(sqlite_url(path), "toy").records
             assert [record.number for record in records] == list(range(len(records)))
             counts.append(len(records))
     server.wait()

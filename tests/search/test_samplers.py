@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from aebert.errors import ConfigError
 from aebert.search.proposer import Proposer
+from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord
 from aebert.search.samplers import SAMPLERS, study_memory, trial_sampler
-from aebert.search.storage import StudyDatabase
 
 if TYPE_CHECKING:
     from tests.search.conftest import Server
@@ -65,7 +65,7 @@ def test_the_same_seed_draws_the_same_in_another_process(
     trials = {"nsga2": 26, "gp": 13}.get(sampler, 12)
     server.start(tmp_path / "other.db", trials, sampler, TARGETS[1])
     server.wait()
-    records = StudyDatabase.load(f"sqlite:///{tmp_path / 'other.db'}", "toy").records()
+    records = read_study(f"sqlite:///{tmp_path / 'other.db'}", "toy").records
     assert len(records) == trials
     assert toy.without_times(records) == whole[sampler, TARGETS[1]][:trials]
 

@@ -20,9 +20,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from aebert.errors import StudyError
-from aebert.search import storage
+from aebert.search import connections
+from aebert.search.connections import sqlite_url
+from aebert.search.reading import read_study
 from aebert.search.record import StudyInfo
-from aebert.search.storage import StudyDatabase, check_study, sqlite_url
+from aebert.search.storage import StudyDatabase, check_study
 from aebert.search.study import search
 
 Connection = sqlite3.Connection
@@ -81,7 +83,7 @@ def test_what_a_report_says_follows_the_last_call(toy: ModuleType, tmp_path: Pat
     toy.study(setup, toy.ToyScorer(), "uniform")
     moved = dataclasses.replace(setup, info=dataclasses.replace(setup.info, trials=3, model="elsewhere", notes=("x",)))
     toy.study(moved, toy.ToyScorer(), "uniform")
-    assert StudyDatabase.load(setup.storage, "toy").info == moved.info
+    assert read_study(setup.storage, "toy").info == moved.info
 
 
 def test_several_studies_share_a_database(toy: ModuleType, tmp_path: Path) -> None:
@@ -89,10 +91,10 @@ def test_several_studies_share_a_database(toy: ModuleType, tmp_path: Path) -> No
     toy.study(setup, toy.ToyScorer(), "uniform")
     second = dataclasses.replace(setup, info=dataclasses.replace(setup.info, name="second", trials=3))
     toy.study(second, toy.ToyScorer(), "uniform")
-    assert len(StudyDatabase.load(setup.storage, "toy").records()) == 2
-    assert len(StudyDatabase.load(setup.storage, "second").records()) == 3
+    assert len(read_study(setup.storage, "toy").records) == 2
+    assert len(read_study(setup.storage, "second").records) == 3
     with pytest.raises(StudyError, match=r"^study 'third' is not in sqlite:///.*study\.db; there: toy, second$"):
-        StudyDatabase.load(setup.storage, "third")
+        read_study(setup.storage, "third")
 
 
 def test_a_foreign_database_is_left_alone(toy: ModuleType, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_foreign_database_is_left_alone(toy: ModuleType, tmp_path: Path) -> No
     expected = f"study database sqlite:///{path} must be one of Optuna's, it is not (it holds 'diary'): "
     assert _fails(toy.toy_setup(path, 2), toy.ToyScorer()) == expected + "choose another file"
     with pytest.raises(StudyError, match=r"it holds 'diary'"):
-        StudyDatabase.load(sqlite_url(path), "toy")
+        read_study(sqlite_url(path), "toy")
     with pytest.raises(StudyError, match=r"it holds 'diary'"):
         check_study(sqlite_url(path), "toy", {})
     assert path.read_bytes() == before
@@ -124,7 +126,7 @@ def test_a_text_file_is_told_and_left_alone(text: str, toy: ModuleType, tmp_path
     expected = f"study database sqlite:///{path} must be one of Optuna's, it is not (file is not a database)"
     assert _fails(toy.toy_setup(path, 2), toy.ToyScorer()) == expected
     with pytest.raises(StudyError, match="file is not a database"):
-        StudyDatabase.load(sqlite_url(path), "toy")
+        read_study(sqlite_url(path), "toy")
     assert path.read_text() == text
 
 
@@ -137,7 +139,7 @@ def test_a_truncated_database_is_damaged(share: float, toy: ModuleType, tmp_path
     expected = f"study database sqlite:///{path} is damaged (database disk image is malformed): "
     assert _fails(toy.toy_setup(path, 6), toy.ToyScorer()).startswith(expected + "restore a copy of it")
     with pytest.raises(StudyError, match=r"is damaged"):
-        StudyDatabase.load(sqlite_url(path), "toy").records()
+        read_study(sqlite_url(path), "toy")
 
 
 @pytest.mark.parametrize("trials", [0, 1])
@@ -150,7 +152,7 @@ def test_a_study_that_someone_else_made_is_left_alone(trials: int, toy: ModuleTy
     message = _fails(toy.toy_setup(path, 4), toy.ToyScorer())
     assert message == "study 'toy' in this database was not made by aebert: choose another name"
     with pytest.raises(StudyError, match=r"^study 'toy' in sqlite:.* was not made by aebert: choose another name$"):
-        StudyDatabase.load(sqlite_url(path), "toy")
+        read_study(sqlite_url(path), "toy")
     assert _dump(path) == before
 
 
@@ -163,7 +165,7 @@ def test_loading_makes_no_database(content: bytes | None, tmp_path: Path) -> Non
         with pytest.raises(
             StudyError, match=r"^study database sqlite.*study\.db.* does not exist: start the study with"
         ):
-            StudyDatabase.load(url, "toy")
+            read_study(url, "toy")
     assert (path.read_bytes() if path.exists() else None) == content
 
 
@@ -173,8 +175,7 @@ def test_a_database_is_where_its_path_says(toy: ModuleType, tmp_path: Path, name
     path.parent.mkdir()
     toy.study(toy.toy_setup(path, 2), toy.ToyScorer(), "uniform")
     assert list(tmp_path.rglob("*.db*")) == [path]
-    with StudyDatabase.load(sqlite_url(path), "toy") as database:
-        assert len(database.records()) == 2
+    assert len(read_study(sqlite_url(path), "toy").records) == 2
     assert list(tmp_path.iterdir()) == [path.parent]
 
 
@@ -184,7 +185,7 @@ def test_a_folder_that_is_not_there_is_told(toy: ModuleType, tmp_path: Path) -> 
 
 
 def test_a_locked_database_is_told(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "LOCK_SECONDS", 0.05)
     path = tmp_path / "study.db"
     toy.study(toy.toy_setup(path, 2), toy.ToyScorer(), "uniform")
     with _opened(path) as connection:
@@ -192,7 +193,7 @@ def test_a_locked_database_is_told(toy: ModuleType, tmp_path: Path, monkeypatch:
         expected = f"study database sqlite:///{path} is locked by another process: wait for it or stop it"
         assert _fails(toy.toy_setup(path, 4), toy.ToyScorer()).startswith(expected)
         with pytest.raises(StudyError, match="is locked by another process"):
-            StudyDatabase.load(sqlite_url(path), "toy")
+            read_study(sqlite_url(path), "toy")
     assert len(toy.study(toy.toy_setup(path, 4), toy.ToyScorer(), "uniform")) == 4
 
 
@@ -236,7 +237,7 @@ def test_a_full_disk_loses_no_trial(toy: ModuleType, tmp_path: Path, monkeypatch
         f"the disk of study database sqlite:///{path} is full: free some space and run the command again; "
         "no trial is lost"
     )
-    kept = StudyDatabase.load(sqlite_url(path), "toy").records()
+    kept = read_study(sqlite_url(path), "toy").records
     assert len(kept) == 2 + len(scorer.asked) - 1  # all but the one that found no room
     whole = toy.study(toy.toy_setup(tmp_path / "whole.db", 20), toy.ToyScorer(), "uniform")
     assert toy.without_times(toy.study(toy.toy_setup(path, 20), toy.ToyScorer(), "uniform")) == toy.without_times(whole)
@@ -249,7 +250,7 @@ def test_a_read_only_database_is_told(toy: ModuleType, tmp_path: Path, monkeypat
     settings = {"data": "full and locked"}
     toy.study(toy.toy_setup(path, 2, settings=settings), toy.ToyScorer(), "uniform")
     url = f"sqlite:///file:{path}?mode=ro&uri=true"
-    assert len(StudyDatabase.load(url, "toy").records()) == 2
+    assert len(read_study(url, "toy").records) == 2
     setup = toy.toy_setup(path, 2, storage=url, settings=settings)
     noted = dataclasses.replace(setup, info=dataclasses.replace(setup.info, notes=("the full set, locked",)))
     assert _fails(noted, toy.ToyScorer()).endswith("can't be used: attempt to write a readonly database")
@@ -271,7 +272,7 @@ def test_a_url_that_can_not_be_used_is_told_without_its_password(
 ) -> None:
     expected = f"search.storage must be a database URL whose driver is installed, got {shown} ({reason}"
     messages = [_fails(toy.toy_setup(tmp_path / "x", 2, storage=url), toy.ToyScorer())]
-    for call in (lambda url: check_study(url, "toy", {}), lambda url: StudyDatabase.load(url, "toy")):
+    for call in (lambda url: check_study(url, "toy", {}), lambda url: read_study(url, "toy")):
         with pytest.raises(StudyError) as caught:
             call(url)
         messages.append(str(caught.value))
@@ -314,7 +315,7 @@ def _finished(number: int) -> FrozenTrial:
 
 def test_a_lock_is_reported_after_the_time_to_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Optuna alone would wait for it five times over, and up to two seconds more between its tries."""
-    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "LOCK_SECONDS", 0.3)
     path = tmp_path / "study.db"
     with _database(path) as database, _opened(path) as connection:
         connection.execute("BEGIN EXCLUSIVE")
@@ -327,7 +328,7 @@ def test_a_lock_is_reported_after_the_time_to_wait_for_it(tmp_path: Path, monkey
         assert [trial.number for trial in database.frozen_trials()] == [0]
 
 
-def test_between_trials_nothing_is_open_and_there_is_one_file(tmp_path: Path) -> None:
+def test_between_trials_nothing_is_open_and_there_is_one_file(toy: ModuleType, tmp_path: Path) -> None:
     """So a copy of it is whole, whatever becomes of the process."""
     path = tmp_path / "study.db"
     database = _database(path)
@@ -335,7 +336,7 @@ def test_between_trials_nothing_is_open_and_there_is_one_file(tmp_path: Path) ->
         database.add(_finished(number))
         assert [file.name for file in tmp_path.iterdir()] == ["study.db"]
         copy = shutil.copy(path, tmp_path.parent / f"{tmp_path.name}-copy.db")
-        assert len(StudyDatabase.load(sqlite_url(Path(copy)), "toy").frozen_trials()) == number + 1
+        assert len(toy.frozen_trials(sqlite_url(Path(copy)))) == number + 1
         opened = [file.path for file in psutil.Process().open_files()]
         assert str(path) not in opened
         with path.open("rb"):  # the test of the test: an open file is found

@@ -19,24 +19,20 @@ from aebert.progress import Silent
 from aebert.pruning.architecture import Architecture
 from aebert.search.axis import Axis, share_axis, study_axis
 from aebert.search.budget import project
+from aebert.search.connections import sqlite_url
 from aebert.search.front import Reference, best_per_budget, hypervolume, meets, pareto_front
 from aebert.search.judge import Judge, Objective
 from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Outcomes
 from aebert.search.ranking import pick
+from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import Scored
 from aebert.search.space import SearchSpace, make_grid
-from aebert.search.storage import StudyDatabase, sqlite_url
 from aebert.search.study import FirstTrials, SearchSetup, search
 
 SPARSITY = Axis(KINDS["sparsity"])
 pytestmark = pytest.mark.usefixtures("few_draws")
-
-
-def _stored(path: Path) -> list[optuna.trial.FrozenTrial]:
-    with StudyDatabase.load(sqlite_url(path), "toy") as database:
-        return database.frozen_trials()
 
 
 def test_dense_first_then_uniform_then_budgets_in_turn(toy: ModuleType, tmp_path: Path) -> None:
@@ -68,7 +64,7 @@ def test_what_is_counted_of_a_trial(toy: ModuleType, tmp_path: Path) -> None:
 
 def test_trials_are_whole_in_the_database(toy: ModuleType, tmp_path: Path) -> None:
     records = toy.study(toy.toy_setup(tmp_path / "study.db", 5), toy.ToyScorer())
-    trials = _stored(tmp_path / "study.db")
+    trials = toy.frozen_trials(sqlite_url(tmp_path / "study.db"))
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 5
     assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
     assert trials[0].params == {}
@@ -86,7 +82,7 @@ def test_several_budgets_have_the_share_removed_as_second_objective(kind: str, t
     setup = toy.toy_setup(tmp_path / "study.db", 6, targets=(0.25, 0.5))
     setup = dataclasses.replace(setup, info=dataclasses.replace(setup.info, budget_kind=kind))
     records = toy.study(setup, toy.ToyScorer())
-    trials = _stored(tmp_path / "study.db")
+    trials = toy.frozen_trials(sqlite_url(tmp_path / "study.db"))
     removed = [record.sparsity if kind == "sparsity" else record.macs_removed for record in records]
     assert [trial.values[1] for trial in trials] == removed
     for trial, record in zip(trials, records, strict=True):
@@ -157,7 +153,7 @@ def test_a_score_that_is_no_number_fails_the_trial_and_not_the_study(
     toy.study(toy.toy_setup(path, 5, judge=Judge(toy.SPEC, objective)), spoil)
     records = toy.study(toy.toy_setup(path, 8, judge=Judge(toy.SPEC, objective)), spoil)
     assert [record.number for record in records] == [1, 2, 4, 5, 6, 7]
-    trials = _stored(path)
+    trials = toy.frozen_trials(sqlite_url(path))
     assert [trial.number for trial in trials if trial.state == TrialState.FAIL] == [0, 3]
     for trial in (trials[0], trials[3]):
         assert trial.user_attrs["failure"] == "score or loss is not a finite number"
@@ -177,7 +173,7 @@ def test_a_scorer_that_breaks_leaves_the_trials_before_it(toy: ModuleType, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         toy.study(toy.toy_setup(tmp_path / "study.db", 9), broken)
-    assert [trial.state for trial in _stored(tmp_path / "study.db")] == [TrialState.COMPLETE] * 4
+    assert [trial.state for trial in toy.frozen_trials(sqlite_url(tmp_path / "study.db"))] == [TrialState.COMPLETE] * 4
     resumed = toy.study(toy.toy_setup(tmp_path / "study.db", 9), toy.ToyScorer())
     assert toy.without_times(resumed) == toy.without_times(
         toy.study(toy.toy_setup(tmp_path / "whole.db", 9), toy.ToyScorer())
@@ -207,14 +203,6 @@ def test_the_bar_tells_how_far_and_how_good(toy: ModuleType, tmp_path: Path) -> 
     assert [steps for steps, _ in shown] == [2, 1]
     # the uniform architecture scores (0.5 + (9 * 32 + 4 * 28 + 28) / 896) / 2 = 0.489 and keeps 12,584 of 25,632
     assert shown[0][1] == "best accuracy 48.9 (trial 1, 51% removed)"
-
-
-def test_load_reads_what_search_returned(toy: ModuleType, tmp_path: Path) -> None:
-    setup = toy.toy_setup(tmp_path / "study.db", 4, targets=(0.3, 0.6))
-    records = toy.study(setup, toy.ToyScorer())
-    database = StudyDatabase.load(setup.storage, "toy")
-    assert database.records() == records
-    assert database.info == setup.info
 
 
 # --- first trials, neighbours, races, verdicts -----------------------------------------------------------------------
@@ -310,8 +298,7 @@ def test_a_stopped_candidate_is_an_estimate_and_wins_nothing(raced: Raced, toy: 
         picked = pick(records, (), setup.info, 60, by)
         assert not numbers & {record.number for record in picked}
         assert len(picked) == len({r.architecture for r in records if r.stopped_at is None and r.budget})
-    with StudyDatabase.load(setup.storage, "toy") as database:
-        trials, verdicts = database.frozen_trials(), database.verdicts()
+    trials, verdicts = toy.frozen_trials(setup.storage), read_study(setup.storage, "toy").verdicts
     assert not numbers & {number for verdict in verdicts for number in verdict.tied}
     for record in stopped:
         rival = scorer.rivals[scorer.asked.index(record.architecture)]
@@ -367,7 +354,7 @@ def test_a_hypervolume_is_of_shares_of_the_dense_cost(
     best = max(record.score * share for record, share in zip(records, shares, strict=True))
     assert best < (records[-1].hypervolume or 0.0) < 1
     # samplers learn from the share of parameters, as they did before fronts were over the budget's own unit
-    for record, trial in zip(records, _stored(tmp_path / "study.db"), strict=True):
+    for record, trial in zip(records, toy.frozen_trials(sqlite_url(tmp_path / "study.db")), strict=True):
         assert trial.values[1] == record.sparsity
     # whether the study was resumed makes no difference
     again = dataclasses.replace(setup, info=dataclasses.replace(setup.info, trials=14))
@@ -388,8 +375,7 @@ def test_the_grid_step_is_known_and_stored(kind: str, step: float, toy: ModuleTy
     setup = dataclasses.replace(setup, info=dataclasses.replace(setup.info, budget_kind=kind))
     assert setup.info.step == pytest.approx(step)
     toy.study(setup, toy.ToyScorer())
-    with StudyDatabase.load(setup.storage, "toy") as database:
-        assert database.info == setup.info
+    assert read_study(setup.storage, "toy").info == setup.info
 
 
 def test_an_old_study_whose_sizes_were_not_recorded_goes_on_over_shares(toy: ModuleType, tmp_path: Path) -> None:
@@ -413,8 +399,7 @@ def test_verdicts_are_stored_read_back_and_made_anew_with_more_trials(toy: Modul
     def go(trials: int) -> tuple[list[TrialRecord], list[Verdict]]:
         setup = toy.toy_setup(tmp_path / "study.db", trials, "tpe", TARGETS)
         found = search(setup, toy.RowScorer(), toy.toy_first(setup, "uniform", "magnitude"))
-        with StudyDatabase.load(setup.storage, "toy") as database:
-            assert database.verdicts() == found[1]
+        assert list(read_study(setup.storage, "toy").verdicts) == found[1]
         return found
 
     _, early = go(10)
@@ -469,7 +454,7 @@ def test_an_architecture_that_failed_is_not_scored_again(toy: ModuleType, tmp_pa
         records, _ = search(toy.toy_setup(tmp_path / "study.db", trials), failing, first)
     assert asked.count(same[0]) == 1
     assert [record.number for record in records] == [0, 4, 5]
-    assert [trial.state.name for trial in _stored(tmp_path / "study.db")] == [
+    assert [trial.state.name for trial in toy.frozen_trials(sqlite_url(tmp_path / "study.db"))] == [
         "COMPLETE",
         *["FAIL"] * 3,
         *["COMPLETE"] * 2,
@@ -497,6 +482,6 @@ def test_blocks_of_a_layer_that_share_a_preference(toy: ModuleType, tmp_path: Pa
     records = toy.study(
         toy.toy_setup(tmp_path / "study.db", 20, targets=TARGETS, grid=grid), toy.RowScorer(), "uniform", "magnitude"
     )
-    trials = _stored(tmp_path / "study.db")
+    trials = toy.frozen_trials(sqlite_url(tmp_path / "study.db"))
     assert set(trials[-1].params) == {"layer.0", "layer.1", "layer.2", "budget"}
     assert all(record.budget is None or record.sparsity >= record.budget for record in records)

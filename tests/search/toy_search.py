@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy.pool import NullPool
 
@@ -25,14 +26,14 @@ from aebert.models.shape import ModelShape
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance
+from aebert.search.connections import sqlite_url
 from aebert.search.first import greedy, uniform
 from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.search.racing import is_beaten
-from aebert.search.record import Origin, StudyInfo, TrialRecord
+from aebert.search.record import ATTRIBUTE, Origin, StudyInfo, TrialRecord
 from aebert.search.scoring import Scored
 from aebert.search.space import Range, SearchSpace, make_grid
-from aebert.search.storage import ATTRIBUTE, StudyDatabase, sqlite_url
 from aebert.search.study import FirstTrials, Scorer, SearchSetup, search
 from aebert.tasks.task import TaskSpec
 
@@ -70,7 +71,13 @@ class ToyScorer:
 
 def unpooled(path: Path) -> RDBStorage:
     """Optuna's storage on a study's file, which keeps no connection open."""
-    return RDBStorage(f"sqlite:///{path}", engine_kwargs={"poolclass": NullPool})
+    return RDBStorage(sqlite_url(path), engine_kwargs={"poolclass": NullPool})
+
+
+def frozen_trials(url: str) -> list[optuna.trial.FrozenTrial]:
+    """Optuna's trials of the toy study."""
+    storage = RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+    return optuna.load_study(storage=storage, study_name="toy").trials
 
 
 def toy_quality(architecture: Architecture) -> float:
@@ -167,10 +174,8 @@ def without_times(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def stored(url: str) -> list[dict[str, Any]]:
     """All that a database holds of each trial, but when it was and how long it took."""
-    with StudyDatabase.load(url, "toy") as database:
-        trials = database.frozen_trials()
     found = []
-    for trial in trials:
+    for trial in frozen_trials(url):
         attributes = dict(trial.user_attrs)
         if ATTRIBUTE in attributes:
             attributes[ATTRIBUTE] = {**attributes[ATTRIBUTE], "seconds": 0.0}
