@@ -1,12 +1,13 @@
-"""What holds for the code as a whole: import direction, a light `--help`, names in the README."""
+"""What holds for the code as a whole: import direction, what is light to load, names in the README."""
 
 from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -105,24 +106,92 @@ def test_imports_downwards_are_fine() -> None:
     assert upward_imports({"pruning/cost.py": allowed, "cli.py": allowed}) == []
 
 
-HEAVY = ("torch", "transformers", "datasets", "optuna", "pydantic", "onnxruntime", "pandas", "numpy", "yaml")
+# Libraries that take a second and more to load, and what reads a config and computes
+SLOW = (
+    *("torch", "transformers", "datasets", "evaluate", "onnx", "onnxruntime"),
+    *("optuna", "alembic", "scipy", "sklearn", "pandas", "matplotlib"),
+)
+HEAVY = (*SLOW, "sqlalchemy", "pydantic", "numpy", "yaml")
 
 
-def _loaded_by(code: str) -> list[str]:
-    script = f"import sys\n{code}\nprint('loaded:', *[name for name in {HEAVY!r} if name in sys.modules])"
+def _loaded_by(code: str, names: Sequence[str]) -> list[str]:
+    """Those of the names that are loaded after some code has run in a process of its own."""
+    script = f"import sys\n{code}\nprint('loaded:', *[name for name in {names!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     return done.stdout.rpartition("loaded:")[2].split()
 
 
-def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "sys.argv = ['aebert', '--help']\nfrom aebert.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
+def _command(*arguments: str) -> str:
+    """Code that runs a command which must succeed."""
+    return (
+        f"sys.argv = ['aebert', *{arguments!r}]\nfrom aebert.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code"
     )
-    assert _loaded_by(code) == []
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert _loaded_by(_command("--help"), HEAVY) == []
 
 
 def test_what_is_heavy_is_seen() -> None:
-    assert _loaded_by("import aebert.config, numpy") == ["pydantic", "numpy", "yaml"]
+    assert _loaded_by("import aebert.config, numpy", HEAVY) == ["pydantic", "numpy", "yaml"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> str:
+    """A folder with a study that has a database and a summary."""
+    golden = REPOSITORY / "tests" / "golden"
+    folder = Path(shutil.copytree(golden / "results" / "17290b0", tmp_path / "toy"))
+    shutil.copy(golden / "study-0.2.db", folder / "study.db")
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("studies",),
+        ("show", "toy"),
+        ("show", "toy", "3"),
+        ("pareto", "toy", "--budget", "params=11000", "--budget", "macs=0.5"),
+        ("devices",),
+        ("devices", "show", "raspberry-pi-5"),
+        ("tasks",),
+        ("spaces",),
+        ("bundle", "show", "tests/golden/bundle"),
+    ],
+    ids=" ".join,
+)
+def test_what_only_looks_loads_nothing_slow(arguments: tuple[str, ...], results: str) -> None:
+    of_studies = ["--results", results] if arguments[0] in ("studies", "show", "pareto") else []
+    assert _loaded_by(_command(*arguments, *of_studies), SLOW) == []
+
+
+def test_a_front_is_printed_before_the_library_that_draws_it_is_loaded(results: str) -> None:
+    code = (
+        "import aebert.cli.studies as studies\nprint_search = studies.print_search\n"
+        f"def printed(found):\n    print_search(found)\n    print('then:', [n for n in {SLOW!r} if n in sys.modules])\n"
+        "studies.print_search = printed\n"
+    )
+    script = f"import sys\n{code}{_command('pareto', 'toy', '--results', results)}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert "then: []" in done.stdout
+    assert _loaded_by(_command("pareto", "toy", "--results", results), SLOW) == ["matplotlib"]
+
+
+def test_a_command_that_loads_something_slow_is_seen(results: str) -> None:
+    """The twin of the two tests above: sizes are counted from the dense model, which takes torch."""
+    tiny = Path(results) / "toy" / "dense"
+    tiny.mkdir()
+    (tiny / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    loaded = _loaded_by(_command("pareto", "toy", "--results", results, "--budget", "size_mb=400"), SLOW)
+    assert {"torch", "transformers"} <= set(loaded)
+
+
+def test_reading_studies_loads_neither_torch_nor_transformers() -> None:
+    modules = [f"aebert.studies.{path.stem}" for path in (PACKAGE / "studies").glob("[!_]*.py")]
+    assert len(modules) >= 3
+    assert _loaded_by("\n".join(f"import {module}" for module in modules), SLOW) == []
+    assert _loaded_by("import aebert.models.stored", ("torch", "transformers")) == ["torch", "transformers"]
 
 
 def _shadowing(names: list[str]) -> list[str]:
