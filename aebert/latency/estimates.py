@@ -206,7 +206,7 @@ class EstimatedPrices:
         return digest(self.device.kind, plain(estimator_of(self.device)), self.form)
 
     def check(self, shape: ModelShape | None, form: FileForm, workload: Workload) -> None:
-        """Raise ConfigError for another encoder or form, for several threads, or where the estimator covers none of it.
+        """Raise ConfigError for another encoder or form, for several threads, or for work that has no estimate.
 
         The threads are those of the device file.
         """

@@ -153,13 +153,12 @@ class LatencyTable:
         return measured_table("ns", _NS * blocks.floor_ms, rows, grid)
 
     def accuracy(self, workload: Workload | None = None) -> TableAccuracy | None:
-        """Error on the held-out models at any length of a workload's batch and threads; None without such models.
+        """Error on the held-out models with a workload's batch and threads, at any length; None without such models.
 
-        By default at all workloads.
+        By default with any batch and threads.
         """
-        return self._error(
-            [each for each in self.held_out if workload is None or _way(each.workload) == _way(workload)]
-        )
+        alike = [each for each in self.held_out if workload is None or _way(each.workload) == _way(workload)]
+        return self._error(alike)
 
     def accuracy_at(self, workload: Workload) -> TableAccuracy | None:
         """Error on the held-out models at exactly this workload; None without such models."""
