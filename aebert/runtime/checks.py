@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -106,6 +105,8 @@ def _tokenizer(opened: _Opened) -> str:
 
 
 def _graph(opened: _Opened) -> str:
+    import onnxruntime  # here, since to look at a bundle takes none
+
     manifest, version = opened.manifest, onnxruntime.__version__
     try:
         stated = read_opsets(opened.container.read(GRAPH)).get("ai.onnx")

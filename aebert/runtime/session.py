@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from aebert.errors import BundleError
@@ -18,6 +18,8 @@ class Graph:
 
     def __init__(self, source: str | bytes, path: Path, threads: int, *, optimized: bool = True) -> None:
         """source: path or content of the file. path: of the bundle, for messages."""
+        import onnxruntime  # here, since to look at a bundle takes none
+
         self.path = path
         try:
             options = _options(threads, optimized)
@@ -39,7 +41,10 @@ class Graph:
         return np.asarray(logits, dtype=np.float32)
 
 
-def _options(threads: int, optimized: bool) -> onnxruntime.SessionOptions:
+def _options(threads: int, optimized: bool) -> Any:
+    """Session options of ONNX Runtime."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

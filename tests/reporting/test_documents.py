@@ -64,7 +64,7 @@ def test_the_front_of_milliseconds_is_over_milliseconds(timed: Report, tmp_path:
 
 
 def test_the_summaries_of_version_0_1_can_be_read() -> None:
-    stored = read_summary_json(ROOT / "results" / "sst2-minilm" / "summary.json")
+    stored = read_summary_json(ROOT / "tests" / "golden" / "results" / "sst2-minilm" / "summary.json")
     assert (len(stored.trials), stored.verdicts) == (43, ())
     assert {trial.stopped_at for trial in stored.trials} == {None}
 
