@@ -1,4 +1,4 @@
-"""The first trials: what the best known methods propose, before a sampler explores."""
+"""The first trials: what the best known methods propose before a sampler explores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aebert.search.space import Grid
 if TYPE_CHECKING:  # reports read the registry, and should not have to load torch for it
     from aebert.pruning.criteria import Importance
 
-# Bins that a knapsack counts a budget in; costs are rounded up to them, so no solution is above the budget.
+# Number of bins that a knapsack divides a budget into; costs are rounded up to bins, so none exceeds the budget.
 BINS = 5_000
 
 
@@ -79,11 +79,11 @@ def uniform(grid: Grid, budget: Budget) -> Architecture:
 
 
 def greedy(importance: Importance, grid: Grid, budget: Budget) -> Architecture:
-    """The widths that lose least total importance, heads ranked against all heads and neurons against all neurons.
+    """The widths that lose the least total importance; heads are ranked against all heads, neurons against all neurons.
 
-    For every number of heads, the most important ones are kept, and with what the budget leaves the most important
-    neurons; of these pairs the one that loses least importance in total is taken, then brought onto the grid.
-    Source: mask search of Kwon et al. 2022, arXiv:2204.09656, algorithm 1; with another importance the same search.
+    For every number of heads, the most important heads are kept, and as many of the most important neurons as the
+    budget then allows. Of these pairs, the one that loses the least importance in total is brought onto the grid.
+    Source: mask search of Kwon et al. 2022, arXiv:2204.09656, algorithm 1, with any importance.
     """
     blocks = grid.attention_blocks
     prices = _unit_prices(grid, budget)
@@ -98,7 +98,7 @@ def greedy(importance: Importance, grid: Grid, budget: Budget) -> Architecture:
 
 
 class _Ranked:
-    """Units of several blocks by falling importance, with running totals over how many are kept."""
+    """Units of several blocks, the most important first, with running totals by the number kept."""
 
     def __init__(self, scores: Sequence[np.ndarray], prices: np.ndarray) -> None:
         block = np.concatenate([np.full(len(one), index) for index, one in enumerate(scores)]).astype(int)
@@ -115,7 +115,7 @@ class _Ranked:
 
 
 def _unit_prices(grid: Grid, budget: Budget) -> np.ndarray:
-    """Average cost of one unit of each block, beyond the narrowest that the grid allows."""
+    """Average cost of one unit of each block, above the cost of the narrowest width that the grid allows."""
     entries = budget.table.entries
     prices: np.ndarray = (entries.max(axis=1) - entries[:, 0]) / np.maximum(grid.full, 1)
     return prices
@@ -124,8 +124,8 @@ def _unit_prices(grid: Grid, budget: Budget) -> np.ndarray:
 def knapsack(errors: Sequence[np.ndarray], grid: Grid, budget: Budget) -> Architecture:
     """The architecture with the smallest sum of block errors within the budget.
 
-    errors: per block one value per level of the grid (see `error_table`). Exact up to the rounding of costs to
-    `BINS`; interactions between blocks are left to the search. What rounding leaves of the budget is filled.
+    errors: per block one value per level of the grid (see `error_table`). The solution is exact up to the rounding of
+    costs to `BINS`; interactions between blocks are left to the search. What rounding left of the budget is then used.
     """
     fixed = budget.table.total(np.zeros_like(grid.last))
     room = max(budget.limit - fixed, 1)

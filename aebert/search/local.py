@@ -1,4 +1,4 @@
-"""Local search: change the best architectures found so far a little."""
+"""Local search: small changes to the best architectures found so far."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from optuna.trial import FrozenTrial
 
 from aebert.search.history import BUDGET, complete_trials
 
-FEW = 4  # trials that must be there before it stops drawing at random
-PARENTS = 3  # of a budget, the best
-STEP = (0.05, 0.5)  # standard deviation of a step, drawn anew for every trial from a log-uniform distribution
+FEW = 4  # trials that it needs before it stops drawing at random
+PARENTS = 3  # best trials of a budget, of which one is changed
+STEP = (0.05, 0.5)  # standard deviation of a step, drawn for each trial from a log-uniform distribution
 NEIGHBOUR, CROSSOVER, MOVE = 0.25, 0.2, 0.5  # probabilities
 
 
 class LocalSampler(BaseSampler):
     """Proposes a mutation of one of the best trials of the same budget, or of a neighbouring budget.
 
-    The better a parent, the likelier it is taken. Either a share is moved from one preference to another, or one to
-    three preferences take a step; before that two parents may be crossed. Only the score counts: the share removed,
-    the second objective of a study with several budgets, is given by the budget. Draws at random as long as there are
-    fewer than `FEW` trials. A (μ+1) evolution strategy without state: all is in the study's trials and the seed.
+    Better parents are more likely to be taken. Either a share is moved from one preference to another, or one to three
+    preferences take a step; before that, two parents may be crossed. Only the score counts: the share removed, which is
+    the second objective of a study with several budgets, is set by the budget. With fewer than `FEW` trials it draws at
+    random. It is a (μ+1) evolution strategy without state: everything follows from the study's trials and the seed.
     """
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters of the latest trial, as far as they have not been given."""
+        """The parameters of the latest trial, without those that are given."""
         complete = complete_trials(study)
         if len(complete) < FEW:
             return {}
@@ -42,7 +42,7 @@ class LocalSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A mutation of a parent, inside 0..1."""
+        """A mutation of a parent, with every share in 0..1."""
         names = [name for name in search_space if name != BUDGET]
         if not names:
             return {}
@@ -62,7 +62,7 @@ class LocalSampler(BaseSampler):
         return float(self._rng.uniform(param_distribution.low, param_distribution.high))
 
     def _parent(self, pools: Sequence[Sequence[FrozenTrial]], names: Sequence[str]) -> np.ndarray:
-        """Preferences of a parent [names]; the first pool is the own budget's."""
+        """Preferences of a parent [names]; the first pool is that of the trial's own budget."""
         own, *neighbours = pools
         pool = own
         if neighbours and (not own or self._rng.random() < NEIGHBOUR):
@@ -90,7 +90,7 @@ def _given(trial: FrozenTrial) -> Mapping[str, Any]:
 
 
 def _pools(trials: Sequence[FrozenTrial], budget: float | None) -> list[list[FrozenTrial]]:
-    """The parents, best first: of `budget`, then of the next smaller and the next larger budget that have trials."""
+    """Pools of parents, best first: for `budget`, then for the next smaller and the next larger one that has trials."""
     by_budget: dict[float | None, list[FrozenTrial]] = {}
     for trial in sorted(trials, key=lambda trial: (-trial.values[0], trial.number)):
         by_budget.setdefault(trial.params.get(BUDGET), []).append(trial)

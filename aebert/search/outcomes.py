@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Outcomes:
-    """losses [rows], marks [rows, marks] (see `row_marks`), float32, in the order in which rows are scored."""
+    """losses [rows] and marks [rows, marks] (see `row_marks`), float32, in the order in which rows are scored."""
 
     losses: np.ndarray
     marks: np.ndarray
@@ -20,15 +20,15 @@ class Outcomes:
         return len(self.losses)
 
     def take(self, rows: np.ndarray | slice) -> Outcomes:
-        """Those of some rows, repeated where `rows` repeats."""
+        """Outcomes on some rows, repeated where `rows` repeats."""
         return Outcomes(self.losses[rows], self.marks[rows])
 
     def first(self, rows: int) -> Outcomes:
-        """Those of the first rows."""
+        """Outcomes on the first rows."""
         return self.take(slice(rows))
 
     def encode(self) -> str:
-        """As text, for the study database: zlib and base64 of the float32 values."""
+        """Text for the study database: zlib and base64 of the float32 values."""
         values = np.column_stack([self.losses, self.marks]).astype("<f4")
         packed = base64.b64encode(zlib.compress(np.ascontiguousarray(values.T).tobytes(), 6)).decode()
         return f"{values.shape[1]}:{packed}"

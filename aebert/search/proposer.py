@@ -1,4 +1,4 @@
-"""Asking a sampler for preferences, in memory, so that a trial's number alone decides what it draws."""
+"""Asks samplers for preferences, in memory, so that a trial's draws follow from its number and earlier trials alone."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from aebert.search.samplers import study_memory, trial_sampler
 
 
 class Proposer:
-    """Asks samplers, and remembers what each needs of the finished trials.
+    """Asks a study's sampler, and remembers the finished trials that the sampler needs to see.
 
-    Optuna stores no sampler state, so every ask gets a new sampler, seeded by (study seed, number), and a new study
-    that shows it what the sampler's memory holds. Neither scores' records nor old trials stay in memory.
+    Optuna does not store a sampler's state. So every ask gets a new sampler, seeded by (study seed, number), and a new
+    study that shows what the sampler's memory holds. Neither records of scores nor old trials stay in memory.
     """
 
     def __init__(self, sampler: str, seed: int, names: Sequence[str], targets: Sequence[float]) -> None:
@@ -33,7 +33,7 @@ class Proposer:
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """One share per preference; the budget too where there are several."""
+        """One share per preference, and the budget where there are several."""
         space: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in self._names}
         if len(self._targets) > 1:
             space[BUDGET] = FloatDistribution(min(self._targets), max(self._targets))
@@ -45,7 +45,7 @@ class Proposer:
             self._remember(trial, trial.number)
 
     def ask(self, number: int, budget: float, preferences: np.ndarray | None = None) -> Trial:
-        """Draw preferences for trial `number`; given ones are taken as they are."""
+        """Draw preferences for trial `number`, or take the given ones as they are."""
         fixed: dict[str, Any] = {BUDGET: budget} if len(self._targets) > 1 else {}
         if preferences is not None:
             fixed |= {name: float(share) for name, share in zip(self._names, preferences, strict=True)}
@@ -54,10 +54,10 @@ class Proposer:
         if fixed:
             study.enqueue_trial(fixed)
         with warnings.catch_warnings():
-            # said of every enqueued parameter that the sampler then does not draw: that is what we want
+            # Optuna warns of every enqueued parameter that the sampler then does not draw, which is what we want
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             trial = study.ask()
-            # let the sampler see the trial even if nothing is left to draw: NSGA-II counts generations here
+            # show the trial to the sampler even if nothing is left to draw: this is where NSGA-II counts generations
             _ = trial.relative_params
             for name, distribution in self._distributions.items():
                 assert isinstance(distribution, FloatDistribution)
@@ -69,7 +69,7 @@ class Proposer:
         return np.array([trial.params[name] for name in self._names])
 
     def tell(self, trial: Trial, values: Sequence[float] | None, attributes: Mapping[str, Any]) -> FrozenTrial:
-        """Finish a trial (as failed without values) and return it as the database shall hold it."""
+        """Finish a trial, as failed if it has no values, and return it as the database is to hold it."""
         state = TrialState.FAIL if values is None else TrialState.COMPLETE
         finished = trial.study.tell(trial, values, state=state)
         finished.user_attrs = dict(attributes)
@@ -84,7 +84,7 @@ class Proposer:
 
 
 def _lean(trial: FrozenTrial, number: int, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-    """The trial without what only reports read. Ids start at 1: the trial being asked has 0 in a storage of its own."""
+    """The trial without what only reports read. Ids start at 1, since the one being asked has 0 in its own storage."""
     return FrozenTrial(
         number=number,
         trial_id=number + 1,

@@ -1,9 +1,9 @@
-"""Racing: a candidate that is clearly behind the best one known is stopped before it has seen all search rows.
+"""Racing: a candidate that is clearly behind the best known one is stopped before it has seen all search rows.
 
-Most rows say nothing about a candidate: where the dense model is sure, every good sub-network agrees with it. So rows
-are cut into strata by how much the dense model doubts its own answer, the doubtful ones are run first and more often,
-and what was seen of each stratum stands for all of it. On SST-2 the doubtful 20 % of the rows hold two thirds of all
-disagreements between candidates, so a race needs half of the rows that one in simple random order needs.
+Most rows say nothing about a candidate: where the dense model is sure, every good sub-network agrees with it. So the
+rows are cut into strata by how much the dense model doubts its own answer. More of the doubtful rows are run, and
+earlier, and what was seen of a stratum stands for all of it. On SST-2 the most doubtful 20 % of the rows hold two
+thirds of all disagreements between candidates, so a race needs half as many rows as in simple random order.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 # Shares of the search rows after which a race looks at the standings.
 LOOKS = (0.1, 0.15, 0.2, 0.3, 0.4)
-# Fewer rows say too little for a look.
+# A look at fewer rows than these would say too little.
 LEAST_ROWS = 64
-# Shares of the rows that the most doubtful stratum and the next one hold; the rest is sure.
+# Shares of the rows in the most doubtful stratum and in the next one; of the rest the dense model is sure.
 STRATA = (0.15, 0.25)
-# Of each stratum so many rows come before any stratum gets more than that.
+# This many rows of every stratum come before more of any stratum.
 LEAST_OF_STRATUM = 10
-# A look stops a candidate when the whole two-sided interval of this confidence is below 0, which at one look happens to
-# 5 % of those that would end up exactly as good, and at some look to about 10 % of them (measured by simulation in the
-# tests). Such a candidate is no loss; of those that would win by a point 2 to 5 % are stopped.
+# A look stops a candidate when the whole two-sided interval of this confidence is below 0. A single look does that to
+# 5 % of the candidates that would end up exactly as good, and all looks together to about 10 % (measured by simulation
+# in the tests). Those are no loss; of the candidates that would win by a point, 2 to 5 % are stopped.
 CONFIDENCE = 0.90
 
 
@@ -40,8 +40,8 @@ CONFIDENCE = 0.90
 class RaceRows:
     """The search rows in the order in which they are scored, cut where a race looks.
 
-    legs: each is sorted by length and batched for itself. strata [rows]: stratum of each row, in that order; the rows
-      of a stratum are in random order, so those seen of it are a simple random sample of it.
+    legs: each is sorted by length and batched on its own. strata [rows]: stratum of each row, in that order; the rows
+      of a stratum are in random order, so those seen so far are a simple random sample of it.
     """
 
     legs: tuple[Prepared, ...]
@@ -69,9 +69,9 @@ def race_rows(
     doubt: np.ndarray | None = None,
     looks: Sequence[float] = LOOKS,
 ) -> RaceRows:
-    """Put rows in order and cut them at the looks; without looks there is one leg and no race.
+    """Put rows in order and cut them where a race looks; without looks there is one leg and no race.
 
-    doubt [rows]: of the dense model (see `doubts`); without it all rows are one stratum in random order.
+    doubt [rows]: of the dense model (see `doubts`); without it, all rows are one stratum in random order.
     """
     doubt = np.zeros(len(rows)) if doubt is None else doubt
     order, strata = scoring_order(doubt, np.random.default_rng(seed))
@@ -82,10 +82,10 @@ def race_rows(
 
 
 def doubts(spec: TaskSpec, encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]) -> np.ndarray:
-    """How probable a model thinks it that its answer is wrong [rows], rounded; 0 for regression, which doesn't say.
+    """The probability [rows] that a model gives to its own answer being wrong; 0 for regression, which gives none.
 
-    The answer of NER is the tags of all words, taken as independent. Rounded, so that a difference in the last digits
-    of the logits hardly changes an order.
+    The answer of NER is the tags of all words, taken as independent. Values are rounded, so that a difference in the
+    last digits of the logits hardly ever changes the order of rows.
     """
     if spec.kind == "regression":
         return np.zeros(len(logits))
@@ -99,8 +99,9 @@ def doubts(spec: TaskSpec, encoded: Sequence[EncodedRow], logits: Sequence[np.nd
 def scoring_order(doubt: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Indices of rows in the order of scoring, and the stratum of each in that order.
 
-    However many rows have been taken, each stratum has given its share in Neyman's optimal allocation, with the mean
-    doubt of its rows for their spread. Source: Wright 2012, The American Statistician 66:4 (by priorities, exact).
+    However many rows have been taken, every stratum has given its share of Neyman's optimal allocation, in which the
+    mean doubt of its rows takes the place of their spread. Source: Wright 2012, The American Statistician 66:4 (by
+    priorities, exact).
     """
     strata = [generator.permutation(stratum) for stratum in _strata(doubt)]
     spreads = np.array([doubt[stratum].mean() for stratum in strata])
@@ -128,12 +129,12 @@ def _strata(doubt: np.ndarray) -> list[np.ndarray]:
 
 
 def expected_difference(judge: Judge, mine: Outcomes, rival: Outcomes, strata: np.ndarray) -> Difference:
-    """By how much a candidate will lead its rival on all rows, by what it did on the first of them.
+    """By how much a candidate will lead its rival on all rows, estimated from the first of them.
 
-    mine: of the first n rows. rival: of all, in the same order. strata [rows]: of `RaceRows`. What both did on the rows
-    seen of a stratum is repeated up to its size. The error is a jackknife in each stratum with its own
-    finite-population correction, since both are to be compared on exactly these rows; infinite where a stratum has not
-    enough rows to tell. Source: Shao & Tu 1995, The Jackknife and Bootstrap, section 6.2.
+    mine: outcomes on the first n rows. rival: on all rows, in the same order. strata [rows]: as in `RaceRows`. What
+    both did on the rows seen of a stratum is repeated up to the stratum's size. The error is a jackknife in each
+    stratum with its own finite-population correction, since the two are to be compared on exactly these rows; it is
+    infinite where a stratum has too few rows to tell. Source: Shao & Tu 1995, The Jackknife and Bootstrap, section 6.2.
     """
     seen = [np.flatnonzero(strata[: len(mine)] == stratum) for stratum in range(strata.max() + 1)]
     sizes = np.bincount(strata)
@@ -158,8 +159,8 @@ def expected_difference(judge: Judge, mine: Outcomes, rival: Outcomes, strata: n
 
 
 def is_beaten(judge: Judge, mine: Outcomes, rival: Outcomes, strata: np.ndarray) -> bool:
-    """Whether a candidate will not reach its rival's score on all rows; arguments as of `expected_difference`.
+    """Whether a candidate will not reach its rival's score on all rows; arguments as in `expected_difference`.
 
-    Whether the study has one or several objectives makes no difference: the rival is the best that costs no more.
+    This holds for studies with one objective and with several, since the rival is the best one that costs no more.
     """
     return expected_difference(judge, mine, rival, strata).high(CONFIDENCE) < 0

@@ -16,13 +16,13 @@ def pick(
     count: int,
     by: Literal["front", "score"],
 ) -> list[TrialRecord]:
-    """The candidates to fine-tune, each architecture once; the dense model and those that a race stopped never.
+    """The candidates to fine-tune, each architecture once; never the dense model or one that a race stopped.
 
-    by `front`: for each budget in turn, from the mildest to the hardest, the first that meets it and was not yet
-    picked, until there are enough. First come the best and those that are tied with it, the nearest to the dense model
-    at the head: among candidates that the rows can't tell apart the higher score is mostly luck, and what does as the
-    dense model does will score as it does on new rows too (measured in `quality_without_training.py`). Then come the
-    others by score. by `score`: the best of all.
+    by `front`: each budget in turn, from the mildest to the hardest, gives the first candidate of its queue that was
+    not picked before, until there are enough. A budget's queue holds the candidates that meet it. The best one and
+    those tied with it come first, the nearest to the dense model at the head: where the rows can't tell candidates
+    apart, a higher score is mostly luck, and a candidate that answers as the dense model does will also score like it
+    on new rows (measured in `quality_without_training.py`). The others follow by score. by `score`: the best of all.
     """
     scored = [r for r in records if r.budget is not None and r.same_as is None and r.stopped_at is None]
     ranked = sorted(scored, key=standing)

@@ -1,7 +1,7 @@
-"""Writing finished trials into Optuna's tables, all rows in one transaction.
+"""Writes finished trials into Optuna's tables, all rows in one transaction.
 
 `Study.add_trial` reads before it writes each parameter and attribute (about 45 statements for 12 parameters), tries
-five times when the database is locked, and keeps a copy of every trial in memory. Whole trials of known parameters,
+five times when the database is locked, and keeps a copy of every trial in memory. Whole trials with known parameters,
 written by one process, need none of this.
 """
 
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models  # private, but old databases bind Optuna to these tables
+from optuna.storages._rdb import models  # private, but Optuna can hardly change them: they are in old databases
 from optuna.trial import FrozenTrial
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 
 def insert_trials(storage: RDBStorage, study_id: int, trials: Sequence[FrozenTrial]) -> None:
-    """Add finished trials under the next numbers of the study. Raises: SQLAlchemyError; then none was written."""
+    """Add finished trials under the study's next numbers. Raises: SQLAlchemyError, and then none has been written."""
     with Session(storage.engine) as session, session.begin():
         session.add_all(_row(study_id, trial) for trial in trials)
 

@@ -1,7 +1,7 @@
-"""Samplers: who proposes the next preferences. One fresh sampler per trial, seeded by study seed and trial number.
+"""Samplers propose preferences. Every trial gets a new one, seeded by the study's seed and the trial's number.
 
-A sampler models the trials that its memory shows (`MEMORIES`), so that the cost of a trial does not grow with the
-study. Milliseconds per proposal are in `results/benchmarks/search_overhead.json`.
+A sampler models the trials that its memory shows it (`MEMORIES`), so the cost of a trial does not grow with the study.
+`results/benchmarks/search_overhead.json` has the milliseconds per proposal.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ POPULATION = 20
 
 
 def trial_sampler(name: str, seed: int, number: int) -> BaseSampler:
-    """The sampler of one trial. Since it is new for every trial, a resumed study continues as if never stopped."""
+    """A new sampler for one trial. Since it keeps nothing from other trials, a resumed study goes on as if unbroken."""
     state = np.random.SeedSequence([seed, number]).generate_state(1)[0]
     with warnings.catch_warnings():
-        # we depend on these on purpose; the constraint on optuna's version guards against their change
+        # we use these experimental options on purpose; pyproject.toml bounds Optuna's version, so they can't change
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return SAMPLERS[name](int(state))
 
 
 def study_memory(name: str, targets: Sequence[float]) -> Memory:
-    """What the sampler of that name is shown of a study with these budgets; all of it unless `MEMORIES` says less."""
+    """What remembers trials for the sampler of that name, in a study with these budgets; by default all trials."""
     _ = SAMPLERS[name]
     return MEMORIES[name](targets) if name in MEMORIES else Everything()
 
@@ -45,10 +45,10 @@ def _random(seed: int) -> BaseSampler:
 
 
 class _OneSpace(BaseSampler):
-    """Takes the space of the latest trial for that of all, where Optuna compares every parameter of every trial."""
+    """Assumes that all trials have the parameters of the latest; Optuna would compare those of every trial."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters by name, as Optuna orders them, since the order decides which draw is whose."""
+        """The parameters, sorted by name as Optuna does, since their order decides which one gets which draw."""
         complete = complete_trials(study)
         return dict(sorted(complete[-1].distributions.items())) if complete else {}
 
@@ -65,31 +65,32 @@ class _GP(_OneSpace, GPSampler):
 def _tpe(seed: int) -> BaseSampler:
     """Models the 150 best trials and the latest 150.
 
-    With one budget the good ones among them are the good ones of all trials: Optuna takes 25 at most.
+    With one budget, the good trials among them are the good ones of the whole study, since Optuna takes at most 25.
     """
-    # Constant liar is for several processes that ask at once; it would store every preference twice.
+    # Constant liar is for several processes that ask at the same time; it would store every preference twice.
     return _TPE(seed=seed, multivariate=True, n_startup_trials=10, constant_liar=False)
 
 
 class _OrderedNSGAII(_OneSpace, NSGAIISampler):
-    """NSGA-II that needs to be shown no more than the latest generation and that generation's parents.
+    """NSGA-II that has to see only the latest generation and that generation's parents.
 
-    Parents are in the order of their numbers, since Optuna's order of selection is not kept where they are found again.
+    Parents are sorted by number, since the order in which Optuna selects them is lost when they are looked up again.
     """
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """The parents of a generation: those shown that are older, reduced to a population if they are more.
+        """The parents of a generation: the older trials shown, reduced to one population if there are more.
 
-        They are more when the generation is about to begin: a whole generation, and its parents.
+        There are more when the generation is about to begin: then they are a whole generation and its parents.
         """
         older = [trial for trial in complete_trials(study) if self.generation(trial) < generation]
         return self.select_parent(study, generation) if len(older) > POPULATION else older
 
     def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """Optuna's selection, sorted by number."""
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
 
     def generation(self, trial: FrozenTrial) -> int:
-        """The trial's generation, from 0."""
+        """The trial's generation, counted from 0; -1 if it has none."""
         generation: int = trial.system_attrs.get(self._get_generation_key(), -1)
         return generation
 
@@ -100,7 +101,7 @@ def _nsga2(seed: int) -> BaseSampler:
 
 
 class _Generations:
-    """Shows the latest generation of NSGA-II and its parents."""
+    """Shows NSGA-II its latest generation and that generation's parents."""
 
     def __init__(self, targets: Sequence[float]) -> None:
         self._stage = ShownStudies(targets)
@@ -122,9 +123,9 @@ class _Generations:
 
 @SAMPLERS.register("gp")
 def _gp(seed: int) -> BaseSampler:
-    """Models the 50 best trials and the latest 50, since fitting takes time by the third power of their number.
+    """Models the 50 best trials and the latest 50, since the time to fit grows with the cube of their number.
 
-    Even so a proposal takes tenths of a second, with several budgets up to a second, at any size of the study.
+    Even so a proposal takes tenths of a second, or with several budgets up to a second, however large the study is.
     """
     return _GP(seed=seed, n_startup_trials=10, deterministic_objective=True)
 

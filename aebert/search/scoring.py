@@ -1,4 +1,4 @@
-"""Scoring candidates without fine-tuning: put the smaller model together, run the search rows, stop when beaten."""
+"""Scoring candidates without fine-tuning: build the smaller model, run the search rows, stop once it is beaten."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @dataclass(frozen=True)
 class Scored:
-    """What a scorer says of an architecture.
+    """What a scorer finds out about an architecture.
 
-    metrics by name, higher is better; loss: mean over rows. When a race stopped the candidate, both are estimated for
-      all rows: its rival's value plus the difference on the rows that both have seen, headline metric only.
-    outcomes: on the rows seen, in the scorer's order; None from a scorer that has none (then nothing is compared).
+    metrics: by name, higher is better; loss: mean over rows. When a race stopped the candidate, both are estimates for
+      all rows (the rival's value plus the difference on the rows that both have seen), of the headline metric only.
+    outcomes: on the rows seen, in the scorer's order; None from a scorer that has none, and then nothing is compared.
     stopped: whether a race stopped it.
     """
 
@@ -45,11 +45,11 @@ class Scored:
 
 
 class SubnetworkScorer:
-    """Callable from an architecture, and the outcomes of the rival to beat, to its scores on the search rows.
+    """Scores an architecture on the search rows, in a race against the outcomes of a rival if there is one.
 
-    The physically smaller model is scored, not a masked one: its logits are the same and it costs less. Embeddings are
-    computed once, since pruning leaves them alone; batches are sorted by length and go without a mask where nothing is
-    padded. device: where to run. precision: of the matrix products; float32 elsewhere.
+    It runs the physically smaller model instead of a masked one: the logits are the same and the cost is lower.
+    Embeddings are computed once, since pruning does not change them. Batches are sorted by length, and have no mask
+    where nothing is padded. device: where models run. precision: of the matrix products; all else is float32.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SubnetworkScorer:
         self._legs = [list(_inputs_of(dense, leg, self._device)) for leg in rows.legs]
 
     def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
-        """Score a candidate; with a rival (outcomes on all rows) it may be stopped early."""
+        """Score a candidate. With a rival (its outcomes on all rows), the candidate may be stopped early."""
         model, slot = self._assemble(architecture)
         seen = _Seen(self._rows)
         for index, (leg, inputs) in enumerate(zip(self._rows.legs, self._legs, strict=True)):
@@ -104,7 +104,7 @@ class SubnetworkScorer:
 
 
 def dense_logits(dense: PreTrainedModel, prepared: Prepared, device: str = "cpu") -> list[np.ndarray]:
-    """Logits of the dense model, one array per row in row order; run on `device`, the model stays where it is."""
+    """Logits of the dense model, one array per row in row order, computed on `device`; the model is not moved there."""
     place = usable_device(device)
     model = dense if place.type == "cpu" else copy.deepcopy(dense).to(place)
 
@@ -118,7 +118,7 @@ def dense_logits(dense: PreTrainedModel, prepared: Prepared, device: str = "cpu"
 
 
 def usable_device(device: str) -> torch.device:
-    """The device of this name. Raises: ConfigError when torch can't use it here."""
+    """The device of this name. Raises: ConfigError when torch can't use it on this machine."""
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
@@ -129,7 +129,7 @@ def usable_device(device: str) -> torch.device:
 
 
 class _Slot(nn.Module):
-    """Stands in for the embeddings: hands out what they made of the current batch."""
+    """Stands in for the embeddings, and gives what they made of the current batch."""
 
     output: torch.Tensor
 
@@ -145,7 +145,7 @@ class _Inputs:
 
 
 class _Embedded(Exception):
-    """Ends a forward pass behind the embeddings."""
+    """Ends a forward pass after the embeddings."""
 
 
 def _inputs_of(dense: PreTrainedModel, leg: Prepared, device: torch.device) -> Iterator[_Inputs]:
@@ -180,7 +180,7 @@ def _embed(dense: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.
 
 
 class _Seen:
-    """Results of the legs that were run."""
+    """Results of the legs that have been run."""
 
     def __init__(self, rows: RaceRows) -> None:
         self._spec = rows.spec

@@ -25,7 +25,7 @@ class Range(Section):
 
 
 class SearchSpace(Section):
-    """A YAML file of `search_spaces/`. per: one preference per `block`, or one per `layer` shared by its blocks."""
+    """A YAML file of `search_spaces/`. per: one preference per `block`, or one per `layer` that its blocks share."""
 
     source: str
     heads: Range = Range()
@@ -34,7 +34,7 @@ class SearchSpace(Section):
 
 
 def space_folder() -> Path:
-    """Where the named spaces are: inside the installed package, or beside it in a checkout."""
+    """The folder of the named spaces: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "search_spaces"
     return inside if inside.is_dir() else package.parent / "search_spaces"
@@ -54,8 +54,7 @@ def load_space(name: str) -> SearchSpace:
 class Grid:
     """Allowed widths of every block, attention blocks first: `low`, `low + step`, … and `full`, as arrays [blocks].
 
-    preference: per block the index of the preference that it follows; names: one per preference, as the study
-    database calls it.
+    preference: index of the preference that each block follows; names: what the study database calls each preference.
     """
 
     low: np.ndarray
@@ -66,7 +65,7 @@ class Grid:
     attention_blocks: int
 
     def widths(self, levels: np.ndarray) -> np.ndarray:
-        """Width of each block at its level, 0 = `low`, the last one = `full` even where the step does not divide."""
+        """Width of each block at its level: `low` at level 0, and `full` at the last, even if that step is smaller."""
         widths: np.ndarray = np.minimum(self.low + levels * self.step, self.full)
         return widths
 
@@ -78,15 +77,14 @@ class Grid:
 
     @cached_property
     def ladder(self) -> np.ndarray:
-        """Width of each block at each level [blocks, most levels]; rows with fewer levels go on with `full`."""
+        """Width of each block at each level [blocks, most levels]; a block with fewer levels repeats `full`."""
         return self.widths(np.arange(self.last.max() + 1)[:, None]).T
 
     @cached_property
     def climbs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All growths of a block to its next level, as block, level before, and middle, each [growths].
+        """Every step of a block to its next level, as block, level before, and middle, each [steps].
 
-        middle: share of the block's range, 0..1, from which on the upper level is the nearer one. Ordered by block and
-        level.
+        middle: share of the block's range, 0..1, above which the upper level is nearer. Sorted by block and level.
         """
         block, level = np.nonzero(np.arange(self.ladder.shape[1] - 1) < self.last[:, None])
         middle = (self.ladder[block, level] + self.ladder[block, level + 1]) / 2
@@ -98,15 +96,15 @@ class Grid:
         return [row[: last + 1] for row, last in zip(self.ladder.tolist(), self.last.tolist(), strict=True)]
 
     def levels(self, architecture: Architecture) -> np.ndarray:
-        """Level of each block whose width is nearest to the architecture's; of two equally near ones the smaller."""
+        """For each block, the level whose width is nearest to the architecture's; of two as near, the smaller."""
         nearest: np.ndarray = np.abs(self.ladder - self._of(architecture)[:, None]).argmin(axis=1)
         return nearest
 
     def preferences(self, architecture: Architecture) -> np.ndarray:
-        """The preferences [names] that mean this architecture: share of its range that each block has, 0..1.
+        """The preferences [names] that mean this architecture: the share of its range that each block has, 0..1.
 
-        Blocks that follow one preference share the mean. A block with one width only counts as nothing in it; a
-        preference with no other blocks is 0.
+        A preference that several blocks follow is the mean of their shares. Blocks with only one width are left out of
+        it; a preference without other blocks is 0.
         """
         span = self.full - self.low
         shares = np.clip((self._of(architecture) - self.low) / np.maximum(span, 1), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The study database of a search: opening it, knowing that it is ours, and that it was made with the same settings."""
+"""The study database of a search: opening it, and checking that aebert made it, with the same settings."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def _storage_errors(url: str) -> Iterator[None]:
 class StudyDatabase:
     """One study in an Optuna storage. Trials are added whole when they are finished, in the order of their numbers.
 
-    A study that is killed therefore holds only finished trials, and nothing has to be repaired. SQLite keeps its own
+    So a study that is killed holds only finished trials, and nothing has to be repaired. SQLite keeps its default
     settings (rollback journal, fully synchronous): a stored trial survives a power cut, and between two trials there is
-    one file, which can be read, copied, and put on a network drive. A write-ahead log would save four fsyncs per trial
-    and leave its last trials in a second file when the process is killed.
+    a single file, which can be read, copied, and kept on a network drive. A write-ahead log would save four fsyncs per
+    trial, but leave the last trials in a second file when the process is killed.
 
     Close it after use, or use it as a context manager. Trials are not kept in memory.
     """
@@ -51,8 +51,8 @@ class StudyDatabase:
     def open(cls, url: str, info: StudyInfo, settings: Mapping[str, Any]) -> StudyDatabase:
         """Create the study, or open it if it was made with the same settings.
 
-        settings: everything that determines the trials, flat. Raises: StudyError naming what differs; for a database
-        that is locked, not Optuna's, or holds a study of this name that aebert did not make.
+        settings: everything that determines the trials, flat. Raises: StudyError when settings differ, which it names,
+        and when the database is locked, is not Optuna's, or holds a study of this name that aebert did not make.
         """
         with _storage_errors(url), _closed_on_error(_storage(url)) as storage:
             study = optuna.create_study(
@@ -112,14 +112,14 @@ class StudyDatabase:
             return self._storage.get_all_trials(self._id, deepcopy=False)
 
     def store_verdicts(self, verdicts: Sequence[Verdict]) -> None:
-        """Store what the study says about its budgets; nothing is written when it says the same as before."""
+        """Store the verdicts on the study's budgets; nothing is written if they are the same as before."""
         values = json.loads(json.dumps([verdict.to_dict() for verdict in verdicts]))
         with _storage_errors(self.url):
             if self._study.user_attrs.get(VERDICTS) != values:
                 self._study.set_user_attr(VERDICTS, values)
 
     def add(self, *trials: FrozenTrial) -> None:
-        """Store finished trials, all or none; they get the next numbers. Waits `LOCK_SECONDS` for a lock, once."""
+        """Store finished trials under the next numbers, all or none. Waits once for a lock, for `LOCK_SECONDS`."""
         with _storage_errors(self.url):
             insert_trials(self._storage, self._id, trials)
 
