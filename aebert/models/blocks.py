@@ -1,4 +1,4 @@
-"""What stands in for the projections of a block that keeps no unit."""
+"""Modules that stand in for the projections of a block that keeps no unit."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class EmptyProjection(nn.Module):
 
 
 class ConstantOutput(nn.Module):
-    """The output projection of a block without units: its bias, whatever comes in. `[..., any]` → `[..., out]`.
+    """The output projection of a block without units: its bias, whatever the input is. `[..., any]` → `[..., out]`.
 
-    Since it reads only the shape of its input, exporters drop the dead block before it.
+    It reads only the shape of its input, so exporters drop the dead block before it.
     """
 
     in_features = 0

@@ -19,7 +19,7 @@ from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows made ready once for many evaluations: encoded, sorted by length, in batches."""
+    """Rows prepared once for many evaluations: encoded, sorted by length, and in batches."""
 
     spec: TaskSpec
     rows: Sequence[Row]
@@ -29,7 +29,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics as `evaluate_outputs` names them; losses [rows] and logits (one array per row) in row order."""
+    """metrics: as `evaluate_outputs` names them; losses [rows] and logits (one array per row): in row order."""
 
     metrics: Mapping[str, float]
     losses: np.ndarray
@@ -50,7 +50,7 @@ def prepare(
 
 
 def model_inputs(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the model's forward takes of a batch: no labels, and token types only where the family uses them.
+    """What the model's forward takes from a batch: no labels, and token types only where the family uses them.
 
     Raises: ModelError when the batch has rows longer than the model has positions for.
     """
@@ -68,7 +68,7 @@ def model_inputs(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) ->
 def example_losses(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """One loss per example [batch].
 
-    Cross entropy for classification; its mean over labelled words for NER; squared error for regression.
+    It is cross entropy for classification, its mean over labelled words for NER, and squared error for regression.
     """
     if spec.kind == "regression":
         return (logits.squeeze(-1) - labels).square()
@@ -79,7 +79,7 @@ def example_losses(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -
 
 
 def evaluate(model: PreTrainedModel, prepared: Prepared) -> Evaluation:
-    """Run all batches and compute metrics and losses. The model must be in eval mode; nothing is changed."""
+    """Run all batches and compute metrics and losses. The model must be in eval mode and is not changed."""
     if model.training:
         raise ModelError("a model must be in eval mode to be evaluated, this one is in train mode: call model.eval()")
     with torch.inference_mode():
@@ -87,20 +87,20 @@ def evaluate(model: PreTrainedModel, prepared: Prepared) -> Evaluation:
 
 
 def evaluate_forward(forward: Callable[[Mapping[str, torch.Tensor]], torch.Tensor], prepared: Prepared) -> Evaluation:
-    """The same for anything that turns a batch into logits, an exported file for example."""
+    """Do the same with anything that turns a batch into logits, such as an exported file."""
     losses, logits = gather((forward(batch.tensors).float() for batch in prepared.batches), prepared)
     metrics = evaluate_outputs(prepared.spec, prepared.rows, prepared.encoded, logits)
     return Evaluation(metrics, losses, logits)
 
 
 def gather(outputs: Iterable[torch.Tensor], prepared: Prepared) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Losses [rows], float64, and logits (one array per row) in row order, of the float32 logits of each batch."""
+    """Losses [rows], float64, and logits (one array per row), in row order, from the float32 logits of each batch."""
     spec = prepared.spec
     logits: list[np.ndarray] = [np.empty(0)] * len(prepared.rows)
     losses = np.empty(len(prepared.rows))
     for batch, output in zip(prepared.batches, outputs, strict=True):
         losses[list(batch.indices)] = example_losses(spec, output, batch.tensors["labels"]).double().numpy()
         for index, one in zip(batch.indices, output.numpy(), strict=True):
-            # padding says nothing about the row: a later reader must not take it for output
+            # logits of padding say nothing about the row, and no later reader must take them for output
             logits[index] = one[: len(prepared.encoded[index]["input_ids"])] if spec.kind == "ner" else one
     return losses, logits

@@ -34,8 +34,8 @@ class Place:
 class Block:
     """A prunable block: projections whose output rows belong to units, and the one that sums over the units.
 
-    inputs: for attention query, key and value; for an FFN the up projection. output: back to the hidden size.
-    norm: what gets the output's sum with the residual stream.
+    inputs: query, key and value of attention; the up projection of an FFN. output: the projection back to the hidden
+    size. norm: gets the sum of the output and the residual stream.
     """
 
     inputs: tuple[Place, ...]
@@ -45,13 +45,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Family:
-    """How to find the parts of one family.
+    """How to find the parts of the models of one family.
 
-    model_type: transformers' name of the family. backbone: attribute of the task models that holds the encoder.
+    model_type: transformers' name for the family. backbone: attribute of the task models that holds the encoder.
     layers: path from the backbone to the list of layers.
-    attention, ffn: paths inside a layer, inputs first, output last; norms: paths of the norms behind the two.
-      `ffn_stack` names a list of further FFNs that run before the last one (MobileBERT). heads, head_width: config
-      attributes, their quotient is the head size.
+    attention, ffn: paths inside a layer, inputs first, output last; norms: paths of the norms after the two.
+    heads, head_width: config attributes whose quotient (width by heads) is the head size.
+    ffn_stack: name of a list of further FFNs that run before the last one (MobileBERT).
     uses_token_types: whether the model takes `token_type_ids`.
     positions_after_padding: whether the first token's position is the padding id plus 1 instead of 0.
     """
@@ -73,7 +73,7 @@ class Family:
         return list(model.get_submodule(f"{self.backbone}.{self.layers}").children())
 
     def attention_blocks(self, model: PreTrainedModel) -> list[Block]:
-        """One per layer."""
+        """The attention blocks, one per layer."""
         return [_block(layer, self.attention, self.norms[0]) for layer in self.encoder_layers(model)]
 
     def ffn_blocks(self, model: PreTrainedModel) -> list[Block]:
@@ -81,7 +81,7 @@ class Family:
         return [block for layer in self.encoder_layers(model) for block in self._ffn_of(layer)]
 
     def blocks(self, model: PreTrainedModel) -> list[tuple[Block, int]]:
-        """All blocks, attention first, each with the width of one unit: the size of a head, 1 for a neuron."""
+        """All blocks, attention first, each with the width of one unit: the head size, or 1 for a neuron."""
         size = self.head_size(model.config)
         return [(block, size) for block in self.attention_blocks(model)] + [
             (block, 1) for block in self.ffn_blocks(model)
@@ -101,11 +101,11 @@ class Family:
         return layer
 
     def head_size(self, config: PretrainedConfig) -> int:
-        """Width of one head, which pruning never changes."""
+        """The width of one head, which pruning never changes."""
         return int(getattr(config, self.head_width) // getattr(config, self.heads))
 
     def most_tokens(self, config: PretrainedConfig) -> int:
-        """Most tokens of a row: as many as the model has positions for."""
+        """The most tokens that a row can have: as many as the model has positions for."""
         skipped = config.pad_token_id + 1 if self.positions_after_padding else 0
         return int(config.max_position_embeddings - skipped)
 
@@ -125,9 +125,9 @@ FAMILIES: Registry[Family] = Registry("model family")
 _BERT_ATTENTION = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 _BERT_FFN = ("intermediate.dense", "output.dense")
 
-# BioBERT, MiniLM, SciBERT, TinyBERT and the like are stock BERTs.
+# BioBERT, MiniLM, SciBERT, TinyBERT and the like are plain BERTs.
 FAMILIES.add("bert", Family("bert", "bert", "encoder.layer", _BERT_ATTENTION, _BERT_FFN))
-# RoBERTa's token types are a single row: transformers' tokenizers don't send them, so neither do we.
+# RoBERTa has a single token type, which transformers' tokenizers don't send, so neither do we.
 FAMILIES.add(
     "roberta",
     Family(

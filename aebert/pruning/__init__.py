@@ -1,1 +1,1 @@
-"""Architectures, their cost, which units to keep, and the smaller model that results."""
+"""Architectures and their cost, the choice of the units to keep, and the smaller model that results."""

@@ -26,11 +26,11 @@ class Architecture:
 
     @classmethod
     def dense(cls, shape: ModelShape) -> Architecture:
-        """Everything kept."""
+        """The architecture that keeps everything."""
         return cls(shape.heads, shape.ffn)
 
     def check(self, shape: ModelShape) -> Architecture:
-        """Return self; raise `ConfigError` if it does not fit `shape`."""
+        """Return self, or raise `ConfigError` if it does not fit `shape`."""
         for name in ("heads", "ffn"):
             mine, full = getattr(self, name), getattr(shape, name)
             if len(mine) != len(full):

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 
-# Most bytes of an exported file besides weights: nodes, names and shapes, measured on files of all families, with room
-# for longer names in deep models. _FILE: embeddings, mask, output layer, with position ids of 512 tokens. _CHANNEL: a
-# float32 scale and a zero point.
+# The most bytes that an exported file has besides weights: nodes, names and shapes, measured on files of all families,
+# with room for longer names in deep models. _FILE: embeddings, mask and output layer, with position ids of 512 tokens.
+# _CHANNEL: a float32 scale and a zero point.
 _FILE, _LAYER, _BOTTLENECK, _ATTENTION, _FFN, _CHANNEL = 24_000, 2_100, 8_000, 5_800, 2_100, 5
 
 
 @dataclass(frozen=True)
 class Cost:
-    """params: whole model. encoder_params, macs: encoder layers alone, macs for one sequence of the stated length."""
+    """params: of the whole model. encoder_params, macs: of the encoder layers, MACs for one sequence of the length."""
 
     params: int
     encoder_params: int
@@ -51,11 +51,13 @@ def macs_removed(architecture: Architecture, shape: ModelShape, length: int) -> 
 
 
 def fixed_bytes(shape: ModelShape, *, int8: bool) -> int:
-    """Bytes of an exported ONNX file that no pruning removes; with `block_bytes` at most a little above the real file.
+    """Bytes of an exported ONNX file that no pruning removes.
 
-    int8 is what `quantize_int8` makes per channel: matrices and embedding tables have 1 byte a weight, each channel a
-    float32 scale and a zero point; biases and norms stay float32. How much of `other_params` is biases and norms the
-    shape doesn't tell: in every family at most 4 vectors of the hidden size, and 2 matrices of that many channels.
+    The total with `block_bytes` is the real size or a little more.
+    int8 is what `quantize_int8` makes per channel: matrices and embedding tables have 1 byte per weight, and each
+    channel has a float32 scale and a zero point; biases and norms stay float32. The shape doesn't say how much of
+    `other_params` is biases and norms: in every family at most 4 vectors of the hidden size, and 2 matrices with that
+    many channels.
     """
     graph = _FILE + shape.layers * (_LAYER + (_BOTTLENECK if shape.fixed_macs else 0))
     if not int8:
@@ -67,9 +69,9 @@ def fixed_bytes(shape: ModelShape, *, int8: bool) -> int:
 
 
 def block_bytes(shape: ModelShape, block: int, width: int, *, int8: bool) -> int:
-    """Bytes of an exported ONNX file that a block of `width` units takes; attention blocks first, then FFN blocks.
+    """Bytes that a block of `width` units takes in an exported ONNX file; attention blocks come before FFN blocks.
 
-    A block without units takes none: its nodes are not exported.
+    A block without units takes none, since its nodes are not exported.
     """
     if width == 0:
         return 0

@@ -37,7 +37,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What data-driven criteria look at: batches with `labels`, and the task's loss per example."""
+    """What data-driven criteria read: batches with `labels`, and the task's loss per example."""
 
     batches: Batches
     loss: ExampleLoss
@@ -50,7 +50,7 @@ LABEL_FREE = ("magnitude", "random")  # criteria that read no labels
 
 
 def select(importance: Importance, architecture: Architecture) -> Selection:
-    """Keep the most important units of each block; among equals the ones that come first."""
+    """Keep the most important units of each block; among equals, those that come first."""
     return Selection(
         tuple(_top(scores, count) for scores, count in zip(importance.heads, architecture.heads, strict=True)),
         tuple(_top(scores, count) for scores, count in zip(importance.ffn, architecture.ffn, strict=True)),
@@ -66,7 +66,7 @@ def _top(scores: np.ndarray, count: int) -> tuple[int, ...]:
 def magnitude(model: PreTrainedModel, calibration: Calibration, progress: Progress = SILENT) -> Importance:
     """L2 norm of all weights that go with a unit: its rows of the input projections, its columns of the output one.
 
-    Reads no data. Source: magnitude pruning as AE-BERT uses it (arXiv:2206.10461), here for whole units.
+    It reads no data. Source: magnitude pruning as AE-BERT uses it (arXiv:2206.10461), here for whole units.
     """
     family = family_of(model.config)
     head_size = family.head_size(model.config)
@@ -141,9 +141,9 @@ def _mean_of_gradients(
 def mask_gradients(
     model: PreTrainedModel, calibration: Calibration, progress: Progress = SILENT
 ) -> Iterator[list[torch.Tensor]]:
-    """Per batch: gradients of each example's loss to its own unit masks (at mask = 1), one [batch, units] per block.
+    """For each batch, gradients of each example's loss to its own unit masks, at mask = 1: [batch, units] per block.
 
-    All attention blocks first, then all FFN blocks. Weights, mode and gradients of the model are left as found once the
+    All attention blocks come first, then all FFN blocks. Weights, mode and gradients of the model are as found once the
     iterator is used up or dropped.
     Raises: DataError when the calibration has no rows.
     """
@@ -161,8 +161,8 @@ def _gradients(
 ) -> list[torch.Tensor]:
     """Mask gradients of one batch, [batch, units] per block.
 
-    The masks are given one row per example; as examples do not interact in eval mode, one backward pass of the summed
-    loss yields every example's own gradient.
+    Masks have one row per example. As examples do not interact in eval mode, one backward pass of the summed loss gives
+    every example's own gradient.
     """
     examples = len(batch["labels"])
     masks = [
@@ -193,7 +193,7 @@ def _scale(mask: torch.Tensor, size: int) -> Any:
 
 @contextmanager
 def frozen(model: PreTrainedModel) -> Iterator[None]:
-    """Eval mode and no weight gradients inside the block; both as found afterwards."""
+    """Eval mode and no weight gradients inside the block; both are as before afterwards."""
     modes = [(module, module.training) for module in model.modules()]  # parts may be in another mode than the whole
     wanted = [p.requires_grad for p in model.parameters()]
     model.eval().requires_grad_(False)

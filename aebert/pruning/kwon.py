@@ -1,13 +1,14 @@
 """Pruning without retraining by Kwon et al. 2022 (arXiv:2204.09656): mask search, rearrangement and mask tuning.
 
-The counts per block are given, so what is left of their search is to take the best units of each block. After the
-paper and the authors' code (github.com/WoosukKwon/retraining-free-pruning, prune/ and utils/linalg.py), but:
+The counts per block are given, so all that is left of their search is to take the best units of each block. The rest
+follows the paper and the authors' code (github.com/WoosukKwon/retraining-free-pruning, prune/ and utils/linalg.py),
+with these differences:
 - Gradients are per example, not per mini-batch, so the result does not depend on the batch size.
-- Least squares problems are solved exactly, in float64, where they run LSMR in float32. So there is no "LSMR did not
-  converge" that ends the tuning, only scales out of bounds (see `MOST`).
+- Least squares problems are solved exactly, in float64, where they run LSMR in float32. So only scales out of bounds
+  (see `MOST`) end the tuning, and never an LSMR that does not converge.
 - The teacher is the dense model, as in the paper; their code takes one pruned to the square root of the target ratio.
-- One neuron alone is damped as several are. The shift of attention blocks (see `_System`) is not damped, and there is
-  none where no layer norm follows (MobileBERT).
+- A single neuron is damped in the same way as several. The shift of attention blocks (see `_System`) is not damped, and
+  there is none where no layer norm follows (MobileBERT).
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ DAMPING = 1.0  # of the normal equations (utils/linalg.py)
 def rearrange(gradients: np.ndarray, keep: int) -> tuple[int, ...]:
     """The `keep` units of a block that stay after greedy rearrangement, ascending. gradients: [examples, units].
 
-    Wanted is the set of removed units whose summed gradient has the smallest square, summed over examples: the rise of
-    the loss under a block-diagonal Fisher. Starts from the units of least diagonal Fisher; then each kept unit in turn,
-    worst first, joins the removed ones and the one comes back whose return lowers the sum most (the longest removed one
-    among equals).
+    The aim is the set of removed units whose summed gradient has the smallest square, summed over examples: the rise of
+    the loss under a block-diagonal Fisher. It starts from the units of least diagonal Fisher. Then each kept unit in
+    turn, the worst first, joins the removed ones, and the removed unit whose return lowers the sum most comes back
+    (among equals, the one removed longest).
     Source: section 4.2 and prune/rearrange.py; here on the Gram matrix, O(units) per exchange, in float64.
     """
     units = gradients.shape[1]
@@ -55,10 +56,10 @@ def rearrange(gradients: np.ndarray, keep: int) -> tuple[int, ...]:
 
 
 class KwonPruner:
-    """Makes tuned sub-networks of one dense model; what does not depend on the architecture is computed once."""
+    """Makes tuned sub-networks of a dense model; what does not depend on the architecture is computed once."""
 
     def __init__(self, model: PreTrainedModel, calibration: Calibration, progress: Progress = SILENT) -> None:
-        """Take all mask gradients. Raises: DataError when the calibration has no rows."""
+        """Compute all mask gradients. Raises: DataError when the calibration has no rows."""
         self._model = model
         self._batches = calibration.batches
         parts = zip(*mask_gradients(model, calibration, progress), strict=True)
@@ -74,7 +75,7 @@ class KwonPruner:
     def __call__(self, architecture: Architecture, *, share_weights: bool = False) -> PreTrainedModel:
         """A sub-network as `extract` gives, its output projections' columns multiplied by the tuned scales.
 
-        Runs the calibration rows once through the dense model and some 2.5 times through the small one. The dense model
+        The calibration rows run once through the dense model and about 2.5 times through the small one. The dense model
         is left as found.
         Raises: ConfigError when the architecture does not fit the model.
         """
@@ -86,17 +87,17 @@ class KwonPruner:
 def tune(dense: PreTrainedModel, small: PreTrainedModel, batches: Batches) -> None:
     """Scale the units of a sub-network of `dense`, in place, so that its blocks come closer to the dense model's.
 
-    Block by block in the order of the forward pass: the sum of block and residual should equal the dense model's, in
-    least squares over all tokens but padding, where the block's input is what the blocks before it, already tuned,
-    really give. As in the authors' code the first attention block is left alone; the FFN blocks of the last layer look
-    at the first token only when that is all the task head reads; and the first block with a scale that is not finite
-    or beyond ±10 ends the tuning: it and all behind it stay as they are.
-    Holds, for all rows, the input of one layer in both models and the dense model's sums in it.
+    Block by block in the order of the forward pass, the sum of block and residual is brought near the dense model's, in
+    least squares over all tokens but padding. The block's input is what the blocks before it, already tuned, really
+    give. As in the authors' code, the first attention block is left alone, and the FFN blocks of the last layer are
+    tuned on the first token alone where the task head reads nothing else. The first block with a scale that is not
+    finite or is beyond ±10 ends the tuning: that block and all after it stay as they are.
+    Memory: for all rows, the input of one layer in both models and the dense model's sums in it.
     Source: section 4.3 and prune/rescale.py.
     """
     with frozen(dense), frozen(small), torch.no_grad():
         pair = _Pair(dense, small, batches)
-        all(pair.tune(index) for index in range(len(pair.steps.layers)))  # until one says no
+        all(pair.tune(index) for index in range(len(pair.steps.layers)))  # ends at the first that returns False
 
 
 class _Pair:
@@ -107,7 +108,7 @@ class _Pair:
         self._reads_first_token = "SequenceClassification" in type(small).__name__
 
     def tune(self, index: int) -> bool:
-        """Scale the units of one layer and run it in both models; False when the tuning has to end."""
+        """Scale the units of one layer and run it in both models; returns False when the tuning has to end."""
         self.steps.enter(index)
         for place, site in enumerate(self.steps.layers[index][1].sites):
             if index == place == 0 or site.output.in_features == 0:
@@ -132,22 +133,22 @@ class _Pair:
 class _System:
     """Normal equations of one block's scales, in float64: least squares without the matrix of all contributions.
 
-    Unit u adds scale_u X_u W_uᵀ to the block's output, X_u [tokens, size] and W_u [hidden, size]. The scalar product of
-    what two units add is the sum over their rows of (XᵀX) * (WᵀW).
-    shifts: the sum may miss its target by a number that is the same for all tokens and features, as the layer norm
-      behind it removes that. The authors allow it for attention blocks, in the form of a column of ones.
+    Unit u adds scale_u X_u W_uᵀ to the block's output, with X_u [tokens, size] and W_u [hidden, size]. The scalar
+    product of what two units add is the sum over their rows of (XᵀX) * (WᵀW).
+    shifts: the sum may miss its target by a number that is the same for all tokens and features, since the layer norm
+      after it removes that. The authors allow it for attention blocks, in the form of a column of ones.
     """
 
     def __init__(self, weight: torch.Tensor, size: int, *, shifts: bool) -> None:
         self._weight, self._size, self._shifts = weight.double(), size, shifts  # [hidden, units * size]
         zeros = self._weight.new_zeros
         self._inputs = zeros(weight.shape[1], weight.shape[1])  # XᵀX
-        self._missing = zeros(weight.shape[1])  # per row, what it adds times what is missing
-        self._sums = zeros(weight.shape[1])  # per row, sum of what it adds
+        self._missing = zeros(weight.shape[1])  # per row, the product of what it adds and what is missing
+        self._sums = zeros(weight.shape[1])  # per row, the sum of what it adds
         self._missing_sum, self._count = 0.0, 0
 
     def add(self, inputs: torch.Tensor, missing: torch.Tensor) -> None:
-        """Take more tokens: inputs [tokens, units * size] of the output projection, missing [tokens, hidden]."""
+        """Add tokens: inputs [tokens, units * size] of the output projection, missing [tokens, hidden]."""
         inputs, missing = inputs.double(), missing.double()
         self._inputs += inputs.T @ inputs
         self._missing += (inputs * (missing @ self._weight)).sum(0)
@@ -156,7 +157,7 @@ class _System:
         self._count += missing.numel()
 
     def solve(self) -> torch.Tensor:
-        """Scales [units], float32; all 1 when nothing is missing.
+        """Scales [units], float32; all are 1 when nothing is missing.
 
         With G the Gram matrix of the units and b their products with what is missing, `scale - 1` minimises
         |G d - b|² + |d|², as the authors damp the normal equations: d = (G² + 1)⁻¹ G b, the real part of (G + i)⁻¹ b.

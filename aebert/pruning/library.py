@@ -1,4 +1,4 @@
-"""The block library: every block at every width, repaired once, so that a candidate is put together by look-up."""
+"""The block library: every block at every width, repaired once, so that a candidate is assembled by look-up."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from aebert.pruning.moments import Moments, collect_moments
 from aebert.pruning.removal import GROUP, repair_widths
 from aebert.pruning.slicing import Selection, extract
 
-# Moments of as many blocks as fit in here are collected per pass over the calibration rows: one pass for BERT-base,
-# a few for BERT-large.
+# Each pass over the calibration rows collects the moments of as many blocks as fit into this: one pass for BERT-base, a
+# few for BERT-large.
 MOMENTS_BYTES = 1 << 30
 
 
@@ -33,7 +33,7 @@ class LibrarySettings:
     """What a library depends on besides the dense model and the calibration rows.
 
     weighted: weigh tokens and output directions by their effect on the logits (see `collect_moments`).
-    inputs: digest of all that it is built from; files with another one are built anew.
+    inputs: digest of all that it is built from; files with another digest are built again.
     """
 
     weighted: bool
@@ -51,8 +51,9 @@ def build_library(
 ) -> list[str]:
     """Build what is missing of the library in `folder`, one safetensors file per block; return warnings.
 
-    widths: units kept that each block may have, attention blocks first. A build that was stopped goes on after the
-    last finished block. Memory: `MOMENTS_BYTES` for moments, twice the largest block's, and one block of the library.
+    widths: for each block the numbers of units that it may keep, attention blocks first. A build that was stopped goes
+    on after the last finished block. Memory: `MOMENTS_BYTES` for moments, twice the largest block's moments, and one
+    block of the library.
     """
     blocks = family_of(model.config).blocks(model)
     missing = [index for index in range(len(blocks)) if not _is_built(folder, index, settings.inputs)]
@@ -82,7 +83,7 @@ def _is_built(folder: Path, index: int, inputs: str) -> bool:
 
 
 def _parts(indices: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Blocks whose moments fit into memory together; at least one."""
+    """Groups of blocks whose moments fit into memory together, each of at least one block."""
     part: list[int] = []
     for index in indices:
         if part and sum(sizes[other] for other in part) + sizes[index] > MOMENTS_BYTES:
@@ -117,7 +118,7 @@ def _build_block(block: Block, size: int, moments: Moments, widths: Sequence[int
             tensors[f"units.{width}"] = torch.tensor(entry.units, dtype=torch.int32)
             tensors[f"bias.{width}"] = entry.bias.float()
             if 0 < width < units:
-                # half precision: what it rounds off is far below what the removal lost
+                # half precision: its rounding is far below what the removal lost
                 tensors[f"weight.{width}"] = entry.weight.half()
     tensors["widths"] = torch.tensor([width for width, _ in errors], dtype=torch.int32)
     tensors["errors"] = torch.tensor([error for _, error in errors], dtype=torch.float64)
@@ -126,9 +127,9 @@ def _build_block(block: Block, size: int, moments: Moments, widths: Sequence[int
 
 
 class BlockLibrary:
-    """A built library, memory-mapped; callable from an architecture to its repaired sub-network.
+    """A built library, memory-mapped. It is a pruner, which makes the repaired sub-network of an architecture.
 
-    errors: per block {width: expected squared change of the logits, in one unit for all blocks}.
+    errors: per block {width: expected squared change of the logits}, in a unit that is the same for all blocks.
     """
 
     def __init__(self, model: PreTrainedModel, folder: Path) -> None:
@@ -140,7 +141,7 @@ class BlockLibrary:
     def __call__(self, architecture: Architecture, *, share_weights: bool = False) -> PreTrainedModel:
         """The sub-network with the units that the library keeps, and its repaired output projections.
 
-        share_weights: as of `extract`. Raises: ModelError for a width that the library was not built for.
+        share_weights: as in `extract`. Raises: ModelError for a width that the library was not built for.
         """
         attention = len(architecture.heads)
         kept = [self._units(index, width) for index, width in enumerate(_widths(architecture))]
@@ -190,7 +191,7 @@ def _errors(file: Any) -> dict[int, float]:
 
 
 def error_table(library: BlockLibrary, widths: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """Errors of every block at its allowed widths, [widths] each; what the knapsack of the first trials minimises."""
+    """Errors of every block at its allowed widths, [widths] each; the knapsack of the first trials minimises them."""
     return [
         np.array([errors.get(width, 0.0) for width in allowed])
         for errors, allowed in zip(library.errors, widths, strict=True)

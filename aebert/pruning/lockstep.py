@@ -1,4 +1,4 @@
-"""A dense model and a sub-network of it, run layer by layer on the same rows, each on its own states."""
+"""A dense model and one of its sub-networks, run layer by layer on the same rows, each on its own states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aebert.pruning.criteria import Batches
 
 @dataclass(frozen=True)
 class Site:
-    """A block where both models are compared: its output projection, the norm that follows, rows per unit."""
+    """A block where both models are compared: its output projection, the norm that follows, and rows per unit."""
 
     output: Any
     norm: nn.Module
@@ -37,7 +37,7 @@ class Rows:
     """One batch on its way through the layers of both models.
 
     dense, small: states between two layers [batch, seq, hidden]. args, kwargs: what else a layer takes. real
-    [batch, seq]: not padding. targets: the sums of block and residual in the dense model's present layer.
+    [batch, seq]: which tokens are not padding. targets: sums of block and residual in the dense model's current layer.
     """
 
     dense: torch.Tensor
@@ -49,12 +49,14 @@ class Rows:
 
 
 class _Stop(Exception):
-    """Raised by a hook when a forward pass has shown what is wanted of it."""
+    """Raised by a hook to end a forward pass that has shown what it was run for."""
 
 
 class Lockstep:
-    """The two models in front of a layer. Holds, for all rows, the input of one layer in both models and the dense
-    model's sums in it; each layer of the dense model runs once.
+    """The two models in front of a layer.
+
+    It holds, for all rows, the input of one layer in both models and the dense model's sums in that layer. Each layer
+    of the dense model runs once.
     """
 
     def __init__(self, dense: PreTrainedModel, small: PreTrainedModel, batches: Batches) -> None:
@@ -62,14 +64,15 @@ class Lockstep:
         self._batches = [_enter(dense, self.layers[0][0].module, batch) for batch in batches]
 
     def enter(self, index: int) -> None:
-        """Take the dense model through the next layer, and note the sums that go into its norms."""
+        """Run the dense model through the next layer, and keep the sums that go into its norms."""
         for batch in self._batches:
             _run_dense(self.layers[index][0], batch)
 
     def pairs(self, index: int, place: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Of each batch at one site of the sub-network as it is now: inputs of the output projection
-        [batch, seq, inputs], what the sum of block and residual lacks of the dense model's [batch, seq, hidden], and
-        which tokens are real [batch, seq].
+        """What each batch shows at one site of the sub-network as it is now.
+
+        Yields the inputs of the output projection [batch, seq, inputs], the dense model's sum of block and residual
+        minus the sub-network's [batch, seq, hidden], and which tokens are real [batch, seq].
         """
         small = self.layers[index][1]
         for batch in self._batches:
@@ -77,7 +80,7 @@ class Lockstep:
             yield inputs, batch.targets[place] - found, batch.real
 
     def leave(self, index: int) -> None:
-        """Take the sub-network through the layer too."""
+        """Run the sub-network through the layer too."""
         for batch in self._batches:
             batch.small = self.layers[index][1].module(batch.small, *batch.args, **batch.kwargs)
 
@@ -97,7 +100,7 @@ def _site(block: Block, size: int) -> Site:
 
 
 def _enter(model: PreTrainedModel, first: nn.Module, batch: dict[str, torch.Tensor]) -> Rows:
-    """A batch in front of the first layer, the same for both models: pruning does not touch the embeddings."""
+    """A batch in front of the first layer, the same for both models, since pruning does not touch the embeddings."""
     seen: list[Any] = []
 
     def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -115,7 +118,7 @@ def _enter(model: PreTrainedModel, first: nn.Module, batch: dict[str, torch.Tens
 
 
 def _run_dense(layer: Layer, batch: Rows) -> None:
-    """Take the dense model through one layer, and note the sums that go into its norms."""
+    """Run the dense model through one layer, and keep the sums that go into its norms."""
     sums: dict[nn.Module, torch.Tensor] = {}
     with _hooked([site.norm for site in layer.sites], lambda module, inputs: sums.update({module: inputs[0]})):
         batch.dense = layer.module(batch.dense, *batch.args, **batch.kwargs)
@@ -123,7 +126,7 @@ def _run_dense(layer: Layer, batch: Rows) -> None:
 
 
 def _run_small(layer: Layer, site: Site, batch: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs of a block's output projection, and the sum that goes into the norm behind it. Runs no further."""
+    """Inputs of a block's output projection, and the sum that goes into the norm after it, where the run ends."""
     seen: list[torch.Tensor] = []
 
     def look(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:

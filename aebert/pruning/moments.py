@@ -1,4 +1,4 @@
-"""What the block library knows of a dense model: second moments of inner activations, and what matters of them."""
+"""What the block library knows of a dense model: second moments of inner activations, and how much each matters."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from aebert.models.families import Block
 from aebert.progress import SILENT, Progress
 from aebert.pruning.criteria import Batches, frozen
 
-# Share of the weight that is spread evenly over all tokens. Where only a few tokens reach the output (the last layer of
-# a classifier: its first token), the even part keeps the moments of full rank.
+# Share of the weight that is spread evenly over all tokens. Where only a few tokens reach the output (in the last layer
+# of a classifier, the first one), the even part gives the moments full rank.
 EVEN = 0.1
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of one block, over the tokens of the calibration rows (padding left out), float64.
+    """Moments of one block over the tokens of the calibration rows, without padding, in float64.
 
-    second [n, n]: mean of x xᵀ of the inputs x [n] of the block's output projection, centred by mean [n].
+    second [n, n]: mean of x xᵀ, where x [n] is an input of the block's output projection, centred by mean [n].
     sensitivity [out, out]: mean of g gᵀ, where g [out] is the gradient of the model's outputs (logits, in a random
-      direction) with respect to the block's output; identity when nothing is weighed.
-    tokens: number of tokens. Each counts as much as its share of ‖g‖², with `EVEN` of the weight spread evenly.
+      direction) with respect to the block's output; the identity when nothing is weighted.
+    tokens: number of tokens. Each counts by its share of ‖g‖², with `EVEN` of the weight spread evenly.
     """
 
     second: torch.Tensor
@@ -49,9 +49,9 @@ def collect_moments(
 
     weighted: weigh tokens and output directions by their effect on the logits. One backward pass per batch gives
       g = Jᵀ v for a random v with E[v vᵀ] = I, so g gᵀ is an unbiased estimate of JᵀJ (J: Jacobian of the
-      logits), the Gauss-Newton matrix of the squared change of the logits. Without it, all count the same.
+      logits), the Gauss-Newton matrix of the squared change of the logits. Otherwise all count the same.
     Memory: a float64 matrix [n, n] per block, and the activations of one batch. The model is left as found.
-    Raises: DataError without a row.
+    Raises: DataError when there is no row.
     """
     if not batches:
         raise DataError("calibration needs at least one row, got none: check data.roles and data.limits")
@@ -72,7 +72,7 @@ def collect_moments(
 
 
 def _backward(logits: torch.Tensor, real: torch.Tensor, generator: torch.Generator) -> None:
-    """Gradients of the logits in a random direction of signs; NER: of the real tokens' logits."""
+    """Gradients of the logits in the direction of random signs; for NER, of the logits of real tokens."""
     signs = torch.randint(0, 2, logits.shape, generator=generator).to(logits) * 2 - 1
     if logits.dim() == 3:
         signs = signs * real[..., None]
@@ -122,7 +122,8 @@ class _Sums:
     def add(self, probe: _Probe, real: torch.Tensor) -> None:
         """Add a batch. Products are float32, sums over batches float64.
 
-        All are taken about the first batch's mean: of large means little would be left of the variance in float32.
+        All values are taken relative to the first batch's mean, since next to a large mean float32 would lose most of
+        the variance.
         """
         x = probe.x[real]  # [tokens, n]
         if self.tokens == 0:
@@ -139,7 +140,7 @@ class _Sums:
         self.tokens += len(x)
 
     def moments(self) -> Moments:
-        """The means."""
+        """The means over all tokens."""
         mean = self.mean / self.tokens
         second = self.second / self.tokens - torch.outer(mean, mean)
         sensitivity = self.sensitivity / self.tokens if self.weighted else torch.eye(len(self.sensitivity)).double()
@@ -147,6 +148,6 @@ class _Sums:
 
 
 def _weights(squares: torch.Tensor) -> torch.Tensor:
-    """Weights of a batch's tokens, 1 on average."""
+    """Weights of a batch's tokens, which are 1 on average."""
     total = squares.mean()
     return torch.ones_like(squares) if total == 0 else (1 - EVEN) * squares / total + EVEN

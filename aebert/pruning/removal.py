@@ -1,4 +1,4 @@
-"""Removing units of one block one after the other, and repairing its output projection for their loss."""
+"""Removes the units of one block step by step, and repairs its output projection for their loss."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ GROUP = 8  # FFN neurons removed per step
 class Repaired:
     """What a block keeps at one width.
 
-    units: kept, ascending. weight [out, kept inputs], bias [out]: of the repaired output projection, float64.
-    error: expected squared change that it makes to the block's output, in the metric of the moments' sensitivity.
+    units: those kept, ascending. weight [out, kept inputs], bias [out]: of the repaired output projection, float64.
+    error: expected squared change of the block's output, in the metric of the moments' sensitivity.
     """
 
     units: tuple[int, ...]
@@ -39,15 +39,16 @@ def repair_widths(
 ) -> Iterator[Repaired]:
     """Yield the block at each of `widths` (units kept), from the widest to the narrowest.
 
-    weight [out, units * size], bias [out]: of the dense output projection. size: inputs per unit (the head size; 1).
-    group: units removed per step, the cheapest first; fewer where a width asks for it.
+    weight [out, units * size], bias [out]: of the dense output projection. size: inputs per unit, which is the head
+      size for a head and 1 for a neuron. group: units removed per step, the cheapest first; fewer where a width asks
+      for it.
 
-    Units are removed greedily by what their removal costs after the remaining weights were corrected for it, as Optimal
+    Units are removed greedily by what their removal costs once the remaining weights are corrected for it, as Optimal
     Brain Surgeon does for single weights (Hassibi & Stork 1993) and ZipLM for structures (Kurtic et al. 2023,
-    arXiv:2302.04089): with H = E[x xᵀ] + damping and P = H⁻¹ on the units still there, removing the inputs R
-    costs tr(S W_R (P_RR)⁻¹ W_Rᵀ) with S the output's sensitivity, and corrects W by −W_R (P_RR)⁻¹ P_R·. The bias takes
-    up the mean of what is lost. Damping keeps a constant or dependent unit's P finite, so rank-deficient moments
-    (fewer tokens than units) are safe.
+    arXiv:2302.04089). With H = E[x xᵀ] + damping, P = H⁻¹ on the units still there, and S the output's sensitivity,
+    removing the inputs R costs tr(S W_R (P_RR)⁻¹ W_Rᵀ) and corrects W by −W_R (P_RR)⁻¹ P_R·. The bias takes up the mean
+    of what is lost. Damping keeps P finite for constant and dependent units, so rank-deficient moments (from fewer
+    tokens than units) are safe.
     """
     dense = weight.double()
     state = _State(dense, moments, size, damping)
@@ -58,12 +59,12 @@ def repair_widths(
 
 
 class _State:
-    """A block while it loses units. Removed ones stay in the arrays, as zeros, until `_compact`."""
+    """A block that is losing units. Removed units stay in the arrays, as zeros, until `_compact`."""
 
     def __init__(self, dense: torch.Tensor, moments: Moments, size: int, damping: float) -> None:
         self.weight, self.size = dense.clone(), size
         self.sensitivity = moments.sensitivity
-        self.units = torch.arange(dense.shape[1] // size)  # those in the arrays
+        self.units = torch.arange(dense.shape[1] // size)  # those that are in the arrays
         self.gone = torch.zeros(len(self.units), dtype=torch.bool)
         self.inverse = _damped_inverse(moments, damping)
         self.error = 0.0
@@ -83,7 +84,7 @@ class _State:
         self._compact()
 
     def _costs(self) -> torch.Tensor:
-        """What removing each unit alone would cost, [units]; infinite for those that are gone."""
+        """What removing each unit alone would cost [units]; infinite for those that are gone."""
         seen = self.sensitivity @ self.weight  # [out, inputs]
         if self.size == 1:
             costs = (seen * self.weight).sum(0) / self.inverse.diagonal()

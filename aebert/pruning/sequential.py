@@ -24,11 +24,11 @@ def repair_sequentially(
 
     A block of the dense model adds y = W x + b to its residual stream h; the pruned one adds W' x' + b' to its own h'.
     W' and b' are the least-squares solution that brings h' + W' x' + b' nearest to h + y over the real tokens of the
-    calibration rows, so that they also make up for what the blocks before have lost. In the last layer of a sequence
-    classifier, which reads the first token only, that token has all the weight but `EVEN`. Damping (as in the library)
-    pulls towards the weights as they are. A block without units has its bias fitted. Runs the calibration rows once
-    through the dense model and some 2.5 times through the small one. The dense model is left as it is.
-    Raises: DataError without a row.
+    calibration rows, so they also make up for what the blocks before have lost. In the last layer of a sequence
+    classifier, which reads only the first token, that token has all the weight but `EVEN`. Damping (as in the library)
+    pulls towards the weights as they are. A block without units has its bias fitted. The calibration rows run once
+    through the dense model and about 2.5 times through the small one. The dense model is left as it is.
+    Raises: DataError when there is no row.
     """
     if not batches:
         raise DataError("repair needs at least one calibration row, got none: check data.roles and data.limits")
@@ -47,7 +47,7 @@ def repair_sequentially(
 def _moments(
     output: Any, pairs: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], first: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums over tokens of [x', 1] [x', 1]ᵀ and of r [x', 1]ᵀ, r being what is missing in the pruned stream; float64.
+    """Sums over tokens of [x', 1] [x', 1]ᵀ and of r [x', 1]ᵀ in float64, where r is what the pruned stream lacks.
 
     first: whether nearly all weight is on the first token of each row.
     """
@@ -63,7 +63,7 @@ def _moments(
 
 
 def _weights(real: torch.Tensor, first: bool) -> torch.Tensor:
-    """Weights of a batch's tokens [batch, seq], 1 on average over the real ones."""
+    """Weights of a batch's tokens [batch, seq], which are 1 on average over the real tokens."""
     weights = torch.ones(real.shape)
     if first:
         weights[:] = EVEN
@@ -76,7 +76,9 @@ def _refit(output: Any, gram: torch.Tensor, cross: torch.Tensor) -> None:
     if inputs == 0:
         output.bias += (cross[:, 0] / gram[0, 0]).to(output.bias)
         return
-    scale = float(gram.diagonal()[:-1].mean()) or 1.0  # all inputs 0, as ReLU may leave them: any damping will do
+    scale = (
+        float(gram.diagonal()[:-1].mean()) or 1.0
+    )  # if all inputs are 0, as ReLU may leave them, any damping will do
     damping = torch.full((inputs + 1,), DAMPING * scale, dtype=torch.float64)
     damping[-1] = 0.0  # the bias is free
     step = torch.linalg.solve(gram + damping.diag(), cross.T).T

@@ -34,7 +34,7 @@ class Selection:
 
 @contextmanager
 def masked(model: PreTrainedModel, selection: Selection) -> Iterator[PreTrainedModel]:
-    """Inside the block, units outside `selection` contribute nothing; weights stay as they are.
+    """Inside the block, units that are not in `selection` contribute nothing; weights stay as they are.
 
     A unit's contribution is its part of the input of the block's output projection, which is multiplied by 0.
     """
@@ -55,8 +55,8 @@ def extract(model: PreTrainedModel, selection: Selection, *, share_weights: bool
 
     The result is of the sub-network class of the model's family: `save_pretrained` stores it and
     `aebert.pruning.subnetwork.load_subnetwork` (or transformers' Auto classes) reads it without the dense model.
-    share_weights: unpruned weights (embeddings, norms, output layer) are the dense model's own tensors, not copies; for
-      scoring only, since training one would change the other. The dense model is never changed.
+    share_weights: weights that are not pruned (embeddings, norms, output layer) are the dense model's own tensors, not
+      copies; for scoring only, since training one model would change the other. The dense model is never changed.
     """
     blocks = list(_kept_rows(model, selection))
     sliced = {
@@ -72,7 +72,7 @@ def extract(model: PreTrainedModel, selection: Selection, *, share_weights: bool
 
 
 def _kept_rows(model: PreTrainedModel, selection: Selection) -> Iterator[tuple[Block, Sequence[int], int]]:
-    """Each block with the units it keeps and the rows per unit."""
+    """Each block with the units that it keeps and the number of rows per unit."""
     family = family_of(model.config)
     head_size = family.head_size(model.config)
     for blocks, kept, size, name in (
@@ -110,7 +110,7 @@ def _slice_block(block: Block, rows: torch.Tensor) -> None:
 
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
-    with torch.device("meta"):  # no memory and no initialisation for what is replaced at once
+    with torch.device("meta"):  # neither memory nor initialisation for weights that are replaced at once
         layer = nn.Linear(weight.shape[1], weight.shape[0])
     layer.weight = nn.Parameter(weight.clone(memory_format=torch.contiguous_format))
     layer.bias = nn.Parameter(bias.clone())

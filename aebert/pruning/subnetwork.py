@@ -43,7 +43,7 @@ _CLASSES: dict[type[PreTrainedModel], Any] = {}
 
 
 def subnetwork_class(base: type[PreTrainedModel]) -> Any:
-    """The sub-network form of a task model class (of itself, if it is one)."""
+    """The sub-network form of a task model class; the class itself if it is one."""
     if base not in _CLASSES:
         _CLASSES[base] = _make_class(base)
     return _CLASSES[base]
@@ -63,7 +63,7 @@ def _make_class(base: type[PreTrainedModel]) -> Any:
 
 
 def subnetwork_config(config: PretrainedConfig, architecture: Architecture) -> PretrainedConfig:
-    """The dense (or a sub-network's) config plus block sizes."""
+    """The config of a dense model or of a sub-network, plus block sizes."""
     family = family_of(config).model_type
     values = {key: value for key, value in config.to_dict().items() if key not in ("model_type", "architectures")}
     values |= {"aebert_family": family}
