@@ -1,4 +1,4 @@
-"""The choice among quantized files: the fastest that loses little enough, with a verdict on each."""
+"""The choice among quantized files: the fastest one that loses little enough, with a verdict on each."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ class Tried:
 
 
 def choose(tried: Sequence[Tried], max_loss: float, max_bytes: float | None = None) -> list[Tried]:
-    """The same with verdicts, in the order given; exactly one is chosen.
+    """The same files with verdicts, in the same order; exactly one is chosen.
 
-    The fastest of those that lose at most `max_loss` points and are no larger than `max_bytes`. Where none is, the one
-    of the smallest loss among those of allowed size (else among all), and its verdict says what it costs.
+    It is the fastest of those that lose at most `max_loss` points and are no larger than `max_bytes`. If there is none,
+    it is the one with the smallest loss among those of allowed size, or else among all, and its verdict names the
+    limits that it exceeds.
 
-    Raises: ValueError when there is none to choose from.
+    Raises: ValueError when there is no file to choose from.
     """
     if not tried:
         raise ValueError("there must be a quantized file to choose")
@@ -56,7 +57,7 @@ def choose(tried: Sequence[Tried], max_loss: float, max_bytes: float | None = No
     else:
         small = [place for place, one in enumerate(tried) if max_bytes is None or one.size_bytes <= max_bytes]
         winner = min(small or range(len(tried)), key=lambda place: least(tried[place].loss))
-        why = f"{CHOSEN} for want of a better one: {' and '.join(faults[winner])}"
+        why = f"{CHOSEN} although it {' and '.join(faults[winner])}: no tried variant is within the limits"
     return [
         replace(one, verdict=why if place == winner else _rejected(one, tried[winner], faults[place]))
         for place, one in enumerate(tried)
@@ -64,21 +65,21 @@ def choose(tried: Sequence[Tried], max_loss: float, max_bytes: float | None = No
 
 
 def chosen(tried: Sequence[Tried]) -> Tried:
-    """The one that `choose` chose."""
+    """The file that `choose` chose."""
     return next(one for one in tried if one.verdict.startswith(CHOSEN))
 
 
 def least(loss: float) -> float:
-    """A loss as something to sort by: one that is not a number comes after all others."""
+    """A loss as a sort key, by which NaN comes after all other losses."""
     return math.inf if math.isnan(loss) else loss
 
 
 def _faults(one: Tried, max_loss: float, max_bytes: float | None) -> list[str]:
     found = []
     if not one.loss <= max_loss:  # also when it is not a number
-        found.append(f"loses {one.loss:.1f} points, allowed are {max_loss:g}")
+        found.append(f"loses {one.loss:.1f} points (limit {max_loss:g})")
     if max_bytes is not None and one.size_bytes > max_bytes:
-        found.append(f"has {one.size_bytes / 1e6:.1f} MB, allowed are {max_bytes / 1e6:.1f}")
+        found.append(f"has {one.size_bytes / 1e6:.1f} MB (limit {max_bytes / 1e6:.1f})")
     return found
 
 

@@ -18,7 +18,7 @@ def test_the_fastest_within_the_loss_is_chosen_and_every_other_told_why() -> Non
     assert [one.verdict for one in choose(rows, max_loss=1.0)] == [
         "1.50 times the time of good",
         "chosen: the fastest within 1 points",
-        "loses 3.2 points, allowed are 1",
+        "loses 3.2 points (limit 1)",
     ]
     assert chosen(choose(rows, max_loss=1.0)).variant == "good"
     assert chosen(choose(rows, max_loss=4.0)).variant == "wrecked"
@@ -27,19 +27,19 @@ def test_the_fastest_within_the_loss_is_chosen_and_every_other_told_why() -> Non
 
 def test_where_all_lose_too_much_the_least_loss_is_chosen_and_its_cost_told() -> None:
     rows = choose([tried("bad", 2.0, 5.0), tried("worse", 4.0, 3.0)], max_loss=1.0)
-    assert rows[0].verdict == "chosen for want of a better one: loses 2.0 points, allowed are 1"
-    assert rows[1].verdict == "loses 4.0 points, allowed are 1"
+    assert rows[0].verdict == "chosen although it loses 2.0 points (limit 1): no tried variant is within the limits"
+    assert rows[1].verdict == "loses 4.0 points (limit 1)"
 
 
 def test_a_file_above_the_size_budget_is_not_chosen() -> None:
     rows = [tried("large", 0.0, 5.0, 20_000_000), tried("small", 0.5, 6.0)]
     verdicts = [one.verdict for one in choose(rows, 1.0, max_bytes=15e6)]
-    assert verdicts == ["has 20.0 MB, allowed are 15.0", "chosen: the fastest within 1 points"]
+    assert verdicts == ["has 20.0 MB (limit 15.0)", "chosen: the fastest within 1 points"]
     # the budget outweighs the loss
     rows = [tried("large", 0.0, 5.0, 20_000_000), tried("lossy", 5.0, 6.0)]
     assert chosen(choose(rows, 1.0, max_bytes=15e6)).variant == "lossy"
     assert chosen(choose(rows, 1.0, max_bytes=1e6)).verdict == (
-        "chosen for want of a better one: has 20.0 MB, allowed are 1.0"
+        "chosen although it has 20.0 MB (limit 1.0): no tried variant is within the limits"
     )
 
 

@@ -47,7 +47,7 @@ PLAIN: dict[str, dict[str, Any]] = {
             "max_loss": 1.0,
             "chosen": "dynamic-int8",
             "tried": [
-                tried("static-int8", "loses 1.2 points, allowed are 1"),
+                tried("static-int8", "loses 1.2 points (limit 1)"),
                 tried("dynamic-int8", "chosen: the fastest within 1 points", loss=-0.5, excluded=["layer.1 (9)", "x"]),
             ],
         },
@@ -63,7 +63,7 @@ def test_the_table_has_a_row_per_form_and_a_note_per_model() -> None:
     assert titles[:5] == ["model", "form", "graph", "size (MB)", "select"]
     assert [cell.text for cell in table.rows[0]] == [
         *("dense", "static-int8", "fused", "4.2", "87.5", "1.2", "2.50", "3.00×", "none"),
-        "loses 1.2 points, allowed are 1",
+        "loses 1.2 points (limit 1)",
     ]
     assert [cell.text for cell in table.rows[1]][5:] == [
         *("-0.5", "2.50", "3.00×", "layer.1 (9), x"),

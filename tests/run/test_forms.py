@@ -234,7 +234,7 @@ def test_the_fastest_variant_within_the_loss_ships(toy: Make, stage: Stagehand) 
     rows = {row["variant"]: row for row in found["tried"]}
     assert list(rows) == ["weight-int8", "static-int8", "dynamic-int8"]
     assert rows["static-int8"]["loss"] == pytest.approx(2.0)
-    assert rows["static-int8"]["verdict"] == "loses 2.0 points, allowed are 1"
+    assert rows["static-int8"]["verdict"] == "loses 2.0 points (limit 1)"
     assert rows["weight-int8"]["verdict"] == "1.60 times the time of dynamic-int8"
     assert (rows["dynamic-int8"]["speedup"], rows["dynamic-int8"]["size_bytes"]) == (4.0, 100)
 
@@ -245,7 +245,10 @@ def test_where_none_keeps_the_loss_the_least_lossy_ships_and_says_so(toy: Make, 
     run = toy(variants=["weight-int8", "static-int8", "dynamic-int8"], exclude=False)
     found = run.exported()["quantization"]
     assert found["chosen"] == "dynamic-int8"
-    assert found["tried"][2]["verdict"] == "chosen for want of a better one: loses 3.0 points, allowed are 1"
+    assert (
+        found["tried"][2]["verdict"]
+        == "chosen although it loses 3.0 points (limit 1): no tried variant is within the limits"
+    )
 
 
 def test_as_few_layers_as_it_takes_stay_float32(toy: Make, stage: Stagehand) -> None:
@@ -270,7 +273,7 @@ def test_where_leaving_out_does_not_help_enough_the_best_file_is_written(
     run = toy(fuse="never")
     (row,) = run.exported()["quantization"]["tried"]
     assert row["excluded"] == ["layer.2 (9)"]
-    assert row["verdict"] == "chosen for want of a better one: loses 5.0 points, allowed are 1"
+    assert row["verdict"] == "chosen although it loses 5.0 points (limit 1): no tried variant is within the limits"
     assert shipped(run)[".int8.onnx"] == "plain dense > dynamic-int8 without n2"
 
 
@@ -310,7 +313,7 @@ def test_a_size_budget_holds_for_finalists_only(sized: Make, stage: Stagehand) -
     found = {name: one.to_dict() for name, one in run.export().forms.items()}
     assert found["dense"]["quantization"]["chosen"] == "weight-int8"
     assert found["trial-7"]["quantization"]["chosen"] == "dynamic-int8"
-    assert "MB, allowed are" in found["trial-7"]["quantization"]["tried"][0]["verdict"]
+    assert "MB (limit" in found["trial-7"]["quantization"]["tried"][0]["verdict"]
     assert (run.folder / "models/trial-7.onnx").read_text() == "plain trial-7"
     assert (run.folder / "models/trial-7.int8.onnx").read_text().strip() == "plain trial-7 > dynamic-int8"
 
@@ -325,7 +328,7 @@ def test_layers_stay_float32_only_as_far_as_the_size_budget_goes(
     (row,) = run.exported("trial-7")["quantization"]["tried"]
     assert len(row["excluded"]) == excluded
     assert row["size_bytes"] == 100 + 40 * excluded <= num_bytes
-    assert row["verdict"].startswith("chosen for want of a better one: loses" if excluded < 2 else "chosen: the fast")
+    assert row["verdict"].startswith("chosen although it loses" if excluded < 2 else "chosen: the fast")
 
 
 def test_what_was_done_before_a_kill_is_not_done_again(
