@@ -1,1 +1,1 @@
-"""ONNX export, parity, quantization."""
+"""Export to ONNX and FlatBuffers, parity with the model, quantization, and bundles."""

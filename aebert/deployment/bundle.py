@@ -1,4 +1,4 @@
-"""Writing a bundle: one folder or zip file with all that `aebert.runtime` needs, and what is known of it."""
+"""Writes bundles: a folder or zip file with all that `aebert.runtime` needs, and with what is known about the model."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from aebert.tasks.task import Row, TaskSpec
 class BundleSource:
     """What a bundle is made of.
 
-    graph: ONNX file to ship; reference: the float32 file that it was quantized from, None if it is one. quantization:
-    what was done to it, `float32` if nothing. config: of the model. max_length: tokens that rows are cut to. samples:
-    rows, of which a few become parity vectors. facts: further keys of `bundle.json`, plain values.
+    graph: ONNX file to ship; reference: the float32 file that it was quantized from, None if it was not quantized.
+    quantization: how it was quantized, `float32` if it was not. config: of the model. max_length: tokens that rows are
+    cut to. samples: rows, of which a few become parity vectors. facts: further keys of `bundle.json`, plain values.
     """
 
     name: str
@@ -59,9 +59,10 @@ class BundleSource:
 def write_bundle(source: BundleSource, target: Path) -> Path:
     """Write a bundle to `target`, a zip file if it ends in `.zip`, else a folder; whole and verified, or not at all.
 
-    A bundle that is there is replaced. Of the rows, it holds the token ids of the parity vectors.
+    A bundle that is there already is replaced. The only thing that the bundle holds of the rows is the token ids of the
+    parity vectors.
 
-    Raises: ExportError when the runtime would not see rows as training did, the graph does not fit, or the bundle
+    Raises: ExportError when the runtime would not encode rows as training did, the graph does not fit, or the bundle
     fails its own checks; OutputError when the disk refuses or `target` is something else.
     """
     contents = _contents(source)
@@ -79,9 +80,9 @@ def write_bundle(source: BundleSource, target: Path) -> Path:
 
 
 def pack(bundle: Path, target: Path) -> Path:
-    """Write a bundle as a zip file if `target` ends in `.zip`, else as a folder. The digests stay the same.
+    """Write a bundle again, as a zip file if `target` ends in `.zip`, else as a folder. Its digests stay the same.
 
-    Raises: BundleError when the bundle is damaged; OutputError as `write_bundle` does.
+    Raises: BundleError when the bundle is damaged; OutputError as in `write_bundle`.
     """
     container = open_container(bundle)
     check_digests(container)
@@ -124,7 +125,7 @@ def _contents(source: BundleSource) -> dict[str, bytes]:
 
 
 def _tokenizer_json(tokenizer: PreTrainedTokenizerBase) -> bytes:
-    """The tokenizer without padding and truncation, which whoever used it last has set."""
+    """The tokenizer without the padding and truncation that its last user has set."""
     copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     copy.no_padding()
     copy.no_truncation()
@@ -182,7 +183,7 @@ def _text_values(source: BundleSource) -> dict[str, Any]:
 
 
 def _check_rows(source: BundleSource, contents: Mapping[str, bytes]) -> None:
-    """Raise unless the runtime makes the same ids of all sample rows as training did."""
+    """Raise unless the runtime gives all sample rows the ids that training gave them."""
     manifest = parse_manifest(contents[MANIFEST], source.graph)
     encoder = Encoder(Tokenizer.from_buffer(contents[TOKENIZER]), manifest, manifest.max_length, "blanks")
     texts = [row.text if manifest.pair or manifest.kind == "ner" else row.text[0] for row in source.samples]

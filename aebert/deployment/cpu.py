@@ -1,4 +1,4 @@
-"""Which instruction sets a processor has that decide how fast an int8 file runs, and whether it computes right."""
+"""The instruction sets of a processor that decide how fast an int8 file runs, and whether its results are right."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "neon_bf16": ("NEON bf16", ("bf16", "feat_bf16")),
     "sve": ("SVE", ("sve", "feat_sve")),
 }
-# Sets that multiply four pairs of int8 and add them to an int32 in one instruction.
+# Sets with an instruction that multiplies four pairs of int8 and adds the products to an int32.
 _INT8_PRODUCTS = ("avx512_vnni", "avx_vnni", "amx_int8", "neon_dotprod", "neon_i8mm")
-# A set says nothing where a wider one is there too.
+# Sets that are not printed where one of these wider sets is there too.
 _IMPLIED = {"avx2": ("avx512f",), "avx512f": ("avx512_vnni",), "neon": ("neon_dotprod",)}
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """A processor as far as int8 goes.
+    """What matters of a processor for int8.
 
     architecture: as `platform.machine()` names it. sets: our names of its instruction sets; None where the system
     does not list them (Windows), which is not the same as having none.
@@ -48,15 +48,15 @@ class Cpu:
 
     @property
     def has_int8_products(self) -> bool:
-        """Whether four int8 products are added in one instruction; False also where it is not known."""
+        """Whether one instruction adds four int8 products; False where that is not known."""
         return any(name in _INT8_PRODUCTS for name in self.sets or ())
 
     @property
     def needs_reduced_range(self) -> bool:
-        """Whether weights of 8 bits can overflow, so that 7 must do.
+        """Whether products of 8-bit weights can overflow, so that weights must have 7 bits.
 
         x86 without VNNI multiplies uint8 by int8 with `vpmaddubsw`, which adds two products in 16 bits and saturates:
-        2 · 255 · 127 is more than 32767. ARM's instructions do not. Where an x86 does not tell, it is taken to.
+        2 · 255 · 127 is more than 32767. ARM's instructions don't. An x86 with unknown sets is taken to overflow.
         """
         x86 = self.architecture.lower() in ("x86_64", "amd64", "i386", "i686")
         return x86 and not self.has_int8_products
@@ -74,7 +74,7 @@ class Cpu:
 
 
 def this_cpu() -> Cpu:
-    """The processor this runs on."""
+    """The processor of this machine."""
     return Cpu(platform.machine(), _listed())
 
 
@@ -87,7 +87,7 @@ def instruction_sets(listed: str) -> tuple[str, ...]:
 def from_cpuinfo(text: str, architecture: str) -> Cpu:
     """The processor that a `/proc/cpuinfo` describes.
 
-    Cores may differ (big.LITTLE): only what all of them have counts, since threads move between them.
+    Cores may differ (big.LITTLE). Only what all of them have counts, since threads move between them.
     """
     found = re.findall(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
     return Cpu(architecture, _common(map(instruction_sets, found)) if found else None)
@@ -104,7 +104,7 @@ def _listed() -> tuple[str, ...] | None:
     if platform.system() == "Linux":
         return from_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8"), platform.machine()).sets
     if platform.system() == "Darwin":
-        # an Apple processor has no machdep.cpu features, which is an exit status but no empty answer
+        # an Apple processor has no machdep.cpu features: sysctl then fails, but still prints the rest
         done = subprocess.run(["sysctl", "hw.optional", "machdep.cpu"], capture_output=True, text=True, check=False)
         return from_sysctl(done.stdout, platform.machine()).sets
     return None

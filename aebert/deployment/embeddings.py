@@ -1,4 +1,4 @@
-"""Putting the embeddings of a graph, their sum and its norm, into one node."""
+"""Fuses the embeddings of a graph, with their sum and its norm, into one node."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ _FUSED = "EmbedLayerNormalization"
 
 
 def fuse_embeddings(model: onnx.ModelProto, input_ids: str = "input_ids") -> str | None:
-    """Replace word, position and token type look-ups and their norm by one node, in place; None, or why it can't be.
+    """Replace word, position and token type look-ups and their norm by one node, in place.
 
-    ONNX Runtime's own optimizer knows the graphs of older exporters only, and positions that count from 0. Here the
-    positions are whatever the graph computes (RoBERTa's depend on padding), handed to the node as its last input.
+    ONNX Runtime's own optimizer knows only the graphs of older exporters, and positions that count from 0. Here the
+    node's last input is the positions that the graph computes, which depend on padding in RoBERTa.
+
+    Returns: None, or why it can't be done.
     """
     made = producers(model)
     norm = next((node for node in model.graph.node if node.op_type == "LayerNormalization"), None)
@@ -35,7 +37,7 @@ def fuse_embeddings(model: onnx.ModelProto, input_ids: str = "input_ids") -> str
 
 
 def _tables(name: str, made: dict[str, onnx.NodeProto], weights: set[str]) -> list[onnx.NodeProto] | None:
-    """The look-ups whose sum `name` is; None when it is the sum of anything else."""
+    """The look-ups that `name` is the sum of; None when it is the sum of anything else."""
     node = made.get(name)
     if node is None:
         return None
@@ -71,7 +73,7 @@ def _replace(
             types.input[0] if types else "",
             norm.input[1],
             norm.input[2],
-            "",  # the mask is the attention's business
+            "",  # attention takes care of the mask
             ids[positions.input[1]],
         ],
         [f"{norm.output[0]}_fused", f"{norm.output[0]}_mask_index"],

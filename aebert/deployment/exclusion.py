@@ -1,4 +1,4 @@
-"""The layers of one quantized file that must stay float32 so that it loses little enough, found by its score."""
+"""Finds, by a quantized file's score, the layers that must stay float32 so that it loses little enough."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SUSPECT_ROWS = 32  # calibration rows that suspects are looked for on
 
 @dataclass(frozen=True)
 class Found:
-    """A file's score, the points (× 100) that it is below the float32 one, and the layers left out, the worst first."""
+    """A file's score, the points (× 100) that it loses to the float32 file, and the layers left out, worst first."""
 
     score: float
     loss: float
@@ -26,16 +26,16 @@ class Found:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; layers as `layer (error)`."""
-        told = [f"{one.layer} ({one.error:.2g})" for one in self.excluded]
-        return {"score": self.score, "loss": self.loss, "excluded": told}
+        excluded = [f"{one.layer} ({one.error:.2g})" for one in self.excluded]
+        return {"score": self.score, "loss": self.loss, "excluded": excluded}
 
 
 @dataclass(frozen=True)
 class Search:
-    """How one variant of a float32 file is made as good as leaving out layers makes it.
+    """The search for the layers to leave out when a float32 file is quantized by one variant.
 
     path: of the quantized file. calibration: for ranges of activations, and to find layers. score: of a file, higher is
-    better, at most 1; exact: that of the float32 file. max_bytes: of the quantized file, None for any.
+    better, at most 1; exact: the float32 file's. max_bytes: largest size of the quantized file, None for any.
     """
 
     variant: Variant
@@ -47,8 +47,10 @@ class Search:
     max_bytes: float | None = None
 
     def run(self, max_loss: float, may_exclude: bool) -> Found:
-        """Write the file: whole if it loses at most `max_loss` points or no layer may be left out, else with as few
-        layers left out as it takes; where that does not help enough, the one of the smallest loss.
+        """Write the file so that it loses at most `max_loss` points, with as few layers left out as that takes.
+
+        No layer is left out where none is needed or `may_exclude` forbids it. Where leaving layers out does not help
+        enough, the file with the smallest loss is written.
 
         Raises: ExportError when the variant can't quantize the file.
         """
@@ -65,7 +67,7 @@ class Search:
         most = min(len(ranked), max(1, len(self._source.layers) // 4))
         count = fewest(is_enough, most) if ranked else None
         best = count if count is not None else min(tried, key=lambda one: (least(tried[one].loss), one))
-        if best != list(tried)[-1]:  # the last one tried is the one that lies there
+        if best != list(tried)[-1]:  # the file that was tried last is there already
             self._write(ranked[:best])
         return tried[best]
 
@@ -74,12 +76,12 @@ class Search:
         return Source.load(self.source_path)
 
     def _affordable(self, ranked: Sequence[Suspect]) -> list[Suspect]:
-        """Those that can stay float32, the worst first, without the file growing above what it may have."""
+        """The layers that can stay float32, the worst first, without making the file larger than it may be."""
         if self.max_bytes is None:
             return list(ranked)
         room, kept = self.max_bytes - self.path.stat().st_size, []
         for one in ranked:
-            grows = self._source.weight_bytes(one.node)  # a little less, by its quantized weights
+            grows = self._source.weight_bytes(one.node)  # a little too much: its quantized weights go
             if grows <= room:
                 room -= grows
                 kept.append(one)

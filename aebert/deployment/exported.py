@@ -1,6 +1,6 @@
-"""What the export of a model hands on: which graph was kept, what was fused of it, and how it was quantized.
+"""The results of a model's export: which graph was kept, what was fused in it, and how it was quantized.
 
-These are values only: reports of studies on disk read them, where neither torch nor ONNX Runtime may be at hand.
+They are plain values, because reports of studies on disk read them without loading torch or ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from aebert.deployment.choice import Tried
 
-NO_EMBEDDINGS = "embeddings are not fused: "  # begins the note that says why
+NO_EMBEDDINGS = "embeddings are not fused: "  # the beginning of the note that says why
 
 
 @dataclass(frozen=True)
 class Fused:
-    """How many of a kind became one node each."""
+    """How many parts of one kind became a single node each, and how many there are."""
 
     fused: int
     of: int
@@ -27,10 +27,10 @@ class Fused:
 
 @dataclass(frozen=True)
 class Fusion:
-    """What was fused of a graph.
+    """What was fused in a graph.
 
-    norms: with the sum before them; those of the embeddings count as embeddings. notes: what could not be fused or was
-    not there to fuse, one reason each.
+    norms: fused with the sum before them; the norm of the embeddings counts with the embeddings. notes: what could not
+    be fused, or was not there to be fused, with one reason each.
     """
 
     attentions: Fused
@@ -41,7 +41,7 @@ class Fusion:
 
     @property
     def complete(self) -> bool:
-        """Whether all that there is was fused."""
+        """Whether everything was fused."""
         return all(part.fused == part.of for part in (self.attentions, self.gelus, self.norms, self.embeddings))
 
     def describe(self) -> str:
@@ -50,7 +50,7 @@ class Fusion:
         return ", ".join(f"{getattr(self, name)} {name}" for name in names)
 
     def with_embeddings(self, reason: str | None) -> Fusion:
-        """After `add_embeddings`, whose answer `reason` is."""
+        """The same after `add_embeddings`, which returned `reason`."""
         notes = [note for note in self.notes if not note.startswith(NO_EMBEDDINGS)]
         fused = Fused(int(reason is None), self.embeddings.of)
         return replace(self, embeddings=fused, notes=(*notes, *([f"{NO_EMBEDDINGS}{reason}"] if reason else [])))
@@ -78,7 +78,7 @@ class KeptGraphs:
     fused_times_faster: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON, without what is not known; `from_dict` is the inverse."""
+        """Plain values, for JSON, without those that are not known; `from_dict` is the inverse."""
         return {name: value for name, value in asdict(self).items() if value}
 
     @classmethod
@@ -120,8 +120,8 @@ class Quantization:
 class ExportedForms:
     """How one model was exported.
 
-    parity: of the plain graph with the model, as `aebert.deployment.parity` says it in plain values; fused_parity: of
-    the fused one. fusion: None where nothing was to be fused. quantization: None where nothing was to be quantized.
+    parity: of the plain graph with the model, as plain values of `aebert.deployment.parity`; fused_parity: of the fused
+    graph. fusion: None if no fused graph was asked for. quantization: None if no quantized file was asked for.
     """
 
     parity: Mapping[str, Any]

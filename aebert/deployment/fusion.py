@@ -1,8 +1,9 @@
-"""Files whose attention, GELUs, norms and embeddings are single nodes of ONNX Runtime.
+"""Makes files in which attention, GELUs, norms and embeddings are single nodes of ONNX Runtime.
 
-Attention is fused while the model is traced: transformers calls an attention function by name, and the one registered
-here leaves a `MultiHeadAttention` node with the head count of its own layer. Searching the finished graph for attention
-instead writes the dense model's head count into every layer, which is silently wrong for sub-networks.
+Attention is fused while the model is traced: transformers calls an attention function by its name, and the one that is
+registered here leaves a `MultiHeadAttention` node with the number of heads of its own layer. To search the finished
+graph for attention, as ONNX Runtime does, would write the dense model's number of heads into every layer, which is
+silently wrong for sub-networks.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ def fuse_onnx(
     opset: int = 18,
     embeddings: bool = True,
 ) -> Fusion:
-    """Write `model` as `export_onnx` does, with fused nodes; what was fused is counted against the file `plain`.
+    """Write `model` as `export_onnx` does, but with fused nodes; what was fused is counted against the file `plain`.
 
-    plain: the same model as `export_onnx` writes it. embeddings: also fuse these; not for a file that is to be
-    quantized, since the quantized node ignores the positions it is given and its norm has 8 bits.
+    plain: the same model as `export_onnx` writes it. embeddings: whether to fuse these too; not in a file that will be
+    quantized, since the quantized node ignores the positions that it gets and has an 8-bit norm.
 
     Raises: ExportError when the exporter fails, `plain` is missing, or the disk refuses.
     """
@@ -56,7 +57,7 @@ def fuse_onnx(
 
 
 def add_embeddings(source: Path, target: Path) -> str | None:
-    """Write `source` with its embeddings fused; None, or why they can't be, then `target` is written unchanged."""
+    """Write `source` with its embeddings fused. Returns None, or why they can't be fused and `target` is unchanged."""
     graph = load_onnx(source)
     reason = fuse_embeddings(graph)
     save_onnx(graph, target)
@@ -68,13 +69,13 @@ def _optimized(graph: onnx.ModelProto) -> onnx.ModelProto:
     options = FusionOptions("bert")
     options.enable_attention = options.enable_embed_layer_norm = False
     done: onnx.ModelProto = optimize_by_fusion(graph, "bert", optimization_options=options).model
-    # ONNX Runtime infers shapes anew; those noted for nodes that are gone would contradict
+    # ONNX Runtime infers shapes again; those recorded for nodes that are gone would contradict it
     del done.graph.value_info[:]
     return done
 
 
 def _cut_reshapes(graph: onnx.ModelProto) -> None:
-    """Drop the splitting into heads before each attention and the joining after it: `[batch, seq, width]` both ends."""
+    """Drop the split into heads before each attention and the join after it, so that both are [batch, seq, width]."""
     made = producers(graph)
     for node in [node for node in graph.graph.node if node.op_type == "MultiHeadAttention"]:
         for place in range(3):
@@ -160,13 +161,13 @@ def _attention(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     batch, heads, seq, head_size = query.shape
-    if heads == 0:  # nothing to attend with; the output projection reads the shape only
+    if heads == 0:  # there is nothing to attend with, and the output projection reads only the shape
         return query.transpose(1, 2), None
     joined = [tensor.transpose(1, 2).reshape(batch, seq, heads * head_size) for tensor in (query, key, value)]
     output = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
         (*joined, None, attention_mask),
-        # what transformers adds to the scores of padding, and not the operator's -10000
+        # transformers adds this to the scores of padding; the operator's default is -10000
         {"num_heads": heads, "scale": float(scaling), "mask_filter_value": torch.finfo(torch.float32).min},
         dtype=query.dtype,
         shape=(batch, seq, heads * head_size),
@@ -176,7 +177,7 @@ def _attention(
 
 
 def _mask(attention_mask: torch.Tensor | None = None, **_: Any) -> torch.Tensor | None:
-    """The mask as it comes in: the attention node expands it itself."""
+    """The mask as it comes in, since the attention node expands it itself."""
     return None if attention_mask is None else attention_mask.to(torch.int32)
 
 

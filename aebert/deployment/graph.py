@@ -1,4 +1,4 @@
-"""Looking into and tidying an ONNX graph."""
+"""Reads, inspects and tidies ONNX graphs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def op_counts(model: onnx.ModelProto) -> Counter[str]:
-    """How many nodes of each operator."""
+    """The number of nodes of each operator."""
     return Counter(node.op_type for node in model.graph.node)
 
 
@@ -55,8 +55,8 @@ def weight_names(model: onnx.ModelProto) -> set[str]:
 def layer_names(model: onnx.ModelProto, op_types: Sequence[str]) -> dict[str, str]:
     """Node name → name of the layer, for nodes of these types with weights, in the order of the graph.
 
-    The exporter gives weights of products a number, but keeps the names of biases and tables; a product without a
-    bias of its own goes by its node's name.
+    The exporter numbers the weights of products, but keeps the names of biases and tables. A product without a bias of
+    its own is called by its node's name.
     """
     weights, found = weight_names(model), {}
     readers = {name: node for node in reversed(model.graph.node) for name in node.input}

@@ -1,6 +1,6 @@
-"""From a model to a FlatBuffer file (LiteRT, formerly TensorFlow Lite) of one fixed length, and its quantization.
+"""Exports a model as a FlatBuffer (LiteRT, formerly TensorFlow Lite) of one fixed length, and quantizes it.
 
-Needs the packages of the extra `litert`; they are imported when a file is made, not with this module.
+This needs the packages of the extra `litert`, which are imported when a file is made, not with this module.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def export_litert(model: PreTrainedModel, input_names: Sequence[str], path: Path
     """Write `model` as one FlatBuffer: int32 inputs `[1, length]` by their names, float32 output `logits`.
 
     input_names: what the tokenizer returns (`tokenizer.model_input_names`); those the model doesn't take are left out.
-    One row of one length, because the converter has no other form for these models: a dynamic length stops it at the
-    position ids (litert-torch 0.10). Shorter rows are padded and masked by who runs the file (`LiteRTModel` does it).
-    Token ids are int32, as phones' runtimes and delegates take them. Blocks without units vanish from the graph.
-    Weights, mode and attention of the model are left as found; `path` is written whole or not at all.
+    The file takes one row of one length, because the converter has no other form for these models: with a dynamic
+    length it stops at the position ids (litert-torch 0.10). Whoever runs the file pads and masks shorter rows, as
+    `LiteRTModel` does. Token ids are int32, as phones' runtimes and delegates take them. Blocks without units vanish
+    from the graph. Weights, mode and attention of the model are left as found; `path` is written whole or not at all.
 
     Raises: ExportError when a package of the extra is missing, the converter fails, the model has fewer positions than
     `length`, the file would pass 2 GB, or the disk refuses.
@@ -86,18 +86,18 @@ def _convert(model: PreTrainedModel, names: Sequence[str], length: int) -> _Grap
 
 
 class _Graph(Protocol):
-    """What the converter returns, as far as it is used here."""
+    """The part that is used here of what the converter returns."""
 
     def export(self, path: str) -> None:
         """Write the file."""
 
 
 def quantize_litert(source: Path, target: Path, *, bits: Bits = 8) -> Path:
-    """Write `source` with integer weights of 8 or 4 bits, one scale per channel; activations are quantized to int8
-    while running, with the range of each row (dynamic range quantization).
+    """Write `source` with integer weights of 8 or 4 bits and one scale per channel (dynamic range quantization).
 
-    Matrix products with weights and embedding tables are quantized; biases, norms and attention scores are not.
-    `target` is written whole or not at all, `source` is only read.
+    Activations are quantized to int8 while the file runs, with the range of each row. Matrix products with weights and
+    embedding tables are quantized; biases, norms and attention scores are not. `target` is written whole or not at all,
+    `source` is only read.
 
     Raises: ExportError when `source` is missing or damaged, a package of the extra is missing, or the disk refuses.
     """
@@ -125,7 +125,7 @@ def _quantized(source: Path, bits: Bits) -> bytes:
 
 @contextmanager
 def quiet_converter() -> Iterator[None]:
-    """Drop what converter and quantizer print of their progress, and warnings that nobody can act on."""
+    """Drop the progress that converter and quantizer print, and warnings that nobody can act on."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""The packages of the extra `litert`: imported when they are needed, not with the modules that use them."""
+"""The packages of the extra `litert`, which are imported when they are needed, not with the modules that use them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 
 from aebert.errors import ExportError
 
-# What comes with the extra: the converter brings the quantizer and the interpreter.
+# Packages that come with the extra; the converter brings the quantizer and the interpreter.
 _PACKAGES = {
     "litert_torch": "litert-torch",
     "ai_edge_quantizer": "ai-edge-quantizer",
@@ -37,6 +37,6 @@ def _check_there(package: str) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, or its name."""
+    """The first line of an error's message, or its class's name."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Running a FlatBuffer. Needs NumPy and the LiteRT interpreter only."""
+"""Runs a FlatBuffer; needs only NumPy and the LiteRT interpreter."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from aebert.errors import ExportError
 class LiteRTModel:
     """An exported classifier of one fixed length on the CPU.
 
-    inputs: names that the graph takes, each int32 `[1, length]`. Batches are answered row by row, since the file takes
-    one row; shorter rows are padded with `pad_token_id` and masked.
+    inputs: names that the graph takes, each int32 `[1, length]`. Since the file takes one row, batches are answered row
+    by row; shorter rows are padded with `pad_token_id` and masked.
     """
 
     def __init__(self, path: Path, threads: int = 1, *, pad_token_id: int = 0) -> None:
@@ -45,7 +45,7 @@ class LiteRTModel:
             )
         padded = {name: self._pad(name, np.asarray(batch[name])) for name in self.inputs}
         answers = [self._answer(padded, row) for row in range(rows)]
-        # what a token classifier says of the padding is cut off, so that shapes are those of the batch
+        # a token classifier's logits of padding are cut off, so that shapes are those of the batch
         return np.concatenate([one[:, :length] if one.ndim == 3 else one for one in answers])
 
     def _pad(self, name: str, values: NDArray[np.integer]) -> NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""Putting a model into the state it is exported and compared in, and back."""
+"""Puts a model into the state in which it is exported and compared, and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 @contextmanager
 def eval_mode(model: PreTrainedModel) -> Iterator[None]:
-    """Eval mode inside the block; afterwards every module has the mode it had, also where they differed."""
+    """Eval mode inside the block; afterwards every module has its own mode again."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
@@ -22,9 +22,9 @@ def eval_mode(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def attention(model: PreTrainedModel, implementation: str) -> Iterator[None]:
-    """An attention function by its name in transformers' registry inside the block, in every part of the model.
+    """Inside the block, every part of the model uses the attention function of this name in transformers' registry.
 
-    Set on the configs, not by `set_attn_implementation`, which refuses classes it can't find the source of.
+    It is set on the configs, because `set_attn_implementation` refuses classes whose source it can't find.
     """
     owned = [
         module.config for module in model.modules() if isinstance(getattr(module, "config", None), PretrainedConfig)

@@ -1,4 +1,4 @@
-"""From a model to one ONNX file with dynamic batch size and length."""
+"""Exports a model as one ONNX file with dynamic batch size and length."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from aebert.files import replacing
 # protobuf's limit for one file is 2 GiB; the rest is room for the graph itself
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
 
-# Sizes of the batch that is traced. Not 0 or 1, which the exporter would take for constants, and different from each
-# other, so that no size of one axis can stand in for the other.
+# Sizes of the batch that is traced. They are not 0 or 1, which the exporter would take for constants, and they differ,
+# so that the exporter can't take one axis for the other.
 _EXAMPLE_BATCH, _EXAMPLE_LENGTH = 3, 11
 
 _AXES = ("batch", "seq")
@@ -38,9 +38,9 @@ def export_onnx(
     """Write `model` as one ONNX file: int64 inputs `[batch, seq]`, float32 output `logits`, both axes dynamic.
 
     input_names: what the tokenizer returns (`tokenizer.model_input_names`); those the model doesn't take are left out.
-    Blocks without units vanish from the graph. The model is exported in eval mode; weights, mode and attention are left
-    as found. attention_function: name in transformers' registry; the graph of eager attention is smaller than that of
-    torch's kernel and runs up to 6 % faster in ONNX Runtime. `path` is written whole or not at all.
+    attention_function: name in transformers' registry; the graph of eager attention is smaller than that of torch's
+    kernel, and up to 6 % faster in ONNX Runtime. Blocks without units vanish from the graph. The model is exported in
+    eval mode; its weights, mode and attention are left as found. `path` is written whole or not at all.
 
     Raises: ExportError when the exporter fails, the file would pass 2 GB, or the disk refuses.
     """
@@ -55,7 +55,7 @@ def export_onnx(
 
 
 def accepted_inputs(model: PreTrainedModel, input_names: Sequence[str]) -> list[str]:
-    """Those of `input_names` that the model's forward takes. Raises: ExportError when `input_ids` is not of them."""
+    """Those of `input_names` that the model's forward takes. Raises: ExportError when `input_ids` is not among them."""
     parameters = inspect.signature(model.forward).parameters
     names = [name for name in input_names if name in parameters and name != "labels"]
     if "input_ids" not in names:
@@ -70,7 +70,7 @@ def _check_size(model: PreTrainedModel) -> None:
 
 
 class _Logits(nn.Module):
-    """Positional inputs in, logits out: what the exporter traces."""
+    """What the exporter traces: it takes positional inputs and returns logits."""
 
     def __init__(self, model: PreTrainedModel, names: Sequence[str]) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def _trace(model: PreTrainedModel, names: Sequence[str], opset: int) -> torch.on
             _Logits(model, names).eval(),
             _example(model, names),
             dynamo=True,
-            # names given here are warned about once per further input; they are set below instead
+            # axes are named below instead, since the exporter warns about names given here for each further input
             dynamic_shapes=(tuple(dict.fromkeys(range(2), torch.export.Dim.DYNAMIC) for _ in names),),
             input_names=list(names),
             output_names=["logits"],
@@ -98,14 +98,14 @@ def _trace(model: PreTrainedModel, names: Sequence[str], opset: int) -> torch.on
         # The exporter's message is a page of advice; what went wrong is the first line of its cause.
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise ExportError(f"{type(model).__name__} can't be exported to ONNX opset {opset}: {reason}") from error
-    assert program is not None  # None is the answer of the older exporter only
+    assert program is not None  # only the older exporter returns None
     shapes = [node.shape for node in program.model.graph.inputs if node.shape is not None]
     program.rename_axes({str(axis): name for shape in shapes for axis, name in zip(shape, _AXES, strict=True)})
     return program
 
 
 def _strip_origin(program: torch.onnx.ONNXProgram) -> None:
-    """Drop the stack trace of every node, which tells folders of this machine, and makes small files twice as large."""
+    """Drop the stack trace of every node, which names folders of this machine and doubles the size of small files."""
     graph = program.model.graph
     graph.metadata_props.clear()
     for value in (*graph.inputs, *graph.initializers.values()):
@@ -117,7 +117,7 @@ def _strip_origin(program: torch.onnx.ONNXProgram) -> None:
 
 
 def _example(model: PreTrainedModel, names: Sequence[str]) -> tuple[torch.Tensor, ...]:
-    """Tensors of the right type and rank; values leave no trace in the graph."""
+    """Tensors of the right type and rank; their values leave no trace in the graph."""
     shape = (_EXAMPLE_BATCH, _EXAMPLE_LENGTH)
     values = {name: torch.zeros(shape, dtype=torch.long, device=model.device) for name in names}
     values["input_ids"] += torch.arange(_EXAMPLE_LENGTH, device=model.device) % model.config.vocab_size
@@ -128,7 +128,7 @@ def _example(model: PreTrainedModel, names: Sequence[str]) -> tuple[torch.Tensor
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Drop what the exporter says on every run and nobody can act on, and nothing else."""
+    """Drop what the exporter says on every run although nobody can act on it, and nothing else."""
     log = logging.getLogger("torch.onnx._internal.exporter._registration")
     log.addFilter(_unless_torchvision)
     try:

@@ -1,4 +1,4 @@
-"""Opening an exported file, whatever its format."""
+"""Opens an exported file of any format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLATBUFFER = ".tflite"  # ends the name of a FlatBuffer
 
 
 class ExportedModel(Protocol):
-    """What every format can do: `OnnxModel` and `LiteRTModel` say more."""
+    """What a file of any format can do; see `OnnxModel` and `LiteRTModel`."""
 
     path: Path
     inputs: tuple[str, ...]
@@ -26,7 +26,7 @@ class ExportedModel(Protocol):
 
 
 def open_model(path: Path, threads: int) -> ExportedModel:
-    """The file, ready to run on the CPU: a FlatBuffer by its ending, else ONNX.
+    """The file, ready to run on the CPU; a FlatBuffer if its name ends like one, else ONNX.
 
     Raises: ExportError when it is missing or damaged, or its runtime is not installed.
     """

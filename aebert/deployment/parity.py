@@ -1,4 +1,4 @@
-"""Does the exported file compute what the model computes, on other shapes than the one it was traced with?"""
+"""Checks that an exported file computes what its model computes, on other shapes than the one it was traced with."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Tensors = Mapping[str, torch.Tensor]
 class Parity:
     """How far an exported file is from its model.
 
-    max_abs_difference: of logits, over all rows (token classifiers: all tokens that are not padding).
-    tolerance: what was allowed. max_abs_logit: of the model, to judge the difference by.
+    max_abs_difference: of logits, over all rows (for token classifiers, over all tokens that are not padding).
+    tolerance: the largest difference allowed. max_abs_logit: of the model, to judge the difference by.
     shapes: [batch, seq] of each batch compared. compared: number of logits.
     """
 
@@ -43,12 +43,12 @@ class Parity:
 def check_parity(
     model: PreTrainedModel, path: Path, batches: Iterable[Tensors], *, tolerance: float = 1e-3, threads: int = 1
 ) -> Parity:
-    """Compare logits of `model` and of the file on `batches`; `other_shapes` makes good ones out of one batch.
+    """Compare logits of `model` and of the file on `batches`; `other_shapes` makes good batches from one.
 
-    tolerance: most that a logit may differ; above logits of 1, the share of the batch's largest logit.
-    The model runs in eval mode, which is left as found.
+    tolerance: the most that a logit may differ by; where the batch's largest logit is above 1, as a share of it.
+    The model runs in eval mode, and its mode is left as found.
 
-    Raises: ExportError naming difference, shape and tolerance at the first batch outside; or when there is no batch.
+    Raises: ExportError when there is no batch, and at the first batch that differs by more than the tolerance.
     """
     return check_logits(model, OnnxModel(path, threads), batches, tolerance=tolerance, fix="try another deploy.opset")
 
@@ -56,7 +56,7 @@ def check_parity(
 def check_logits(
     model: PreTrainedModel, exported: ExportedModel, batches: Iterable[Tensors], *, tolerance: float = 1e-3, fix: str
 ) -> Parity:
-    """The same for an exported file of any format; `fix` is what the error advises."""
+    """Do the same for an exported file of any format; `fix` is what the error advises."""
     results = [_compare(model, exported, batch, tolerance, fix) for batch in batches]
     if not results:
         raise ExportError(f"parity of {exported.path.name} needs at least one batch, got none")
@@ -70,7 +70,7 @@ def check_logits(
 
 
 def largest_difference(path: Path, other: Path, batches: Iterable[Tensors]) -> float:
-    """Largest absolute difference between the logits of two files, over all tokens that are not padding."""
+    """The largest absolute difference between the logits of two files, over all tokens that are not padding."""
     first, second = OnnxModel(path), OnnxModel(other)
     return max(_difference(first, second, batch) for batch in batches)
 
@@ -123,8 +123,8 @@ def _reference(model: PreTrainedModel, inputs: Tensors) -> NDArray[np.float32]:
 def other_shapes(batch: Tensors, *, pad_token_id: int, max_length: int) -> list[dict[str, torch.Tensor]]:
     """From one padded batch: itself, its shortest row alone, ragged rows with more padding, and one long row.
 
-    Only inputs `[batch, seq]` are kept. The ragged batch repeats the rows, each cut to another length, and pads to
-    beyond the longest; the long row repeats the longest to at most `max_length` tokens and has no padding.
+    Only inputs `[batch, seq]` are kept. The ragged batch repeats the rows, each cut to another length, with padding
+    beyond the longest; the long row repeats the longest row up to `max_length` tokens and has no padding.
     """
     inputs = {name: tensor for name, tensor in batch.items() if tensor.ndim == 2 and name != "labels"}
     lengths = inputs["attention_mask"].sum(dim=1)

@@ -34,22 +34,22 @@ from aebert.errors import ExportError
 from aebert.files import replacing
 from aebert.registry import Registry
 
-# What the nodes of fused files give can't be inferred by the quantizer; all that it meets are activations.
+# The quantizer can't infer the types that fused nodes return; all that it meets are activations.
 _OPTIONS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A float32 graph made ready to be quantized; variants leave it as it is.
+    """A float32 graph that is ready to be quantized; variants don't change it.
 
-    model: every layer with weights is a `MatMul`, as quantizers want it.
+    model: its layers with weights are `MatMul` nodes, as quantizers need them.
     """
 
     model: onnx.ModelProto = field(repr=False)
 
     @classmethod
     def load(cls, path: Path) -> Source:
-        """Of a file, whose embeddings must not be fused.
+        """Read a file, whose embeddings must not be fused.
 
         Raises: ExportError when the file is missing, damaged, or has fused embeddings.
         """
@@ -63,27 +63,27 @@ class Source:
         del model.graph.value_info[:]
         whole = ONNXModel(model)
         whole.replace_gemm_with_matmul()
-        # Without the mark, the quantizer logs the advice to do what the exporter has done: infer shapes, fold.
+        # Without this mark, the quantizer advises to infer shapes and fold constants, which the exporter has done.
         add_pre_process_metadata(whole.model)
         return cls(whole.model)
 
     @cached_property
     def products(self) -> dict[str, str]:
-        """Node name of each product with weights → name of the layer in the model, in the order of the forward pass."""
+        """Node name → name of the model's layer, for each product with weights, in the order of the forward pass."""
         return layer_names(self.model, ("MatMul",))
 
     @cached_property
     def tables(self) -> dict[str, str]:
-        """Node name of each look-up in a table → name of the embedding in the model."""
+        """Node name → name of the model's embedding, for each look-up in a table."""
         return layer_names(self.model, ("Gather",))
 
     @property
     def layers(self) -> dict[str, str]:
-        """All that can be quantized: tables and products."""
+        """The tables and products, which are all that can be quantized."""
         return {**self.tables, **self.products}
 
     def weight_bytes(self, node: str) -> int:
-        """What the float32 weights of one node of `layers` take."""
+        """The size of the float32 weights of one node of `layers`."""
         (read,) = (one.input for one in self.model.graph.node if one.name == node)
         return sum(4 * math.prod(tensor.dims) for tensor in self.model.graph.initializer if tensor.name in read)
 
@@ -92,8 +92,8 @@ class Source:
 class QuantizeOptions:
     """What a variant needs besides the graph.
 
-    calibration: batches of the task's own rows, as the graph takes them. nodes: the only products and tables to
-    quantize, all when None. exclude: those that stay float32.
+    calibration: batches of the task's own rows, as the graph takes them. nodes: the products and tables to quantize;
+    None for all. exclude: those of them that stay float32.
     """
 
     calibration: Sequence[Feed] = ()
@@ -107,9 +107,9 @@ class QuantizeOptions:
 
 
 class Variant(Protocol):
-    """One way to quantize.
+    """A way to quantize.
 
-    Writes a whole file at the path, which is in a folder of its own, and changes neither source nor setting.
+    It writes a whole file at the path, which is in a folder of its own, and changes neither source nor setting.
     """
 
     def __call__(self, source: Source, path: Path, setting: QuantizeOptions) -> None:
@@ -123,8 +123,8 @@ class Variant(Protocol):
 class DynamicInt8:
     """Weights to int8 once; activations to uint8 while running, with the ranges of each batch.
 
-    per_channel: one scale per output of a matrix, not one per matrix; same speed, clearly closer logits. signed: on
-    x86 faster than unsigned weights. Weights have 7 bits where products of 8 overflow.
+    per_channel: one scale per output of a matrix instead of one per matrix, which is as fast and gives clearly closer
+    logits. signed: signed weights, which are faster on x86. Weights have 7 bits where products of 8 bits overflow.
     """
 
     per_channel: bool = True
@@ -144,8 +144,8 @@ class DynamicInt8:
 class StaticInt8:
     """Weights to int8 and activations to uint8 with ranges fixed on calibration rows (QDQ).
 
-    Inputs of products are quantized; softmax, norms, sums and GELU stay float32, as their ranges are wide and their
-    time is short. method: how a range is found; percentile leaves out the outermost 0.001 % of the values.
+    Inputs of products are quantized. Softmax, norms, sums and GELU stay float32, since their ranges are wide and they
+    take little time. method: how a range is found; percentile leaves out the outermost 0.001 % of the values.
     """
 
     method: Literal["minmax", "entropy", "percentile"] = "minmax"
@@ -157,7 +157,7 @@ class StaticInt8:
             raise ExportError("static quantization needs calibration rows, got none; raise deploy.calibration_rows")
         with _embedded(source, setting) as embedded:
             chosen = setting.chosen(source.products)
-            if not chosen:  # the quantizer takes an empty list for all nodes
+            if not chosen:  # the quantizer would take an empty list to mean all nodes
                 shutil.copyfile(embedded, path)
                 return
             quantize_static(
@@ -175,10 +175,10 @@ class StaticInt8:
                 extra_options={
                     **_OPTIONS,
                     "MatMulConstBOnly": True,
-                    # outputs are summed or normed next: rounding them would cost accuracy and a pass over them
+                    # outputs are summed or normed next; rounding them would cost accuracy and time
                     "OpTypesToExcludeOutputQuantization": ["MatMul"],
                     "CalibPercentile": 99.999,
-                    # batch by batch: histograms of several lengths at once fail, and would all be held in memory
+                    # one batch at a time: histograms of several lengths together fail, and take a lot of memory
                     "CalibStridedMinMax": 1,
                 },
             )
@@ -198,9 +198,9 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class WeightOnly:
-    """Weights in blocks with a scale each; what is multiplied with them is int8 in blocks (accuracy level 4).
+    """Weights in blocks that have a scale each; activations become int8 in blocks for the product (accuracy level 4).
 
-    bits: 8 or 4. block_size: weights of one output that share a scale.
+    bits: 8 or 4. block_size: number of weights of one output that share a scale.
     """
 
     bits: Literal[4, 8]
@@ -249,11 +249,11 @@ def quantize(source: Source, target: Path, variant: Variant, setting: QuantizeOp
 
 
 def quantize_int8(source: Path, target: Path, *, per_channel: bool = True) -> Path:
-    """Write `source` with int8 weights; activations are quantized to uint8 while running, with ranges of each batch.
+    """Write `source` with int8 weights; activations are quantized to uint8 while it runs, with each batch's ranges.
 
-    Matrix products with weights and embedding tables are quantized; attention scores, norms and biases are not. The
-    graph is right on every processor: weights have 7 bits where this one's products of 8 overflow. `target` is written
-    whole or not at all, `source` is only read.
+    Matrix products with weights and embedding tables are quantized; attention scores, norms and biases are not. Weights
+    have 7 bits if products of 8 bits overflow on this processor. `target` is written whole or not at all, `source` is
+    only read.
 
     Raises: ExportError when `source` is missing or damaged, or the disk refuses.
     """
@@ -261,7 +261,7 @@ def quantize_int8(source: Path, target: Path, *, per_channel: bool = True) -> Pa
 
 
 def _dynamic(model: onnx.ModelProto, path: Path, form: DynamicInt8, setting: QuantizeOptions, nodes: list[str]) -> None:
-    if not nodes:  # the quantizer takes an empty list for all nodes
+    if not nodes:  # the quantizer would take an empty list to mean all nodes
         save_onnx(model, path)
         return
     quantize_dynamic(
@@ -277,7 +277,7 @@ def _dynamic(model: onnx.ModelProto, path: Path, form: DynamicInt8, setting: Qua
 
 
 def _nbits_quantizer() -> Any:
-    """ONNX Runtime's class, imported without the root logger that its module sets up for the whole process."""
+    """ONNX Runtime's class, imported in a way that keeps its module from setting up the process's root logger."""
     root, silent = logging.getLogger(), logging.NullHandler()
     root.addHandler(silent)  # where there is a handler, `basicConfig` does nothing
     try:
@@ -289,7 +289,7 @@ def _nbits_quantizer() -> Any:
 
 @contextmanager
 def _embedded(source: Source, setting: QuantizeOptions) -> Iterator[Path]:
-    """A file of the source whose embedding tables are int8, for quantizers that know products only."""
+    """A file of the source with int8 embedding tables, for quantizers that only know products."""
     with tempfile.TemporaryDirectory(prefix="aebert-quantize-") as folder:
         path = Path(folder) / "embedded.onnx"
         _dynamic(source.model, path, DynamicInt8(), setting, setting.chosen(source.tables))
@@ -301,8 +301,10 @@ def _embedded(source: Source, setting: QuantizeOptions) -> Iterator[Path]:
 
 
 def _type_activations(model: onnx.ModelProto, products: Iterable[str]) -> None:
-    """Note that what products read is float32: of what fused nodes give, the static quantizer knows no type, and it
-    would leave it as it is without an error.
+    """Declare that what products read is float32.
+
+    The static quantizer does not know the types that fused nodes return, and would leave their products unquantized
+    without an error.
     """
     del model.graph.value_info[:]
     chosen, weights = set(products), weight_names(model)
@@ -314,7 +316,7 @@ def _type_activations(model: onnx.ModelProto, products: Iterable[str]) -> None:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped base
-    """Hands batches to the calibrator, those of one range at a time."""
+    """Gives batches to the calibrator, one range of them at a time."""
 
     def __init__(self, batches: Sequence[Feed], path: Path) -> None:
         names = [value.name for value in onnx.load(path).graph.input]
@@ -322,12 +324,12 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # untyped base
         self._left = iter(self._feeds)
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next batch, None after the last."""
+        """The next batch; None after the last."""
         return next(self._left, None)
 
     def __len__(self) -> int:
         return len(self._feeds)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Hand out these batches next."""
+        """Let these batches come next."""
         self._left = iter(self._feeds[start_index:end_index])

@@ -1,7 +1,7 @@
-"""Many sub-networks from one export: the graph of a dense model, with its weights cut to size file by file.
+"""Makes the files of many sub-networks from one export: the dense model's graph, with its weights cut to size.
 
-An export takes tens of seconds, a cut a fraction of one. The weights are random, so the files are good for timing and
-nothing else; their nodes and sizes are those of the files that ship.
+An export takes tens of seconds, a cut a fraction of a second. The weights are random, so the files are good only for
+timing; their nodes and sizes are those of the files that ship.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from aebert.models.families import Block, family_of
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 
-_SPREAD = 0.02  # of random weights, as encoders are initialised
+_SPREAD = 0.02  # standard deviation of random weights, as encoders are initialised
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class _Cut:
 
 @dataclass(frozen=True)
 class _BlockPlaces:
-    """Where a block is in a graph: what is cut with its units, and the tensor that its sum over the units gives.
+    """Where a block is in a graph: what is cut with its units, and the tensor that holds the sum over its units.
 
-    rows: elements of a cut axis per unit (a head has many).
+    rows: elements of a cut axis per unit; a head has several.
     """
 
     cuts: tuple[_Cut, ...]
@@ -64,7 +64,7 @@ class ResizableGraph:
         self._bare = onnx.ModelProto()
         self._bare.CopyFrom(model)
         del self._bare.graph.initializer[:]
-        del self._bare.graph.value_info[:]  # states the dense widths
+        del self._bare.graph.value_info[:]  # it states the dense widths
 
     def write(self, architecture: Architecture, path: Path) -> Path:
         """Write the file of a sub-network that keeps the first units of every block, whole or not at all.
@@ -93,7 +93,7 @@ class ResizableGraph:
 def _narrowed(
     arrays: Mapping[str, NDArray[np.generic]], place: _BlockPlaces, width: int
 ) -> dict[str, NDArray[np.generic]]:
-    """The tensors of a block, cut; those of a quantized one, with its scales, by the names that the quantizer gives."""
+    """The cut tensors of a block; in a quantized graph with its scales, by the names that the quantizer gives them."""
     found = {}
     for cut in place.cuts:
         size = width * place.rows
@@ -101,14 +101,14 @@ def _narrowed(
             if name in arrays:
                 found[name] = np.ascontiguousarray(np.take(arrays[name], range(size), axis=axis))
         for name in (f"{cut.name}_scale", f"{cut.name}_zero_point"):
-            # one per output channel: only those of the input projections are cut; or one for the whole matrix
+            # where there is one per output channel, those of the input projections are cut; one per matrix stays
             if name in arrays and arrays[name].ndim == 1 and cut.axis == 1:
                 found[name] = arrays[name][:size].copy()
     return found
 
 
 def _silence(graph: onnx.GraphProto, arrays: dict[str, NDArray[np.generic]], output: str) -> None:
-    """Make a tensor the constant 0, so that of its block only the output bias is left, as in an exported file."""
+    """Make a tensor the constant 0, so that only the output bias is left of its block, as in an exported file."""
     (producer,) = (node for node in graph.node if output in node.output)
     graph.node.remove(producer)
     arrays[output] = np.zeros((1,), dtype=np.float32)
@@ -131,7 +131,7 @@ def resizable(
 ) -> Iterator[ResizableGraph]:
     """The graph of a model of this shape with random weights, exported once and, with `int8`, quantized once.
 
-    model: tells the shape only; it is not changed. The graph is in memory; the block's end frees it.
+    model: gives only the shape, and is not changed. The graph is in memory until the block ends.
 
     Raises: ExportError when the exporter fails, or its graph does not hold every block's weights as separate tensors.
     """
@@ -150,7 +150,7 @@ def resizable(
 
 
 def _twin(model: PreTrainedModel) -> PreTrainedModel:
-    """A model of the same class and config whose tensors are all different, so that each can be told by its values."""
+    """A model of the same class and config whose tensors all differ, so that each can be recognised by its values."""
     twin: PreTrainedModel = type(model)(model.config).eval()
     generator = torch.Generator().manual_seed(0)
     for parameter in twin.parameters():
@@ -164,7 +164,7 @@ def _places(graph: onnx.ModelProto, model: PreTrainedModel) -> list[_BlockPlaces
 
 
 def _values(array: NDArray[np.generic]) -> tuple[tuple[int, ...], bytes]:
-    """What tells a tensor from all others: its shape and its first values."""
+    """What a tensor is recognised by: its shape and its first values."""
     flat: NDArray[np.generic] = np.ascontiguousarray(array).reshape(-1)[:64]
     return array.shape, flat.tobytes()
 
@@ -185,7 +185,7 @@ def _place(
 
 
 def _find(weight: torch.Tensor, known: Mapping[tuple[tuple[int, ...], bytes], str], *, units: int) -> _Cut:
-    """The initializer that holds a parameter, as it is or transposed; units: axis of the parameter they are on."""
+    """The initializer that holds a parameter, as it is or transposed. units: the parameter's axis of units."""
     array: NDArray[np.generic] = weight.detach().numpy()
     if (name := known.get(_values(array))) is not None:
         return _Cut(name, units)

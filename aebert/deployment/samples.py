@@ -1,4 +1,4 @@
-"""What a bundle carries to be checked with: texts and their ids, rows and their logits, and how far these may move."""
+"""What a bundle is checked with: texts and their ids, rows and their logits, and how far the logits may differ."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from aebert.tasks.encoding import encode
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 CASES = 4
-_MOST_TOKENS = 64  # of a parity vector, if there are such rows: NER has logits for each token
+_MOST_TOKENS = 64  # of a parity vector, if there are rows this short, since NER has logits for each token
 
-# Every kind of character that tokenizers treat in a way of their own, and no row of anybody's data.
+# These have every kind of character that tokenizers treat specially, and are nobody's data.
 _TEXTS = (
     "The quick brown fox, aged 3.14, jumps over 1,000 lazy dogs!",
     "Naïve café – “déjà vu” (5 %), e-mail: someone@example.org; don't/can't",
@@ -28,10 +28,10 @@ _TEXTS = (
 
 
 def word_rule(rows: Sequence[Row]) -> str:
-    """How a plain text is to be cut into words like those of NER rows: one of `aebert.runtime.words.WORD_RULES`.
+    """The rule by which a plain text is cut into words like those of NER rows, of `aebert.runtime.words.WORD_RULES`.
 
-    `blanks` where marks are never words of their own; else `marks` where hyphens and slashes more often stand alone
-    than between letters, else `edges`.
+    It is `blanks` where punctuation marks are never words of their own. Otherwise it is `marks` where hyphens and
+    slashes stand alone more often than between letters, and `edges` where they don't.
     """
     words = [str(word) for row in rows for word in row.text]
     if not any(len(word) == 1 and is_mark(word) for word in words):
@@ -41,7 +41,7 @@ def word_rule(rows: Sequence[Row]) -> str:
 
 
 def make_probes(spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Probe, ...]:
-    """Texts of our own, one too long, with the ids that training would give them."""
+    """Our own texts, one of them too long, with the ids that training would give them."""
     long = " ".join(f"{number} words" for number in range(max_length))
     texts = [*_TEXTS, long]
     rows = [_probe_row(spec, texts, index) for index in range(len(texts))]
@@ -58,7 +58,7 @@ def _probe_row(spec: TaskSpec, texts: Sequence[str], index: int) -> Row:
 
 
 def make_cases(graph: Graph, encoded: Sequence[EncodedRow]) -> tuple[Case, ...]:
-    """Rows from short to long, with the logits that the graph gives each of them alone, here and now."""
+    """Rows from short to long, with the logits that the graph gives for each row alone on this machine."""
     short = [row for row in encoded if len(row["input_ids"]) <= _MOST_TOKENS] or list(encoded)
     ordered = sorted(short, key=lambda row: len(row["input_ids"]))
     places = sorted({round(place) for place in np.linspace(0, len(ordered) - 1, CASES)})
@@ -67,14 +67,14 @@ def make_cases(graph: Graph, encoded: Sequence[EncodedRow]) -> tuple[Case, ...]:
 
 
 def measure_tolerance(cases: Sequence[Case], graph: Path, reference: Path | None, pad_id: int) -> dict[str, float]:
-    """How far this file's logits move without anybody's fault, and the tolerance that follows.
+    """How far this file's logits differ where nothing is wrong, and the tolerance that follows from it.
 
     spread: largest change when the same is computed in another order (two threads, no fusions). quantization: largest
-    distance to the float32 file `reference`, 0 without one. A CPU that rounds otherwise may move logits by more than
-    the spread here; one that multiplies int8 otherwise by about as much as quantization did, to the other side of
-    float32. So the tolerance is the largest of 4 spreads, 2 quantization distances and 1e-4 of the largest logit.
-    beside_others: largest change in a padded batch with the other rows, with which dynamic int8 shares its ranges;
-    told, not tolerated, as parity vectors are run alone.
+    distance to the float32 file `reference`, 0 without one. On a CPU that rounds differently, logits may change by more
+    than the spread on this one; on a CPU that multiplies int8 differently, by about as much as quantization changed
+    them, but to the other side of float32. So the tolerance is the largest of 4 spreads, 2 quantization distances and
+    1e-4 of the largest logit. beside_others: largest change in a padded batch with the other rows, with which dynamic
+    int8 shares its ranges; it is reported but not part of the tolerance, since parity vectors are run alone.
     """
     inputs = [dict(case.inputs) for case in cases]
     two_threads, unfused = Graph(str(graph), graph, 2), Graph(str(graph), graph, 1, optimized=False)
@@ -100,7 +100,7 @@ def _alone(graph: Graph, inputs: Sequence[dict[str, tuple[int, ...]]]) -> list[N
 
 
 def _together(graph: Graph, inputs: Sequence[dict[str, tuple[int, ...]]], pad_id: int) -> list[NDArray[np.float32]]:
-    """The same in one padded batch; logits of padding are left out."""
+    """Logits of the same rows in one padded batch, without those of padding."""
     lengths = [len(one["input_ids"]) for one in inputs]
     batch = {name: np.zeros((len(inputs), max(lengths)), dtype=np.int64) for name in graph.inputs}
     batch["input_ids"] += pad_id

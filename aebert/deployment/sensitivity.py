@@ -1,4 +1,4 @@
-"""Which layers an int8 file suffers from: found by quantizing few at a time, without labels."""
+"""Finds the layers that cause an int8 file's error, by quantizing a few at a time, without labels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from aebert.deployment.quantize import QuantizeOptions, Source, Variant, quantize
 from aebert.deployment.session import OnnxModel
 
-# A set of nodes whose joint error is below this share of the error of all is not looked into.
+# Sets of nodes whose joint error is below this share of the total error are not searched further.
 _HARMLESS = 0.05
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A node and what quantizing it alone does: mean absolute change of a logit on the calibration rows."""
+    """A node and the error of quantizing it alone: the mean absolute change of a logit on the calibration rows."""
 
     node: str
     layer: str
@@ -26,7 +26,7 @@ class Suspect:
 
 
 def suspects(variant: Variant, source: Source, setting: QuantizeOptions, float32: Path) -> list[Suspect]:
-    """Nodes that make most of the error of `variant`, the worst first.
+    """The nodes that cause most of the error of `variant`, the worst first.
 
     float32: the file that `source` was read from, to compare logits with on the calibration rows of `setting`.
     """
@@ -44,10 +44,10 @@ def suspects(variant: Variant, source: Source, setting: QuantizeOptions, float32
 
 
 def worst(error: Callable[[Sequence[str]], float], nodes: Sequence[str]) -> list[tuple[str, float]]:
-    """Nodes with the error that each makes alone, the largest first; found by halving.
+    """Nodes with the error that each causes alone, the largest first, found by halving.
 
-    error: of quantizing these nodes and no others. Halves whose joint error is small are dropped whole, so that k bad
-    nodes of n take about 2·k·log2(n) calls instead of n. Errors that cancel in a half can hide a node.
+    error: of quantizing these nodes and no others. Halves whose joint error is small are dropped, so that k bad nodes
+    of n take about 2·k·log2(n) calls instead of n. A node can stay hidden where errors in a half cancel.
     """
     if not nodes:
         return []
@@ -67,9 +67,9 @@ def worst(error: Callable[[Sequence[str]], float], nodes: Sequence[str]) -> list
 
 
 def fewest(is_enough: Callable[[int], bool], most: int) -> int | None:
-    """The smallest number of 1 to `most` that is enough, if more is never worse; None when `most` is not enough.
+    """The smallest number from 1 to `most` that is enough, if more is never worse; None when `most` is not enough.
 
-    Tries 1, 2, 4, … and then between the last two, so that few numbers are tried where few are enough.
+    It tries 1, 2, 4, … and then numbers between the last two, so that it tries few numbers where a small one is enough.
     """
     low, high = 0, 1
     while not is_enough(min(high, most)):

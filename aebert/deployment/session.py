@@ -1,4 +1,4 @@
-"""Running an exported file. Needs NumPy and ONNX Runtime only."""
+"""Runs an exported ONNX file; needs only NumPy and ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class OnnxModel:
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session on the CPU whose idle threads don't disturb other sessions.
+    """A session on the CPU whose idle threads do not disturb other sessions.
 
     Raises: ExportError when the file is missing or damaged.
     """
@@ -59,8 +59,8 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: they come back as exceptions
-    # Idle worker threads spin for a while in hope of work: beside another session that steals its cores.
+    options.log_severity_level = 3  # errors only, which are raised as exceptions too
+    # Idle worker threads spin for a while in case work comes, which would take cores away from another session.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 

@@ -40,10 +40,10 @@ def shape_of(model: PreTrainedModel) -> ModelShape:
 
 
 def _unit_cost(block: Block, size: int) -> tuple[int, int]:
-    """Parameters and MACs per token that go with one unit of `size` rows of the block's input projections."""
+    """Parameters and MACs per token of one unit, which has `size` rows of the block's input projections."""
     rows = sum(place.module.in_features for place in block.inputs)
     output = block.output.module.out_features
-    # every family gives each input projection a bias, also where an empty block has none to count
+    # every family gives each input projection a bias, even where an empty block has none to count
     return size * (rows + output + len(block.inputs)), size * (rows + output)
 
 

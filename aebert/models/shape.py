@@ -15,7 +15,7 @@ class ModelShape:
     layer `b // ffn_per_layer`.
 
     heads [layers], ffn [layers * ffn_per_layer]: units of each block.
-    head_params, ffn_params: parameters that go with one unit of the block (weights and biases).
+    head_params, ffn_params: parameters (weights and biases) that belong to one unit of the block.
     head_macs, ffn_macs: multiply-accumulates per token of one unit's projections; attention scores and their weighted
       sum add `2 * head_size * length` per token and head.
     fixed_params, fixed_macs: encoder parameters (and MACs per token) that no pruning removes: output biases, norms,

@@ -1,4 +1,4 @@
-"""What outcomes say about a candidate, and about others on the same rows."""
+"""Scores candidates by their outcomes, and compares them with others on the same rows."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Judge:
 def jackknife(statistic: Callable[[np.ndarray], float], rows: int) -> float:
     """Standard error by the delete-a-group jackknife; NaN with fewer than two rows.
 
-    Works for any smooth statistic of rows (F1 and correlations too) at the price of `GROUPS` evaluations.
+    It works for any smooth statistic of rows, F1 and correlations included, and takes `GROUPS` evaluations.
     Source: Shao & Tu 1995, The Jackknife and Bootstrap, section 2.3.
     """
     groups = min(GROUPS, rows)
     if groups < 2:
         return float("nan")
-    # rows come in an order that means something (see `RaceRows`): groups must not be alike because of it
+    # the order of rows means something (see `RaceRows`), and must not make the groups unlike each other
     index = np.random.default_rng(0).permutation(rows)
     place = np.arange(rows) % groups
     values = np.array([statistic(index[place != group]) for group in range(groups)])

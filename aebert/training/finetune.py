@@ -24,7 +24,7 @@ from aebert.tasks.encoding import collate, encode
 from aebert.tasks.task import Row, TaskSpec
 from aebert.training.losses import hidden_loss, logits_loss, task_loss
 
-CHECKPOINTS = 5  # per training run; a killed one loses at most a fifth of its steps
+CHECKPOINTS = 5  # per training run, so that a killed one loses at most a fifth of its steps
 
 
 def fine_tune(
@@ -44,14 +44,14 @@ def fine_tune(
 ) -> None:
     """Train `model` in place and leave it in eval mode.
 
-    folder: where checkpoints of the run are kept until it ends; if it holds some of a run with the same rows, settings
-      and first weights, training goes on from the last whole one, and any others are deleted.
-    With `distill`, `teacher` (the dense model, in eval mode, left unchanged) adds its losses.
+    folder: where the run's checkpoints are kept until it ends. If there are some of a run with the same rows, settings
+      and first weights, training goes on from the last whole one; checkpoints of other runs are deleted.
+    With `distill`, the losses to `teacher` are added (the dense model, in eval mode, which is not changed).
 
     Raises: ModelError at the first step whose loss is not finite, and at the end where weights are not.
     """
     encoded = encode(rows, spec, tokenizer, max_length)
-    settings = {name: getattr(config, name) for name in TrainConfig.model_fields}  # not what only finalists have
+    settings = {name: getattr(config, name) for name in TrainConfig.model_fields}  # without those of finalists alone
     checkpoints = _own_folder(
         folder,
         digest(
@@ -74,7 +74,7 @@ def fine_tune(
         trainer.head_learning_rate = config.head_learning_rate
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
-    # the Trainer moves models to a GPU that it finds; everything else here runs on the CPU
+    # the Trainer moves models to a GPU if it finds one; everything else runs on the CPU
     for used in (model, teacher):
         if used is not None:
             used.to("cpu")
@@ -85,7 +85,7 @@ def fine_tune(
 
 
 def _own_folder(folder: Path, inputs: str) -> Path:
-    """The folder of the run with these inputs; those of other runs, whose checkpoints don't fit, are deleted."""
+    """The folder of the run with these inputs. Folders of other runs, whose checkpoints don't fit, are deleted."""
     for other in folder.glob("*"):
         if other.name != inputs:
             shutil.rmtree(other, ignore_errors=True)
@@ -93,7 +93,7 @@ def _own_folder(folder: Path, inputs: str) -> Path:
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end: its state file, which comes last, is whole."""
+    """The newest checkpoint that was written completely, so that its state file, which comes last, is whole."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for checkpoint in found:
         try:
@@ -115,7 +115,7 @@ def _arguments(config: TrainConfig, folder: Path, seed: int) -> TrainingArgument
         learning_rate=config.learning_rate,
         per_device_train_batch_size=config.batch_size,
         weight_decay=config.weight_decay,
-        warmup_steps=config.warmup_ratio,  # below 1 it is a share of all steps
+        warmup_steps=config.warmup_ratio,  # a number below 1 is a share of all steps
         save_strategy="steps",
         save_steps=1 / CHECKPOINTS,
         save_total_limit=1,
@@ -133,9 +133,10 @@ LossFunction = Callable[[PreTrainedModel, dict[str, torch.Tensor]], torch.Tensor
 
 
 class _EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
-    """Rows of like length together, in an order that follows from seed and epoch alone.
+    """Groups rows of similar length, in an order that follows from the seed and the epoch alone.
 
-    transformers' own draws it from the global generator, so a run resumed in mid-epoch would see rows twice or never.
+    transformers' sampler draws the order from the global generator, so a run that is resumed within an epoch would see
+    some rows twice and others never.
     """
 
     epoch, seed = 0, 0
@@ -158,7 +159,7 @@ class _DistillingTrainer(Trainer):  # type: ignore[misc]
     head_learning_rate: float | None = None
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
-        """AdamW as the Trainer makes it, with groups of their own for the output layer if it has its own rate."""
+        """AdamW as the Trainer makes it, with separate groups for the output layer if it has a rate of its own."""
         optimizer: torch.optim.Optimizer = super().create_optimizer(*arguments, **options)
         if self.head_learning_rate is not None:
             head = {id(p) for p in family_of(self.model.config).output_layer(self.model).parameters()}
@@ -170,7 +171,7 @@ class _DistillingTrainer(Trainer):  # type: ignore[misc]
         return optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> _EpochSampler:
-        # rows of like length share a batch: less padding to compute
+        # rows of similar length share a batch, so there is less padding to compute
         sampler = _EpochSampler(self.args.train_batch_size, dataset=self.train_dataset)
         sampler.seed = self.args.data_seed
         return sampler
@@ -211,7 +212,7 @@ def _objective(spec: TaskSpec, teacher: PreTrainedModel | None, distill: Distill
 
 
 class _Report(TrainerCallback):  # type: ignore[misc]
-    """Moves the progress bar; shows the training loss."""
+    """Advances the progress bar and shows the training loss."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar

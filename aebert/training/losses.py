@@ -11,7 +11,7 @@ from aebert.tasks.task import TaskSpec
 
 
 def task_loss(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over rows (over labelled words for NER) of cross entropy, or of squared error for regression."""
+    """The mean over rows of cross entropy (for NER, over labelled words), or of squared error for regression."""
     if spec.kind == "regression":
         return functional.mse_loss(logits.squeeze(-1), labels)
     return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-100)
@@ -22,7 +22,7 @@ def logits_loss(
 ) -> torch.Tensor:
     """KL divergence from the teacher's softened outputs, times temperature²; squared error for regression.
 
-    For NER it is the mean over labelled words: other sub-words were never trained in the teacher.
+    For NER it is the mean over labelled words, since the teacher was never trained on other sub-words.
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2.
     """
     if spec.kind == "regression":
@@ -43,6 +43,6 @@ def hidden_loss(
     since a sub-network keeps the dense model's hidden size and number of layers.
     """
     real = attention_mask.bool()
-    # the first state is the embeddings' output, which both have in common when fine-tuning starts
+    # the first state is the output of the embeddings, which is the same in both when fine-tuning starts
     pairs = list(zip(student, teacher, strict=True))[1:]
     return torch.stack([functional.mse_loss(mine[real], theirs[real]) for mine, theirs in pairs]).mean()
