@@ -26,8 +26,9 @@ from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_
 from aebert.run.study import first_trials, study_scorer
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import SubnetworkScorer
+from aebert.search.setup import SearchSetup
 from aebert.search.storage import check_storage, check_study
-from aebert.search.study import FirstTrials, SearchSetup, search
+from aebert.search.study import FirstTrials, search
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import Role
 

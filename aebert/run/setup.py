@@ -16,8 +16,8 @@ from aebert.run.run import Run
 from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo
+from aebert.search.setup import SearchSetup
 from aebert.search.space import make_grid
-from aebert.search.study import SearchSetup
 
 # Settings that are not known before the dense model is there, or before its blocks are priced.
 KNOWN_LATER = ("model.weights", *(f"search.budget.{key}" for key in ("margin", "table", "estimate")))

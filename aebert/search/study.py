@@ -5,28 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from aebert.models.shape import ModelShape
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost, macs_removed, sparsity
 from aebert.search.axis import share_axis, study_axis
-from aebert.search.budget import Budget, LatencyCosts, cost_table, make_budget, project
+from aebert.search.budget import Budget, project
 from aebert.search.front import Front
-from aebert.search.judge import Judge
-from aebert.search.kinds import KINDS, Basis
 from aebert.search.leaders import Leaders
 from aebert.search.outcomes import Outcomes
 from aebert.search.proposer import Proposer
-from aebert.search.record import ATTRIBUTE, OUTCOMES, Origin, StudyInfo, TrialRecord, Verdict
+from aebert.search.record import ATTRIBUTE, OUTCOMES, Origin, TrialRecord, Verdict
 from aebert.search.scoring import Scored
-from aebert.search.space import Grid
+from aebert.search.setup import SearchSetup
 from aebert.search.storage import StudyDatabase
 from aebert.search.verdict import judge_budget
 
@@ -39,42 +36,6 @@ class Scorer(Protocol):
 
     def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
         """Score a candidate; with a rival to beat (its outcomes on all rows) it may be stopped early."""
-
-
-@dataclass(frozen=True)
-class SearchSetup:
-    """What a search needs besides a scorer.
-
-    info: its `step` follows from the other fields, so it is set here.
-    int8: whether a file-size budget is that of the quantized file. race: whether hopeless candidates are stopped early.
-    prices: what a latency budget is counted with; None for other kinds.
-    settings: everything that determines the trials, by dotted key; a study can't be resumed with other settings.
-    """
-
-    info: StudyInfo
-    shape: ModelShape
-    grid: Grid
-    judge: Judge
-    storage: str
-    settings: Mapping[str, Any]
-    int8: bool = True
-    race: bool = True
-    prices: LatencyCosts | None = None
-
-    def __post_init__(self) -> None:
-        kind, basis = KINDS[self.info.budget_kind], Basis(self.shape, self.grid, self.info.length, self.int8)
-        table = cost_table(kind, basis, self.prices)
-        step = kind.step(table.step, table.total(self.grid.last))
-        object.__setattr__(self, "info", replace(self.info, step=step))  # frozen, so this is how a field is set
-
-    @property
-    def budgets(self) -> tuple[Budget, ...]:
-        """One per target, from the mildest to the hardest."""
-        info = self.info
-        return tuple(
-            make_budget(info.budget_kind, target, info.length, self.shape, self.grid, self.int8, self.prices)
-            for target in info.targets
-        )
 
 
 # By method: its architecture for each budget.

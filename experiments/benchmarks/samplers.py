@@ -29,7 +29,8 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.record import TrialRecord
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import Scored
-from aebert.search.study import FirstTrials, Scorer, SearchSetup, search
+from aebert.search.setup import SearchSetup
+from aebert.search.study import FirstTrials, Scorer, search
 
 COLORS = ("tab:gray", "tab:blue", "tab:orange", "tab:green", "tab:red")
 

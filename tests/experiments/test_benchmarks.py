@@ -33,8 +33,8 @@ from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import StudyInfo, TrialRecord
 from aebert.search.scoring import Scored
+from aebert.search.setup import SearchSetup
 from aebert.search.space import Range, SearchSpace, make_grid
-from aebert.search.study import SearchSetup
 from aebert.tasks.encoding import Batch
 from aebert.tasks.task import TaskSpec
 

@@ -28,8 +28,9 @@ from aebert.search.ranking import pick
 from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import Scored
+from aebert.search.setup import SearchSetup
 from aebert.search.space import SearchSpace, make_grid
-from aebert.search.study import FirstTrials, SearchSetup, search
+from aebert.search.study import FirstTrials, search
 
 SPARSITY = Axis(KINDS["sparsity"])
 pytestmark = pytest.mark.usefixtures("few_draws")

@@ -33,8 +33,9 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.racing import is_beaten
 from aebert.search.record import ATTRIBUTE, Origin, StudyInfo, TrialRecord
 from aebert.search.scoring import Scored
+from aebert.search.setup import SearchSetup
 from aebert.search.space import Range, SearchSpace, make_grid
-from aebert.search.study import FirstTrials, Scorer, SearchSetup, search
+from aebert.search.study import FirstTrials, Scorer, search
 from aebert.tasks.task import TaskSpec
 
 SHAPE = ModelShape(
