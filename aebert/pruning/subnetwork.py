@@ -25,8 +25,8 @@ from transformers import (
 
 from aebert.errors import ModelError
 from aebert.models.blocks import ConstantOutput, EmptyProjection
-from aebert.models.checkpoint import one_line_errors, quiet_loading
 from aebert.models.families import FAMILIES, Block, family_of
+from aebert.models.loading import one_line_errors, quiet_loading
 from aebert.pruning.architecture import Architecture
 
 MODEL_TYPE_PREFIX = "aebert-"
