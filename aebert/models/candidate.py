@@ -28,7 +28,7 @@ from aebert.models.heads import (
     unlabelled_classes,
 )
 from aebert.models.loading import quiet_loading
-from aebert.models.outputs import Outputs, stated_outputs
+from aebert.models.outputs import DEFAULT_OUTPUTS, Outputs, stated_outputs
 from aebert.models.settings import build_config
 from aebert.models.vocabulary import load_tokenizer
 from aebert.models.weights import Weights, read_weights
@@ -81,9 +81,7 @@ class Candidate:
     @cached_property
     def head(self) -> Head:
         """The output layer that the task's model gets."""
-        return decide_head(
-            self.stated, self.stored, self.outputs, self.spec, self.given, self.labels_stated, self.train
-        )
+        return decide_head(self.stated, self.stored, self.spec, self.given, self.labels_stated, self.train)
 
     @cached_property
     def config(self) -> PretrainedConfig:
@@ -108,7 +106,7 @@ class Candidate:
             named[new] = tensor
         return named
 
-    def _shapes_of(self, model: type[PreTrainedModel], outputs: int = 2) -> Shapes:
+    def _shapes_of(self, model: type[PreTrainedModel], outputs: int = DEFAULT_OUTPUTS) -> Shapes:
         """Names and shapes of a class's tensors, by the settings of the checkpoint. Raises: ModelError."""
         if (model, outputs) not in self._shapes:
             config = build_config(self.stated, self.family.model_type, outputs)
@@ -129,7 +127,8 @@ class Candidate:
         kind = head_classes(self.family.model_type)[self.stored.__name__]
         classes = [base_class(self.family.model_type)]
         classes += unlabelled_classes(self.family.model_type) if kind == "none" else []
-        stored = self._shapes_of(self.stored, self.outputs.count if kind in ("sequence", "token") else 2)
+        of_task = self.stored is task_class(self.family.model_type, self.spec.kind)
+        stored = self.shapes if of_task else self._shapes_of(self.stored)
         return frozenset(stored).union(*(self._shapes_of(one) for one in classes))
 
     @cached_property
@@ -199,4 +198,3 @@ def _order_outputs(layer: nn.Linear, order: Sequence[int]) -> None:
     with torch.no_grad():
         layer.weight.copy_(layer.weight[list(order)].clone())
         layer.bias.copy_(layer.bias[list(order)].clone())
-

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 from aebert.errors import ModelError
-from aebert.models.outputs import OtherHead, Outputs, name_order
+from aebert.models.outputs import OtherHead, Outputs, name_order, stated_outputs
 from aebert.tasks.task import TaskKind, TaskSpec
 
 HeadKind = Literal["sequence", "token", "none", "other"]
@@ -117,7 +117,6 @@ def tensor_shapes(model: type[PreTrainedModel], config: PretrainedConfig) -> dic
 def decide_head(
     stated: Mapping[str, Any],
     stored: type[PreTrainedModel],
-    outputs: Outputs,
     spec: TaskSpec,
     given: Sequence[str] | None,
     labels_stated: bool,
@@ -131,7 +130,7 @@ def decide_head(
     Raises: ModelError when the layer doesn't fit and `train` doesn't allow a new one.
     """
     try:
-        order = _fit(stated, stored, outputs, spec, given, labels_stated)
+        order = _fit(stated, stored, spec, given, labels_stated)
     except OtherHead as error:
         if train == "never":
             raise OtherHead(f"{error}; choose another checkpoint, or set dense.train to auto") from None
@@ -146,7 +145,6 @@ def decide_head(
 def _fit(
     stated: Mapping[str, Any],
     stored: type[PreTrainedModel],
-    outputs: Outputs,
     spec: TaskSpec,
     given: Sequence[str] | None,
     labels_stated: bool,
@@ -154,7 +152,7 @@ def _fit(
     kind = head_classes(stored.config_class.model_type)[stored.__name__]
     if kind != _KIND_OF_TASK[spec.kind]:
         raise OtherHead(f"{stored.__name__} has no output layer for {spec.kind}")
-    problem = stated.get("problem_type")
+    outputs, problem = stated_outputs(stated), stated.get("problem_type")
     if problem not in _PROBLEMS:
         known = ", ".join(str(name) for name in _PROBLEMS[1:])
         raise ModelError(f"problem_type must be one of {known}, got {problem!r}; correct config.json")

@@ -10,7 +10,9 @@ from typing import Any
 from aebert.errors import ModelError
 from aebert.tasks.task import TaskSpec
 
-_UNNAMED = re.compile(r"LABEL_(\d+)")
+DEFAULT_OUTPUTS = 2
+"""Outputs of a model whose config.json doesn't say how many, by transformers."""
+
 _TAG_FORMS = (
     re.compile(r"(?P<prefix>[BIESLU])(?P<mark>[-_.:/|])(?P<type>.+)", re.IGNORECASE),
     re.compile(r"(?P<type>.+)(?P<mark>[-_.:/|])(?P<prefix>[BIESLU])", re.IGNORECASE),
@@ -40,19 +42,17 @@ def stated_outputs(stated: Mapping[str, Any]) -> Outputs:
     """
     forward = _by_id(stated["id2label"]) if stated.get("id2label") else None
     backward = _by_name(stated["label2id"]) if stated.get("label2id") else None
-    names = forward if forward and not _unnumbered(forward) else None
-    other = backward if backward and not _unnumbered(backward) else None
+    names = forward if forward and not _are_numbers(forward) else None
+    other = backward if backward and not _are_numbers(backward) else None
     if names and other and names != other:
         raise ModelError(
             f"id2label and label2id must agree, got {', '.join(names)} and {', '.join(other)}; correct config.json"
         )
     known = names or other or forward or backward or ()
-    stated_count = stated.get("num_labels", stated.get("_num_labels"))
-    if known and stated_count not in (None, len(known)):
-        raise ModelError(
-            f"num_labels must be the number of labels, {len(known)}, got {stated_count!r}; correct config.json"
-        )
-    count = len(known) or (2 if stated_count is None else int(stated_count))
+    count = stated.get("num_labels", stated.get("_num_labels", len(known) or DEFAULT_OUTPUTS))
+    if not isinstance(count, int) or count < 1 or (known and count != len(known)):
+        rule = f"the number of labels, {len(known)}" if known else "a positive integer"
+        raise ModelError(f"num_labels must be {rule}, got {count!r}; correct config.json")
     return Outputs(count, names or other)
 
 
@@ -82,9 +82,9 @@ def _in_order(table: Mapping[int, Any], key: str, given: Mapping[Any, Any]) -> t
     return names
 
 
-def _unnumbered(names: Sequence[str]) -> bool:
+def _are_numbers(names: Sequence[str]) -> bool:
     """Whether these are the names that transformers gives to outputs without names."""
-    return all(_UNNAMED.fullmatch(name) for name in names)
+    return list(names) == [f"LABEL_{index}" for index in range(len(names))]
 
 
 def name_order(outputs: Outputs, spec: TaskSpec, given: Sequence[str] | None, labels_stated: bool) -> tuple[int, ...]:

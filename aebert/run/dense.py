@@ -45,7 +45,14 @@ def dense_model(run: Run, check: Check, *, in_use: bool) -> Dense:
     Raises: StudyError where a model in use would be overwritten by another one.
     """
     config, spec = run.config, run.task.spec
-    start = load_checkpoint(config.model, spec, config.seed)
+    start = load_checkpoint(
+        config.model,
+        spec,
+        config.seed,
+        train=config.dense.train,
+        labels_stated=config.task.labels is not None,
+        max_length=config.data.max_length,
+    )
     train = {"auto": not start.fine_tuned, "always": True, "never": False}[config.dense.train]
     stage = run.stage(DENSE, _inputs(run, start, train), outputs=[DENSE])
 

@@ -685,6 +685,13 @@ CASES: list[Case] = [
         r"weights must be finite numbers",
     ),
     Case(
+        "numbers that overflow",
+        "huggingface/transformers#11327",
+        poison(3e38),
+        r"outputs for a short text must be 3 finite numbers, got",
+        families=("bert", "roberta", "electra", "distilbert"),
+    ),
+    Case(
         "no pooler",
         "huggingface/transformers#8887",
         without("pooler"),
@@ -920,6 +927,26 @@ CASES: list[Case] = [
         r"outputs must have the names",
         kind="ner",
         options={"labels_stated": True},
+    ),
+    Case(
+        "numbers in another order",
+        "transformers id2label",
+        state("label2id", id2label={"0": "LABEL_2", "1": "LABEL_1", "2": "LABEL_0"}),
+        r"outputs must be the labels of task toy .*, got LABEL_2, LABEL_1, LABEL_0; set model",
+    ),
+    Case(
+        "a number of labels that is none",
+        "transformers num_labels",
+        state("id2label", "label2id", num_labels="three"),
+        r"num_labels must be a positive integer, got 'three'",
+    ),
+    Case(
+        "tables that contradict each other, trained anew",
+        "huggingface/transformers#28589",
+        state(label2id={"good": 0, "so-so": 1, "bad": 2}),
+        options={"train": "always"},
+        notes=r"the output layer is new: id2label and label2id must agree",
+        order=None,
     ),
     Case(
         "names by label2id alone",

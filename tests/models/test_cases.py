@@ -17,22 +17,9 @@ from aebert.tasks.encoding import collate, encode
 from aebert.tasks.task import Row, TaskKind, TaskSpec
 
 from .cases import CASES, Case
-from .checkpoints import SPECS, TEXTS, Folder, copy_checkpoint, fine_tuned, save_checkpoint
+from .checkpoints import SPECS, TEXTS, Folder, copy_checkpoint, fine_tuned
 
 Made = Callable[[str, TaskKind], Path]
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """The fine-tuned checkpoint of a family for a kind of task, saved once."""
-    root = tmp_path_factory.mktemp("checkpoints")
-
-    def path(family: str, kind: TaskKind) -> Path:
-        if not (root / family / kind).exists():
-            save_checkpoint(root / family / kind, family, kind)
-        return root / family / kind
-
-    return path
 
 
 def _load(folder: Folder, case: Case) -> Checkpoint:

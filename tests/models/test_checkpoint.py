@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import GPT2Config, PreTrainedModel, PreTrainedTokenizerFast, RobertaTokenizerFast
+from huggingface_hub import constants
+from transformers import GPT2Config, PreTrainedModel, PreTrainedTokenizerFast
 
 from aebert.config import ModelConfig
 from aebert.errors import ModelError
 from aebert.models.checkpoint import Checkpoint, load_checkpoint
 from aebert.models.families import FAMILIES
 from aebert.tasks.encoding import encode
-from aebert.tasks.task import Row, TaskSpec
+from aebert.tasks.task import Row, TaskKind, TaskSpec
+
+from ..conftest import VOCABULARY
 
 TinyModel = Callable[..., PreTrainedModel]
 SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "so-so", "good"), "accuracy", "accuracy")
@@ -71,14 +73,6 @@ def test_outputs_are_brought_into_the_task_s_order_by_name(
     assert loaded.model.config.id2label == {0: "bad", 1: "so-so", 2: "good"}
 
 
-def test_outputs_without_names_are_taken_in_the_task_s_order(
-    tiny_model: TinyModel, padded_batch: dict[str, torch.Tensor], folder: Path
-) -> None:
-    model = tiny_model()
-    save(model, folder)  # LABEL_0 …
-    assert torch.equal(load(folder).model(**padded_batch).logits, model(**padded_batch).logits)
-
-
 def test_names_of_outputs_can_be_given(
     tiny_model: TinyModel, padded_batch: dict[str, torch.Tensor], folder: Path
 ) -> None:
@@ -96,10 +90,13 @@ def test_other_names_are_an_error(tiny_model: TinyModel, folder: Path) -> None:
         load(folder)
 
 
-def test_another_number_of_outputs_is_an_error(tiny_model: TinyModel, folder: Path) -> None:
+def test_another_number_of_outputs_starts_a_new_layer_where_training_is_allowed(
+    tiny_model: TinyModel, folder: Path
+) -> None:
     save(tiny_model(labels=4), folder)
-    with pytest.raises(ModelError, match=r"must have 3 outputs for task toy, it has 4; choose another checkpoint"):
-        load(folder)
+    assert not load(folder).fine_tuned
+    with pytest.raises(ModelError, match=r"the checkpoint has 4 outputs, task toy has 3 .*; choose another checkpoint"):
+        load_checkpoint(ModelConfig(path=str(folder)), SPEC, 0, train="never")
 
 
 def test_a_checkpoint_without_output_layer_gets_one_from_the_seed(tiny_model: TinyModel, folder: Path) -> None:
@@ -115,11 +112,6 @@ def test_a_checkpoint_without_output_layer_gets_one_from_the_seed(tiny_model: Ti
         assert torch.equal(first.model.bert.encoder.state_dict()[name], weight), name
 
 
-def test_half_precision_weights_are_loaded_as_float32(tiny_model: TinyModel, folder: Path) -> None:
-    save(tiny_model().half(), folder)
-    assert {parameter.dtype for parameter in load(folder).model.parameters()} == {torch.float32}
-
-
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nowhere does not exist; model\.path takes 'minilm', a hub id or a folder"):
         load(tmp_path / "nowhere")
@@ -130,53 +122,15 @@ def test_a_folder_without_config_is_an_error(folder: Path) -> None:
         load(folder)
 
 
-def test_a_truncated_weight_file_is_an_error(tiny_model: TinyModel, folder: Path) -> None:
-    save(tiny_model(), folder)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ModelError, match=r"weights of .* are damaged or truncated \(.*\): copy them again") as caught:
-        load(folder)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_weight_file_is_an_error_of_one_line(tiny_model: TinyModel, folder: Path) -> None:
-    save(tiny_model(), folder)
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"can't be loaded: .*model\.safetensors") as caught:
-        load(folder)
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_encoder_weights_are_named(tiny_model: TinyModel, folder: Path) -> None:
-    save(tiny_model(), folder)
-    weights = load_file(folder / "model.safetensors")
-    del weights["bert.encoder.layer.1.output.dense.bias"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        ModelError, match=r"all encoder weights; bert\.encoder\.layer\.1\.output\.dense\.bias is missing"
-    ):
-        load(folder)
-
-
 def test_an_unknown_family_is_an_error(folder: Path) -> None:
     GPT2Config().save_pretrained(folder)
     with pytest.raises(ModelError, match=r"bert, roberta, electra, distilbert, mobilebert, got 'gpt2'"):
         load(folder)
 
 
-def test_a_damaged_config_is_an_error_of_one_line(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": "be')
-    with pytest.raises(ModelError, match=r"can't be loaded: ") as caught:
-        load(folder)
-    assert "\n" not in str(caught.value)
-
-
-def test_roberta_reads_words_apart_for_ner(tiny_model: TinyModel, tmp_path: Path) -> None:
+def test_roberta_reads_words_apart_for_ner(made: Callable[[str, TaskKind], Path]) -> None:
     """Its tokenizer marks the blank before a word; without `add_prefix_space`, encoding refuses it."""
-    alphabet = {piece: index for index, piece in enumerate(["<pad>", "<s>", "</s>", "<unk>", *ByteLevel.alphabet()])}
-    RobertaTokenizerFast(vocab=alphabet, merges=[]).save_pretrained(tmp_path)
-    save(tiny_model("roberta", "token"), tmp_path, NER.output_names)
-    tokenizer = load(tmp_path, NER).tokenizer
+    tokenizer = load(made("roberta", "ner"), NER).tokenizer
     pieces = tokenizer.convert_ids_to_tokens(encode([Row(("a", "b"), (0, 1))], NER, tokenizer, 16)[0]["input_ids"])
     assert pieces == ["<s>", "Ġ", "a", "Ġ", "b", "</s>"]
 
@@ -186,7 +140,84 @@ def test_a_task_s_own_labels_decide_how_many_outputs_a_new_layer_has(tiny_model:
     assert load(folder, replace(SPEC, labels=tuple("abcdefg"))).model.classifier.out_features == 7
 
 
-def test_a_checkpoint_of_another_kind_of_task_is_an_error_of_one_line(tiny_model: TinyModel, folder: Path) -> None:
-    save(tiny_model("bert", "token", labels=9), folder)
-    with pytest.raises(ModelError, match=r"can't be loaded: its weights have other sizes than its config, or the task"):
-        load(folder)
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"model\.path must be a folder .*, .*model\.safetensors is a file"):
+        load(tmp_path / "model.safetensors")
+
+
+def test_the_pooler_of_another_task_is_kept_and_a_missing_one_is_noted(tiny_model: TinyModel, folder: Path) -> None:
+    model = tiny_model("bert", labels=5)
+    save(model, folder)
+    loaded = load(folder)
+    assert not loaded.fine_tuned
+    assert torch.equal(loaded.model.bert.pooler.dense.weight, model.bert.pooler.dense.weight)
+    save(tiny_model("bert", "token"), folder)
+    notes = load(folder).facts.notes
+    assert "the checkpoint has no bert.pooler.dense; it starts from random values with the output layer" in notes
+
+
+def test_what_was_understood_is_described_in_plain_values(tiny_model: TinyModel, folder: Path) -> None:
+    save(tiny_model().half(), folder, ("GOOD", "bad", "so-so"))
+    facts = json.loads(json.dumps(load(folder).facts.to_dict()))
+    shape = facts.pop("shape")
+    assert (shape["family"], shape["heads"]) == ("bert", [4, 4])
+    assert facts == {
+        "family": "bert",
+        "stored_class": "BertForSequenceClassification",
+        "parameters": sum(parameter.numel() for parameter in tiny_model().parameters()),
+        "head_kept": True,
+        "head": "output layer of BertForSequenceClassification",
+        "outputs": {"bad": "bad", "so-so": "so-so", "good": "GOOD"},
+        "files": ["model.safetensors"],
+        "dtypes": ["float16"],
+        "tokenizer": "BertTokenizer",
+        "vocabulary": len(VOCABULARY),
+        "embeddings": len(VOCABULARY),
+        "cased": False,
+        "lowercases": True,
+        "positions": 64,
+        "notes": ["outputs of the checkpoint were taken for labels of the task: GOOD = good"],
+    }
+
+
+def test_weights_may_change_on_disk_once_they_are_loaded(tiny_model: TinyModel, folder: Path) -> None:
+    """A run may store its dense model in the folder that it came from."""
+    save(tiny_model(), folder, SPEC.output_names)
+    loaded = load(folder).model.bert.encoder.layer[0].output.dense.weight
+    before = loaded.clone()
+    (folder / "model.safetensors").write_bytes(bytes(len((folder / "model.safetensors").read_bytes())))
+    assert torch.equal(loaded, before)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cached snapshot of `someone/model`, on a machine without a network."""
+    cached = tmp_path / "hub" / "models--someone--model"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    (cached / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return cached / "snapshots" / ("0" * 40)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_model_of_the_hub_is_read_from_its_cache(
+    tiny_model: TinyModel, tiny_tokenizer: PreTrainedTokenizerFast, hub: Path, pickled: bool
+) -> None:
+    model = tiny_model()
+    tiny_tokenizer.save_pretrained(hub)
+    save(model, hub, SPEC.output_names)
+    if pickled:
+        (hub / "model.safetensors").unlink()
+        torch.save(model.state_dict(), hub / "pytorch_model.bin")
+    loaded = load_checkpoint(ModelConfig(path="someone/model"), SPEC, 0)
+    assert loaded.fine_tuned
+    assert torch.equal(loaded.model.classifier.weight, model.classifier.weight)
+
+
+def test_a_model_that_the_hub_cannot_give_is_one_line(hub: Path) -> None:
+    with pytest.raises(ModelError, match=r"checkpoint someone/other can't be loaded: ") as caught:
+        load_checkpoint(ModelConfig(path="someone/other"), SPEC, 0)
+    assert "\n" not in str(caught.value)
