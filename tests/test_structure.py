@@ -135,7 +135,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_kinds_of_budgets_and_fronts_load_nothing_heavier_than_numpy() -> None:
     """Whoever lists studies on disk needs them."""
-    assert _loaded_by("import aebert.search.kinds, aebert.search.front") == ["pydantic", "numpy", "yaml"]
+    assert _loaded_by("import aebert.search.kinds, aebert.search.front", HEAVY) == ["pydantic", "numpy", "yaml"]
 
 
 def test_what_is_heavy_is_seen() -> None:

@@ -108,14 +108,7 @@ class Candidate:
 
     def _shapes_of(self, model: type[PreTrainedModel], outputs: int = DEFAULT_OUTPUTS) -> Shapes:
         """Names and shapes of a class's tensors, by the settings of the checkpoint. Raises: ModelError."""
-        if (model, outputs) not in self._shapes:
-            config = build_config(self.stated, self.family.model_type, outputs)
-            self._shapes[model, outputs] = tensor_shapes(model, config)
-        return self._shapes[model, outputs]
-
-    @cached_property
-    def _shapes(self) -> dict[tuple[type[PreTrainedModel], int], Shapes]:
-        return {}
+        return tensor_shapes(model, build_config(self.stated, self.family.model_type, outputs))
 
     @cached_property
     def explained(self) -> frozenset[str]:

@@ -51,7 +51,7 @@ class CheckpointFacts:
 def facts_of(candidate: Candidate, notes: tuple[str, ...]) -> CheckpointFacts:
     """Describe a candidate that has passed all checks, with their notes."""
     tokenizer, head = candidate.tokenizer, candidate.head
-    names = candidate.given or candidate.outputs.names
+    names = (candidate.given or candidate.outputs.names) if head.kept else None
     labels = zip(candidate.spec.output_names, head.order or (), strict=False)
     return CheckpointFacts(
         family=candidate.family.model_type,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import torch
@@ -100,18 +101,24 @@ def _class(name: str) -> type[PreTrainedModel]:
     return found
 
 
-def tensor_shapes(model: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(model: type[PreTrainedModel], config: PretrainedConfig) -> Mapping[str, tuple[int, ...]]:
     """Names and shapes of what `save_pretrained` stores of a model; names begin with the backbone's also for itself.
 
     Raises: ModelError when no model can be built from the config.
     """
+    return _shapes_by(model.__name__, config.to_json_string(use_diff=False))
+
+
+@lru_cache(maxsize=32)  # a run loads a checkpoint, and later what it has made of it
+def _shapes_by(name: str, values: str) -> Mapping[str, tuple[int, ...]]:
+    model = _class(name)
     try:
         with torch.device("meta"):
-            built = model(config)
+            built = model(model.config_class.from_dict(json.loads(values)))
     except Exception as error:  # each family checks in its own way, or fails in torch
         raise ModelError(f"{' '.join(str(error).split())}; correct config.json") from error
-    prefix = f"{built.base_model_prefix}." if model is base_class(config.model_type) else ""
-    return {prefix + name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
+    prefix = f"{built.base_model_prefix}." if model is base_class(built.config.model_type) else ""
+    return {prefix + key: tuple(tensor.shape) for key, tensor in built.state_dict().items()}
 
 
 def decide_head(

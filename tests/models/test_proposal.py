@@ -28,7 +28,8 @@ def test_the_order_of_unnamed_outputs_is_found_from_rows(
 ) -> None:
     spec, rows = tiny_task(rows=200)
     model = tiny_model("bert", labels=2)
-    pooled, labels = _encodings(model, tiny_tokenizer, rows), torch.tensor([float(row.label) for row in rows])
+    pooled = _encodings(model, tiny_tokenizer, rows)
+    labels = torch.tensor([row.label for row in rows], dtype=torch.float32)
     weights = torch.linalg.lstsq(torch.cat([pooled, torch.ones(len(rows), 1)], 1), 2 * labels[:, None] - 1).solution
     for output, sign in ((0, 1.0), (1, -1.0)):  # output 0 means praise, which is the task's label 1
         model.classifier.weight.data[output] = sign * weights[:-1, 0]
@@ -44,7 +45,8 @@ def test_the_order_of_unnamed_outputs_is_found_from_rows(
 def _encodings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: list[Row]) -> torch.Tensor:
     inputs = tokenizer([row.text[0] for row in rows], return_tensors="pt", padding=True)
     with torch.inference_mode():
-        return model.bert(**inputs).pooler_output.clone()
+        pooled: torch.Tensor = model.bert(**inputs).pooler_output
+    return pooled.clone()
 
 
 def test_a_model_that_knows_nothing_gives_no_proposal(

@@ -58,7 +58,7 @@ def test_a_tokenizer_that_is_another_one_once_it_is_loaded_is_refused() -> None:
     config = make_config("bert")
     check_reload(tokenizer, config, SPECS["classification"])
     tokenizer.backend_tokenizer.normalizer = Replace("the", "th")
-    with pytest.raises(ModelError, match=r"must give the same ids once it is saved and loaded, it doesn't for 'the"):
+    with pytest.raises(ModelError, match=r"must give the same ids once it is saved and loaded, it doesn"):
         check_reload(tokenizer, config, SPECS["classification"])
 
 
