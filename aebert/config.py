@@ -76,6 +76,8 @@ class ModelConfig(Section):
 class TaskConfig(Section):
     """Which task. A registered name needs nothing else; own data states `kind` and, unless CoNLL, its columns.
 
+    metric: its name, or `evaluate:PATH` for a metric of `evaluate` whose script is on this machine; by default that of
+      the kind of task.
     labels: class names in the order of their ids (classification) or entity types (NER); found in the train rows
       when not given. Integers are names too; put yes, no, on, off, null, numbers with a point, and dates in quotes.
     """

@@ -16,7 +16,7 @@ from aebert.tasks.catalog import GLUE_HUB, TASKS
 from aebert.tasks.coverage import coverage_notes
 from aebert.tasks.glue import LAYOUTS, read_glue
 from aebert.tasks.hub import read_hub
-from aebert.tasks.metrics import METRICS
+from aebert.tasks.metrics import metric_for
 from aebert.tasks.own import check_labels, read_files, with_classes, with_tags
 from aebert.tasks.roles import Part, assign_roles
 from aebert.tasks.tabular import tagged_sentences
@@ -53,7 +53,8 @@ def load_task(task: TaskConfig, data: DataConfig, root: Path | None, seed: int) 
     _check_metric(loaded.spec)
     assignment = assign_roles(loaded.splits, data.roles, data.limits, seed)
     _check_classes(loaded.spec, assignment.rows["train"])
-    digests: dict[Role, str] = {role: rows_digest(rows) for role, rows in assignment.rows.items()}
+    script = metric_for(loaded.spec.kind, loaded.spec.metric).script_hash
+    digests: dict[Role, str] = {role: rows_digest(rows, script) for role, rows in assignment.rows.items()}
     notes = (*loaded.notes, *assignment.notes, *coverage_notes(loaded.spec, assignment.rows))
     return Task(loaded.spec, assignment.rows, digests, notes)
 
@@ -65,11 +66,7 @@ def task_spec(task: TaskConfig) -> TaskSpec:
         spec = spec.with_labels(check_labels(task.labels, spec))
     if task.metric is None:
         return spec
-    metric = METRICS[task.metric]
-    if spec.kind not in metric.kinds:
-        fitting = [name for name in METRICS if spec.kind in METRICS[name].kinds]
-        raise ConfigError(f"task.metric must be one for {spec.kind} ({', '.join(fitting)}), got {task.metric!r}")
-    return replace(spec, metric=task.metric, headline=metric.headline)
+    return replace(spec, metric=task.metric, headline=metric_for(spec.kind, task.metric).headline)
 
 
 def _registered(task: TaskConfig) -> TaskSpec:
@@ -97,7 +94,7 @@ def _own(task: TaskConfig) -> TaskSpec:
     if len(text) > (1 if task.kind == "ner" else 2):
         raise ConfigError(f"task.text must be one column, or two for a pair of texts, got {list(text)}")
     metric = _METRIC_OF_KIND[task.kind]
-    return TaskSpec(task.name, task.kind, text, label, (), metric, METRICS[metric].headline)
+    return TaskSpec(task.name, task.kind, text, label, (), metric, metric_for(task.kind, metric).headline)
 
 
 def _load(spec: TaskSpec, task: TaskConfig, data: DataConfig, root: Path | None, seed: int) -> _Loaded:
@@ -137,7 +134,7 @@ def _from_hub(spec: TaskSpec, name: str, config: str | None, train_split: str) -
 
 
 def _check_metric(spec: TaskSpec) -> None:
-    needed = METRICS[spec.metric].num_labels
+    needed = metric_for(spec.kind, spec.metric).num_labels
     if needed is not None and len(spec.labels) != needed:
         raise ConfigError(
             f"task.metric {spec.metric} needs {needed} classes, got {len(spec.labels)}: {list(spec.labels)}"
@@ -151,9 +148,12 @@ def _check_classes(spec: TaskSpec, rows: Sequence[Row]) -> None:
         raise DataError(f"{rule}, got only {name!r} in {len(rows)} rows (the first is {rows[0].source})")
 
 
-def rows_digest(rows: Sequence[Row]) -> str:
-    """SHA-256 (hex) of the rows' texts and labels, in their order."""
-    sha = hashlib.sha256()
+def rows_digest(rows: Sequence[Row], script_hash: str = "") -> str:
+    """SHA-256 (hex) of the rows' texts and labels, in their order.
+
+    script_hash: of a metric that the user may change; another metric makes other trials, as other rows do.
+    """
+    sha = hashlib.sha256(script_hash.encode())
     for row in rows:
         sha.update(json.dumps([row.text, row.label], ensure_ascii=True).encode() + b"\n")
     return sha.hexdigest()

@@ -3,49 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any
 
 import datasets
-import evaluate
 import numpy as np
 from scipy import stats
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
+from aebert.errors import ConfigError
 from aebert.registry import Registry
+from aebert.tasks.metric_scripts import PREFIX, ScriptMetric
+from aebert.tasks.offline_metric import OfflineMetric
 from aebert.tasks.task import EncodedRow, Row, TaskKind, TaskSpec
 
 _INT, _FLOAT, _TAGS = datasets.Value("int64"), datasets.Value("float64"), datasets.List(datasets.Value("string"))
 
 
-class OfflineMetric(evaluate.Metric):  # type: ignore[misc]
-    """An `evaluate.Metric` without a script to download and without cache files, so safe in several processes.
-
-    kinds: kinds of task that it is for. headline: key of its result that ranks models. num_labels: number of classes
-    that it needs, if only one will do.
-    """
-
-    kinds: ClassVar[tuple[TaskKind, ...]]
-    headline: ClassVar[str]
-    num_labels: ClassVar[int | None] = None
-    feature: ClassVar[Any]
-
-    def __init__(self) -> None:
-        super().__init__(keep_in_memory=True)
-
-    def _build_data_dir(self) -> str:
-        """No folder: evaluate would make one below the home folder even for a metric in memory."""
-        return ""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=type(self).__doc__,
-            citation="",
-            inputs_description="predictions and references: one value per example.",
-            features=datasets.Features({"predictions": self.feature, "references": self.feature}),
-        )
-
-
 METRICS: Registry[type[OfflineMetric]] = Registry("metric")
+
+
+@cache
+def metric_for(kind: TaskKind, name: str) -> OfflineMetric:
+    """The metric of a name, or of a script (`evaluate:PATH`). Raises: ConfigError if it is not for the kind of task."""
+    if kind != "ner" and name.startswith(PREFIX):
+        return ScriptMetric(name.removeprefix(PREFIX), kind)
+    if name.startswith(PREFIX) or kind not in METRICS[name].kinds:
+        fitting = [other for other in METRICS if kind in METRICS[other].kinds]
+        raise ConfigError(f"task.metric must be one for {kind} ({', '.join(fitting)}), got {name!r}")
+    return METRICS[name]()
 
 
 @METRICS.register("accuracy")
@@ -90,6 +76,62 @@ class Matthews(OfflineMetric):
         return {"matthews": float((np.trace(counts) * rows - predicted @ true) / spread) if spread else 0.0}
 
 
+class _CountedMetric(OfflineMetric):
+    """A metric of how many rows of each true class were predicted as each class; its accuracy beside it."""
+
+    kinds = ("classification",)
+    feature = _INT
+
+    def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+        counts = _confusion(predictions, references).astype(np.float64)
+        return {self.headline: float(self._of(counts)), "accuracy": float(np.trace(counts) / counts.sum())}
+
+    def _of(self, counts: np.ndarray) -> float:
+        """The metric of counts [true, predicted]."""
+        raise NotImplementedError
+
+
+@METRICS.register("f1_macro")
+class F1Macro(_CountedMetric):
+    """Mean F1 of the classes that are true or predicted somewhere, each with the same weight."""
+
+    headline = "f1_macro"
+
+    def _of(self, counts: np.ndarray) -> float:
+        return float(_f1(counts)[(counts.sum(0) + counts.sum(1)) > 0].mean())
+
+
+@METRICS.register("f1_micro")
+class F1Micro(_CountedMetric):
+    """F1 of all decisions together; where each row has one class, as here, this is the accuracy."""
+
+    headline = "f1_micro"
+
+    def _of(self, counts: np.ndarray) -> float:
+        return float(np.trace(counts) / counts.sum())
+
+
+@METRICS.register("f1_weighted")
+class F1Weighted(_CountedMetric):
+    """Mean F1 of the classes, weighted by their rows."""
+
+    headline = "f1_weighted"
+
+    def _of(self, counts: np.ndarray) -> float:
+        return float(_f1(counts) @ counts.sum(1) / counts.sum())
+
+
+@METRICS.register("balanced_accuracy")
+class BalancedAccuracy(_CountedMetric):
+    """Mean recall of the classes that have rows."""
+
+    headline = "balanced_accuracy"
+
+    def _of(self, counts: np.ndarray) -> float:
+        true = counts.sum(1)
+        return float((np.diag(counts)[true > 0] / true[true > 0]).mean())
+
+
 @METRICS.register("pearson_spearman")
 class PearsonSpearman(OfflineMetric):
     """Pearson and Spearman correlation of scores; 0 where they are undefined (constant or not finite)."""
@@ -131,6 +173,13 @@ def _confusion(predictions: Sequence[int], references: Sequence[int], classes: i
     return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
+def _f1(counts: np.ndarray) -> np.ndarray:
+    """F1 of each class; 0 for one that is neither true nor predicted anywhere."""
+    found = counts.sum(0) + counts.sum(1)
+    f1: np.ndarray = np.divide(2 * np.diag(counts), found, out=np.zeros(len(counts)), where=found > 0)
+    return f1
+
+
 def _accuracy(predictions: Sequence[int], references: Sequence[int]) -> float:
     return float(np.mean(np.asarray(predictions) == np.asarray(references)))
 
@@ -153,7 +202,8 @@ def evaluate_outputs(
     not read). NER: a word's tag is read at its first sub-word; a word cut off by max_length counts as predicted O.
     """
     predictions, references = predict(spec, rows, encoded, logits)
-    result: dict[str, float] = METRICS[spec.metric]().compute(predictions=predictions, references=references)
+    metric = metric_for(spec.kind, spec.metric)
+    result: dict[str, float] = metric.compute(predictions=predictions, references=references)
     return result
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 from seqeval.metrics.sequence_labeling import get_entities
 
-from aebert.tasks.metrics import METRICS, OfflineMetric, predict
+from aebert.tasks.metrics import metric_for, predict
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 Resampler = Callable[[np.ndarray], float]
@@ -34,13 +33,8 @@ def headline_of(spec: TaskSpec, marks: np.ndarray) -> float:
         found, predicted, true = marks.sum(0)
         return float(2 * found / (predicted + true)) if predicted + true else 0.0
     dtype = float if spec.kind == "regression" else int
-    values = _metric(spec.metric)._compute(marks[:, 0].astype(dtype), marks[:, 1].astype(dtype))
+    values = metric_for(spec.kind, spec.metric)._compute(marks[:, 0].astype(dtype), marks[:, 1].astype(dtype))
     return float(values[spec.headline])
-
-
-@cache
-def _metric(name: str) -> OfflineMetric:
-    return METRICS[name]()
 
 
 def resampler(

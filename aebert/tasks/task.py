@@ -20,8 +20,9 @@ class TaskSpec:
 
     labels: class names in the order of their ids; for NER the entity types (without B-/I-, without O), from which
     `tags` derives the BIO tags in the order of their ids; empty for regression, and for own data until read.
-    metric: name in `aebert.tasks.metrics.METRICS`; `headline` is the key of its result that ranks models, higher is
-    better. A metric's values are shares (0..1) or correlations (-1..1), never percent.
+    metric: name in `aebert.tasks.metrics.METRICS`, or `evaluate:` and the path of a script; `headline` is the key of
+    its result that ranks models, higher is better. A metric's values are shares (0..1) or correlations (-1..1), never
+    percent.
     """
 
     name: str
@@ -73,7 +74,8 @@ class Row:
 class Task:
     """A task with its rows by role; roles share no row.
 
-    digests: SHA-256 of each role's rows, for provenance and for knowing when a stage must run again.
+    digests: SHA-256 of each role's rows (and of the metric's script, if it has one), for provenance and for knowing
+    when a stage must run again.
     notes: what a user should know about the data (duplicates dropped, synthetic, …), one line each.
     """
 

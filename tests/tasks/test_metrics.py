@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
 
 from aebert.errors import ConfigError
 from aebert.tasks.metrics import METRICS, evaluate_outputs
@@ -71,6 +71,36 @@ def test_counted_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]])
     binary = ([int(value > 0) for value in predictions], [int(value > 0) for value in references])
     expected = f1_score(binary[1], binary[0], labels=[0, 1], pos_label=1, zero_division=0)
     assert scored("accuracy_f1", binary[0], binary[1])["f1"] == pytest.approx(expected)
+
+
+def test_f1_and_recall_over_classes() -> None:
+    # class 0: 2 of 3 found, none too many, F1 4/5; class 1: 1 of 1 found, 2 too many, 2/4; class 2: never, 0
+    predictions, references = [0, 0, 1, 1, 1], [0, 0, 0, 1, 2]
+    expected = {
+        "f1_macro": (4 / 5 + 1 / 2 + 0) / 3,
+        "f1_micro": 3 / 5,
+        "f1_weighted": (3 * 4 / 5 + 1 / 2) / 5,
+        "balanced_accuracy": (2 / 3 + 1 + 0) / 3,
+    }
+    for metric, value in expected.items():
+        # a class that is neither true nor predicted has no part in it
+        assert scored(metric, predictions, references, num_labels=5) == pytest.approx(
+            {metric: value, "accuracy": 3 / 5}
+        )
+
+
+@given(
+    st.integers(2, 4).flatmap(lambda n: st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), min_size=1))
+)
+def test_metrics_over_classes_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    predictions, references = zip(*pairs, strict=True)
+    for average in ("macro", "micro", "weighted"):
+        found = scored(f"f1_{average}", predictions, references, num_labels=4)[f"f1_{average}"]
+        assert found == pytest.approx(f1_score(references, predictions, average=average, zero_division=0))
+    found = scored("balanced_accuracy", predictions, references, num_labels=4)["balanced_accuracy"]
+    assert found == pytest.approx(
+        recall_score(references, predictions, average=None, labels=sorted({*references})).mean()
+    )
 
 
 def test_pearson_and_spearman() -> None:
@@ -149,5 +179,7 @@ def test_thousands_of_scores_are_cheap() -> None:
 
 
 def test_an_unknown_metric_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"unknown metric 'f1'.*known: accuracy, accuracy_f1, matthews"):
+    with pytest.raises(
+        ConfigError, match=r"unknown metric 'f1'.*known: accuracy, accuracy_f1, balanced_accuracy, f1_macro, f1_mi"
+    ):
         METRICS["f1"]

@@ -19,6 +19,10 @@ SPECS = [
     TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy_f1", "accuracy"),
     TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy_f1", "f1"),
     TaskSpec("toy", "classification", TEXT, "label", CLASSES, "matthews", "matthews"),
+    *(
+        TaskSpec("toy", "classification", TEXT, "label", CLASSES, metric, metric)
+        for metric in ("f1_macro", "f1_micro", "f1_weighted", "balanced_accuracy")
+    ),
     TaskSpec("toy", "regression", TEXT, "label", (), "pearson_spearman", "spearman"),
     TaskSpec("toy", "regression", TEXT, "label", (), "pearson_spearman", "pearson"),
     TaskSpec("toy", "ner", ("words",), "label", ("PRAISE",), "seqeval", "f1"),
@@ -79,7 +83,7 @@ def test_marks_by_hand() -> None:
     logits = [np.array([0.1, 0.9]), np.array([0.2, 0.3])]
     assert row_marks(SPECS[0], rows, [{}, {}], logits).tolist() == [[1, 1], [1, 0]]
     scores = [Row(("a",), 2.5), Row(("b",), 0.5)]
-    found = row_marks(SPECS[4], scores, [{}, {}], [np.array([2.0]), np.array([-1.0])])
+    found = row_marks(SPECS[8], scores, [{}, {}], [np.array([2.0]), np.array([-1.0])])
     assert found.tolist() == [[2.0, 2.5], [-1.0, 0.5]]
 
 
@@ -98,7 +102,7 @@ def test_marks_of_entities_by_hand() -> None:
     assert headline_of(spec, marks[2:]) == 0.0
 
 
-@pytest.mark.parametrize("spec", [SPECS[3], SPECS[4]], ids=["matthews", "spearman"])
+@pytest.mark.parametrize("spec", [SPECS[3], SPECS[8]], ids=["matthews", "spearman"])
 def test_what_is_undefined_is_zero(spec: TaskSpec) -> None:
     assert headline_of(spec, np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])) == 0.0
 
