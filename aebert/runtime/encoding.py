@@ -88,9 +88,13 @@ class Encoder:
         if lost and self._manifest.unknown is not None:  # as in training, so that no word loses its place
             words = [self._manifest.unknown if place in lost else word for place, word in enumerate(words)]
             found = self._pre_split(words)
+        half = half_word(found)
+        cut = bool(found.overflowing)
+        if half:
+            found = self._pre_split(words[:half])
         firsts = {word: place for place, word in reversed(list(enumerate(found.word_ids))) if word is not None}
         first_tokens = tuple(firsts[word] for word in sorted(firsts))
-        truncated = len(first_tokens) < len(places) or bool(found.overflowing)
+        truncated = len(first_tokens) < len(places) or cut
         return Encoded(tuple(found.ids), tuple(found.type_ids), truncated, whole, tuple(places), first_tokens)
 
     def _pre_split(self, words: list[str]) -> Any:
@@ -105,6 +109,15 @@ class Encoder:
             ids[index, : len(row.ids)], types[index, : len(row.ids)] = row.ids, row.type_ids
             mask[index, : len(row.ids)] = 1
         return {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+
+
+def half_word(found: Any) -> int:
+    """Place of the word in whose middle an encoding of `tokenizers` was cut off; 0 if none was, or the first."""
+    if not found.overflowing:
+        return 0
+    last = max(word for word in found.word_ids if word is not None)
+    goes_on = next(word for word in found.overflowing[0].word_ids if word is not None)
+    return int(last) if goes_on == last else 0
 
 
 def _valid(index: int, text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from aebert.errors import ModelError
+from aebert.runtime.encoding import half_word
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 if TYPE_CHECKING:
@@ -36,13 +37,18 @@ def encode(
     """Unpadded model inputs of each row: input_ids, attention_mask, token_type_ids if the tokenizer makes them, labels.
 
     labels: class id, score, or for NER one tag id per position: a word's tag at its first sub-word, -100 at its other
-    sub-words and at special tokens. Texts longer than `max_length` are cut, a pair at its longer text. A word that
-    the tokenizer makes nothing of (a zero-width character) becomes its unknown token, so no word loses its place.
+    sub-words and at special tokens. Texts longer than `max_length` are cut at their end, a pair at its longer text, and
+    words between two of them (only a first word that alone is too long is cut itself); `aebert.tasks.lengths` counts
+    what that loses. A word that the tokenizer makes nothing of (a zero-width character) becomes its unknown token, so
+    no word loses its place.
 
-    Raises: ModelError if the tokenizer can't align sub-words with words.
+    Raises: ModelError if the tokenizer can't align sub-words with words, or cuts texts at their start.
     """
     if not rows:
         return []
+    if tokenizer.truncation_side != "right":
+        rule = "texts that are too long are cut at their end, but the tokenizer's truncation_side is"
+        raise ModelError(f"{rule} {tokenizer.truncation_side!r}; set it to 'right' in tokenizer_config.json")
     if spec.kind == "ner":
         return _encode_words(rows, tokenizer, max_length)
     texts = [[row.text[side] for row in rows] for side in range(len(spec.columns))]
@@ -63,6 +69,10 @@ def _encode_words(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_l
         for sentence, places in zip(words, lost, strict=True):
             for place in places:
                 sentence[place] = _unknown(tokenizer)
+        inputs = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
+    half = [half_word(encoding) for encoding in inputs.encodings]
+    if any(half):
+        words = [sentence[:place] if place else sentence for sentence, place in zip(words, half, strict=True)]
         inputs = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
     return [
         {

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, RobertaTokenizerFast
+from transformers import BertTokenizerFast, PreTrainedTokenizerFast, RobertaTokenizerFast
 
 from aebert.errors import ModelError
 from aebert.tasks.encoding import batches, collate, encode
@@ -52,6 +52,23 @@ def test_tags_stand_at_first_sub_words(tokenizer: PreTrainedTokenizerFast) -> No
     assert row["labels"] == [-100, 0, 1, -100, 3, -100]
 
 
+def test_words_are_cut_between(tokenizer: PreTrainedTokenizerFast) -> None:
+    (row,) = encode([Row(("the", "cats", "sat"), (0, 1, 3))], NER, tokenizer, 4)
+    assert (row["input_ids"], row["labels"]) == ([CLS, THE, SEP], [-100, 0, -100])
+    # nothing would be left
+    (row,) = encode([Row(("cats", "sat"), (1, 3))], NER, tokenizer, 3)
+    assert (row["input_ids"], row["labels"]) == ([CLS, CAT, SEP], [-100, 1, -100])
+
+
+def test_a_tokenizer_that_cuts_at_the_start_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    left = BertTokenizerFast(vocab=tokenizer.get_vocab(), truncation_side="left")
+    for row, spec in ((Row(("the",), 0), SINGLE), (Row(("the",), (0,)), NER)):
+        with pytest.raises(
+            ModelError, match=r"cut at their end, but the tokenizer's truncation_side is 'left'; set it"
+        ):
+            encode([row], spec, left, 8)
+
+
 def test_cut_words_have_no_label(tokenizer: PreTrainedTokenizerFast) -> None:
     (row,) = encode([Row(("the", "cats", "sat"), (0, 1, 3))], NER, tokenizer, 5)
     assert row["labels"] == [-100, 0, 1, -100, -100]
@@ -73,8 +90,10 @@ def test_labels_are_those_of_the_first_words(tokenizer: PreTrainedTokenizerFast,
     (row,) = encode([Row(tuple(words), tags)], NER, tokenizer, cut)
     read = [label for label in row["labels"] if label != -100]
     assert read == list(tags[: len(read)])
-    assert len(read) == len(words) or len(row["labels"]) == cut
     assert len(row["labels"]) == len(row["input_ids"]) <= cut
+    if len(read) < len(words):  # the next word does not fit
+        pieces = max(len(tokenizer.tokenize(words[len(read)])), 1)
+        assert len(row["input_ids"]) + pieces > cut
 
 
 def test_roberta_reads_words_with_a_blank_before_each() -> None:

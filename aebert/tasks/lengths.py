@@ -1,0 +1,76 @@
+"""How long rows are in tokens, and what is lost of those that are too long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from seqeval.metrics.sequence_labeling import get_entities
+
+from aebert.tasks.encoding import IGNORED, encode
+from aebert.tasks.task import Role, Row, TaskSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+_UNCUT = 10**9  # tokens
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Of the rows of a role at one `max_length`.
+
+    longest: tokens of the longest row before it is cut, special ones included. cut: rows that are cut. words, entities:
+    of NER rows, all of them; lost_words, lost_entities: those that are cut off, the latter wholly or in part.
+    """
+
+    rows: int
+    longest: int
+    cut: int
+    words: int = 0
+    lost_words: int = 0
+    entities: int = 0
+    lost_entities: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def lengths_of(rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Lengths:
+    """Count the tokens of rows, and what `encode` loses of those with more than `max_length`."""
+    lengths = [len(row["input_ids"]) for row in encode(rows, spec, tokenizer, _UNCUT)]
+    long = [row for row, length in zip(rows, lengths, strict=True) if length > max_length]
+    found = Lengths(len(rows), max(lengths, default=0), len(long))
+    if spec.kind != "ner":
+        return found
+    kept = [sum(label != IGNORED for label in row["labels"]) for row in encode(long, spec, tokenizer, max_length)]
+    cut = list(zip(long, kept, strict=True))
+    return Lengths(
+        found.rows,
+        found.longest,
+        found.cut,
+        words=sum(len(row.text) for row in rows),
+        lost_words=sum(len(row.text) - words for row, words in cut),
+        entities=sum(len(_ends(row, spec)) for row in rows),
+        lost_entities=sum(end > words for row, words in cut for end in _ends(row, spec)),
+    )
+
+
+def _ends(row: Row, spec: TaskSpec) -> list[int]:
+    """The word behind each entity of a row."""
+    tags = [spec.tags[tag] for tag in row.label]  # type: ignore[union-attr]
+    return [last + 1 for _, _, last in get_entities(tags)]
+
+
+def length_notes(lengths: Mapping[Role, Lengths], max_length: int) -> tuple[str, ...]:
+    """One line for each role of which rows are cut."""
+    return tuple(_note(role, found, max_length) for role, found in lengths.items() if found.cut)
+
+
+def _note(role: Role, found: Lengths, max_length: int) -> str:
+    lost = f", which loses {found.lost_entities:,} of {found.entities:,} entities" if found.words else ""
+    rule = f"longer than data.max_length ({max_length}; the longest has {found.longest:,} tokens)"
+    return f"{role}: {found.cut:,} of {found.rows:,} rows are {rule} and are cut{lost}"

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from aebert.tasks.lengths import Lengths, length_notes, lengths_of
+from aebert.tasks.task import Row, TaskSpec
+
+TEXT = TaskSpec("s", "classification", ("text",), "label", ("a", "b"), "accuracy", "accuracy")
+PAIR = TaskSpec("p", "regression", ("one", "two"), "label", (), "pearson_spearman", "spearman")
+NER = TaskSpec("n", "ner", ("tokens",), "tags", ("X", "Y"), "seqeval", "f1")  # O B-X I-X B-Y I-Y
+
+
+def test_texts(tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [Row(("the cats sat",), 0), Row(("the",), 1), Row(("the cats sat on",), 1)]
+    assert lengths_of(rows, TEXT, tokenizer, 6) == Lengths(rows=3, longest=7, cut=1)
+    assert lengths_of(rows, TEXT, tokenizer, 7).cut == 0
+    assert lengths_of([], TEXT, tokenizer, 7) == Lengths(0, 0, 0)
+
+
+def test_pairs(tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [Row(("the cats", "sat"), 0.0)]
+    assert lengths_of(rows, PAIR, tokenizer, 6) == Lengths(rows=1, longest=7, cut=1)
+
+
+@pytest.mark.parametrize(
+    ("max_length", "lost_words", "lost_entities"),
+    [(10, 0, 0), (9, 1, 1), (8, 2, 1), (7, 3, 1), (6, 4, 2), (5, 5, 2), (4, 6, 3), (3, 6, 3)],
+)
+def test_words_and_entities(
+    tokenizer: PreTrainedTokenizerFast, max_length: int, lost_words: int, lost_entities: int
+) -> None:
+    # [CLS] the cat ##s sat [UNK] up on mat [SEP]; the entities are `the cats`, `running` and `on mat`
+    long = Row(("the", "cats", "sat", "running", "up", "on", "mat"), (1, 2, 0, 3, 0, 1, 2))
+    short = Row(("the",), (1,))
+    found = lengths_of([long, short], NER, tokenizer, max_length)
+    assert found == Lengths(2, 10, int(max_length < 10), 8, lost_words, 4, lost_entities)
+
+
+def test_entities_side_by_side(tokenizer: PreTrainedTokenizerFast) -> None:
+    row = Row(("the", "the", "the"), (1, 1, 4))
+    assert lengths_of([row], NER, tokenizer, 4) == Lengths(1, 5, 1, 3, 1, 3, 1)
+
+
+def test_words_that_the_tokenizer_makes_nothing_of_have_a_token(tokenizer: PreTrainedTokenizerFast) -> None:
+    row = Row(("the", "\u200b", "the"), (0, 0, 1))
+    assert lengths_of([row], NER, tokenizer, 4) == Lengths(1, 5, 1, 3, 1, 1, 1)
+    assert lengths_of([row], NER, tokenizer, 5).cut == 0
+
+
+def test_notes() -> None:
+    lengths = {"train": Lengths(1200, 700, 30), "search": Lengths(9, 8, 0), "report": Lengths(10, 130, 1, 99, 4, 20, 3)}
+    assert length_notes(lengths, 128) == (  # type: ignore[arg-type]
+        "train: 30 of 1,200 rows are longer than data.max_length (128; the longest has 700 tokens) and are cut",
+        "report: 1 of 10 rows are longer than data.max_length (128; the longest has 130 tokens) and are cut, "
+        "which loses 3 of 20 entities",
+    )
+    assert length_notes({"train": Lengths(9, 8, 0)}, 128) == ()
+
+
+def test_plain_values() -> None:
+    assert Lengths(1, 2, 3, 4, 5, 6, 7).to_dict() == {
+        "rows": 1,
+        "longest": 2,
+        "cut": 3,
+        "words": 4,
+        "lost_words": 5,
+        "entities": 6,
+        "lost_entities": 7,
+    }
