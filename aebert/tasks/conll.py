@@ -69,12 +69,14 @@ def read_conll(path: Path, encoding: str = UTF_8) -> list[Sentence]:
         raise DataError(f"{path} must have at least one sentence (a line per word: word and tag), it is empty")
     if _are_numbered(sentences):
         got = f"got {' '.join(sentences[0].words[:3])} ..."
-        raise DataError(f"{path}: the first column must be the words, it numbers them ({got}); delete that column")
+        raise DataError(
+            f"{path}: the first column must hold the words, but it numbers them ({got}); delete that column"
+        )
     return sentences
 
 
 def _are_numbered(sentences: Sequence[Sentence]) -> bool:
-    """Whether the first words are 1, 2, 3 ... in each sentence, and some sentence has several."""
+    """Whether the words of every sentence are 1, 2, 3 and so on, and some sentence has several."""
     numbers = [str(number) for number in range(1, 1 + max(len(sentence.words) for sentence in sentences))]
     counted = all(list(sentence.words) == numbers[: len(sentence.words)] for sentence in sentences)
     return counted and len(numbers) > 1
@@ -180,7 +182,7 @@ def _first_illegal(sentences: Sequence[Sentence], scheme: Scheme) -> tuple[Sente
 
 
 def _illegal(sentence: Sentence, index: int) -> str:
-    """Where and what is illegal; index = number of tags: the end of the sentence is."""
+    """Where the illegal tag is and what it follows; an index behind the last tag means that the sentence ends there."""
     if index == len(sentence.tags):
         return f"{sentence.at(index - 1)}: a sentence can't end with {sentence.tags[-1]!r}"
     before = repr(sentence.tags[index - 1]) if index else "the start of the sentence"

@@ -172,7 +172,7 @@ def _with_header(
         source = f"{path}:{number}"
         if cells[0].strip() == written[0] and _stripped(cells) == written:
             fix = "delete the line, or leave data.header out" if isinstance(header, tuple | list) else "delete the line"
-            raise DataError(f"{source} must be a row, it is a header line; {fix}")
+            raise DataError(f"{source} must be a row, but it repeats the header line; {fix}")
         cells = _without_empty(cells, len(names))
         if len(cells) in {len(names), len(names) - optional}:
             yield Record({name: cell for name, cell in zip(names, cells, strict=False) if name}, source)

@@ -37,7 +37,7 @@ class HubData:
 def read_hub(spec: TaskSpec, name: str, config: str | None = None) -> HubData:
     """Labelled records of a data set of the hub (or of the cache of `datasets`).
 
-    Raises: DataError, one line with the way to use local files, if it can't be had; ConfigError for a wrong column.
+    Raises: DataError, one line with the way to use local files, if it can't be loaded; ConfigError for a wrong column.
     """
     try:
         loaded = datasets.load_dataset(name, config)
@@ -45,7 +45,7 @@ def read_hub(spec: TaskSpec, name: str, config: str | None = None) -> HubData:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         shown = f"{name} ({config})" if config else name
         fix = "set data.root or AEBERT_DATA (GLUE folders) or data.files to use local files"
-        raise DataError(f"data set {shown} can't be had from the hub: {reason}; {fix}") from None
+        raise DataError(f"data set {shown} can't be loaded from the hub: {reason}; {fix}") from None
     return from_dataset_dict(loaded, spec, name)
 
 
@@ -87,4 +87,4 @@ def _lacks_text(record: Record, spec: TaskSpec) -> bool:
 
 
 def _left_out(source: str, what: str, rows: int) -> list[str]:
-    return [f"left out of {source}, rows without {what}: {rows}"] if rows else []
+    return [f"rows of {source} without {what} are left out: {rows}"] if rows else []

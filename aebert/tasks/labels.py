@@ -45,7 +45,9 @@ def check_names(found: Mapping[str, Occurrences], what: str) -> tuple[str, ...]:
     for name, place in found.items():
         if name.strip().lower() == "nan":
             fix = "give the rows a label or delete them, or list it in task.labels if it is one"
-            raise DataError(f"{place.source}: {what} must not be missing, got {name!r} ({place.count:,}×); {fix}")
+            raise DataError(
+                f"{place.source}: a label in {what} must not be missing, got {name!r} ({place.count:,}×); {fix}"
+            )
     for same in _alike(found, _seen):
         raise DataError(_mistaken(same, found, what, "look the same"))
     notes = []
@@ -72,7 +74,7 @@ def _alike(names: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
 def _mistaken(same: Sequence[str], found: Mapping[str, Occurrences], what: str, how: str) -> str:
     rarest = min(same, key=lambda name: found[name].count)
     fix = "correct the rows, or list what is meant in task.labels"
-    return f"{found[rarest].source}: {what} has names that {how}: {_listed(same, found)}; {fix}"
+    return f"{found[rarest].source}: labels in {what} {how}: {_listed(same, found)}; {fix}"
 
 
 def _listed(names: Sequence[str], found: Mapping[str, Occurrences]) -> str:

@@ -47,7 +47,7 @@ class OwnRows(NamedTuple):
 
 
 class _File(NamedTuple):
-    """What was read of a file: records or sentences, the labels that it declares, the corpus that it is of."""
+    """What a file holds: records or sentences, the labels that it declares; all documents of a BRAT corpus are one."""
 
     records: Sequence[Record] = ()
     sentences: Sequence[Sentence] = ()
@@ -61,9 +61,10 @@ def read_files(spec: TaskSpec, data: DataConfig, root: Path | None, train_split:
     Relative paths start at `root`, else at the working directory.
     """
     start = root or Path()
-    formats = {split: _format(start / path, spec, data) for split, path in (data.files or {}).items()}
-    paths = {split: find_files(start, path) for split, path in (data.files or {}).items()}
-    files = {split: [_read(path, formats[split], spec, data) for path in found] for split, found in paths.items()}
+    paths = {split: path.expanduser() for split, path in (data.files or {}).items()}
+    formats = {split: _format(start / path, spec, data) for split, path in paths.items()}
+    found = {split: find_files(start, path) for split, path in paths.items()}
+    files = {split: _read(found[split], formats[split], spec, data) for split in paths}
     declared = [file.labels for file in files.get(train_split, ()) if file.labels]
     if declared and not spec.labels:
         spec = spec.with_labels(declared[0])
@@ -102,16 +103,17 @@ def _by_ending(path: Path, allowed: Sequence[FileFormat]) -> FileFormat | None:
     return named
 
 
-def _read(path: Path, file_format: FileFormat, spec: TaskSpec, data: DataConfig) -> _File:
-    if file_format == "conll":
-        return _File(sentences=read_conll(path, data.encoding))
+def _read(paths: Sequence[Path], file_format: FileFormat, spec: TaskSpec, data: DataConfig) -> list[_File]:
     if file_format == "brat":
-        corpus = read_brat([path], data.encoding)
-        return _File(sentences=corpus.sentences, corpus=corpus)
-    file = _table(path, file_format, spec, data)
-    if spec.kind == "ner":
-        return file._replace(sentences=tagged_sentences(file.records, spec.columns[0], spec.label_column))
-    return file
+        corpus = read_brat(paths, data.encoding)
+        return [_File(sentences=corpus.sentences, corpus=corpus)]
+    if file_format == "conll":
+        return [_File(sentences=read_conll(path, data.encoding)) for path in paths]
+    files = [_table(path, file_format, spec, data) for path in paths]
+    if spec.kind != "ner":
+        return files
+    columns = spec.columns[0], spec.label_column
+    return [file._replace(sentences=tagged_sentences(file.records, *columns)) for file in files]
 
 
 def _table(path: Path, file_format: TextFormat, spec: TaskSpec, data: DataConfig) -> _File:
@@ -183,7 +185,7 @@ def _check_ids(spec: TaskSpec, records: Mapping[str, Sequence[Record]], *, given
         by_id = [record for record in read if is_id(class_name(record, column), spec)]
         if by_id and (named or not given):
             place = f"{by_id[0].source}: {column} must be a class name, since "
-            why = f"other rows of the split have names ({named[0].source})" if named else "task.labels gives no ids"
+            why = f"other rows of the split have names ({named[0].source})" if named else "task.labels is not given"
             fix = "use names, or list task.labels in the order of the ids and use ids only"
             raise DataError(f"{place}{why}, got {class_name(by_id[0], column)!r}; {fix}")
         ids |= {int(class_name(record, column)) for record in by_id}
@@ -198,9 +200,8 @@ def _missing_texts(rows: Mapping[str, Sequence[Row]]) -> list[str]:
         found = [row for row in read if any(text.strip().lower() in _MISSING for text in row.text)]
         if found:
             word = next(text for text in found[0].text if text.strip().lower() in _MISSING)
-            notes.append(
-                f"rows of {split} with {word!r} or the like as text, taken as it is: {len(found)} ({found[0].source})"
-            )
+            rule = f"texts of {split} such as {word!r} are read as texts, not as missing"
+            notes.append(f"{rule}: {len(found)} ({found[0].source} first)")
     return notes
 
 
@@ -213,7 +214,7 @@ def with_tags(spec: TaskSpec, sentences: Mapping[str, Sequence[Sentence]], train
         found = count_names(entity_names(train))
         if not found:
             raise DataError(f"{train[0].file}: NER data must have at least one entity, all tags are O")
-        notes = check_names(found, "entity types")
+        notes = check_names(found, "the tags")
         spec = spec.with_labels(sorted(found))
     return OwnRows(spec, {split: list(tagged_rows(rows, spec)) for split, rows in bio.items()}, notes)
 

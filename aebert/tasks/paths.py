@@ -18,7 +18,7 @@ def find_files(root: Path, path: Path) -> list[Path]:
     Raises: DataError when there are none, or when they are some of the numbered parts of a data set but not all
     (`train-00000-of-00002.parquet`).
     """
-    whole = root / path.expanduser()
+    whole = root / path
     found = [whole] if whole.exists() else _matching(root, path)
     if not found:
         pattern = " or match files as a pattern" if glob.has_magic(str(path)) else ""
@@ -29,7 +29,7 @@ def find_files(root: Path, path: Path) -> list[Path]:
 
 
 def _matching(root: Path, path: Path) -> list[Path]:
-    names = glob.glob(str(path.expanduser()), root_dir=root, recursive=True)  # noqa: PTH207  no magic in the root
+    names = glob.glob(str(path), root_dir=root, recursive=True)  # noqa: PTH207  no magic in the root
     return [root / name for name in sorted(names)]
 
 

@@ -69,7 +69,7 @@ def test_words_may_be_numbers(write: Write) -> None:
     [
         (
             "# a\n1\tIn\tO\n2\tRome\tB-LOC\n\n1\tEnd\tO\n",
-            r"a\.conll: the first column must be the words, it numbers them \(got 1 2 \.\.\.\); delete that column",
+            r"a\.conll: the first column must hold the words, but it numbers them \(got 1 2 \.\.\.\); delete",
         ),
         ("", r"a\.conll must have at least one sentence"),
         ("\n\n-DOCSTART- O\n\n", r"a\.conll must have at least one sentence"),

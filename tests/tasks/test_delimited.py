@@ -66,7 +66,9 @@ def test_a_header_line_among_the_rows_is_refused(write: Write, header: tuple[str
     lines = "a,good\ntext, label\nb,bad\n"
     path = write("a.csv", lines if header else "text,label\n" + lines)
     line = 2 if header else 3
-    with pytest.raises(DataError, match=rf"a\.csv:{line} must be a row, it is a header line; delete the line"):
+    with pytest.raises(
+        DataError, match=rf"a\.csv:{line} must be a row, but it repeats the header line; delete the line"
+    ):
         read(path, header=header)
 
 

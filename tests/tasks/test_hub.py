@@ -54,14 +54,14 @@ def test_missing_scores_of_glue_are_no_scores_elsewhere() -> None:
 def test_rows_without_a_label_among_others_are_noted() -> None:
     read = from_dataset_dict(DatasetDict({"train": sst2([0, -1, 1])}), TASKS["sst2"], "me/own")
     assert [record.source for record in read.splits["train"]] == ["me/own:train:0", "me/own:train:2"]
-    assert read.notes == ("left out of me/own:train, rows without a label: 1",)
+    assert read.notes == ("rows of me/own:train without a label are left out: 1",)
 
 
 def test_rows_without_a_text_are_left_out_and_noted() -> None:
     texts = Dataset.from_dict({"sentence": ["a", " ", None, "b"], "label": ["x", "y", "x", "y"]})
     read = from_dataset_dict(DatasetDict({"train": texts}), TASKS["sst2"], "me/own")
     assert [record.values["sentence"] for record in read.splits["train"]] == ["a", "b"]
-    assert read.notes == ("left out of me/own:train, rows without a text: 2",)
+    assert read.notes == ("rows of me/own:train without a text are left out: 2",)
     official = from_dataset_dict(DatasetDict({"train": texts}), TASKS["sst2"], GLUE_HUB)
     assert len(official.splits["train"]) == 4
 
@@ -112,7 +112,7 @@ def test_a_failed_download_says_how_to_use_local_files(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(
-        DataError, match=r"^data set nyu-mll/glue \(sst2\) can't be had .*: no route; set data\.root"
+        DataError, match=r"^data set nyu-mll/glue \(sst2\) can't be loaded .*: no route; set data\.root"
     ) as raised:
         read_hub(TASKS["sst2"], GLUE_HUB, "sst2")
     assert "\n" not in str(raised.value)

@@ -27,17 +27,20 @@ def test_names_that_differ_are_fine() -> None:
     [
         (
             {"spam": 900, "ham": 5, "Spam": 3},
-            r"^a:905: column 'label' has names that differ in case only: 'Spam' \(3×\) and 'spam' \(900×\); "
+            r"^a:905: labels in column 'label' differ in case only: 'Spam' \(3×\) and 'spam' \(900×\); "
             r"correct the rows, or list what is meant in task\.labels$",
         ),
         (
             {"good": 5, "good ": 5},
-            r"^a:0: column 'label' has names that look the same: 'good' \(5×\) and 'good ' \(5×\);",
+            r"^a:0: labels in column 'label' look the same: 'good' \(5×\) and 'good ' \(5×\);",
         ),
         ({"so so": 5, "so\u00a0so": 1}, r"look the same: 'so so' \(5×\) and 'so\\xa0so' \(1×\)"),
         ({COMPOSED: 5, DECOMPOSED: 5}, r"look the same: 'cafe\\u0301' \(5×\) and 'café' \(5×\)"),
         ({"good": 50, " GOOD": 1}, r"differ in case only: ' GOOD' \(1×\) and 'good' \(50×\)"),
-        ({"good": 50, "nan": 2}, r"^a:50: column 'label' must not be missing, got 'nan' \(2×\); give the rows a label"),
+        (
+            {"good": 50, "nan": 2},
+            r"^a:50: a label in column 'label' must not be missing, got 'nan' \(2×\); give the rows a label",
+        ),
         ({"good": 50, "NaN": 2}, r"must not be missing, got 'NaN'"),
     ],
 )

@@ -176,6 +176,24 @@ def test_documents_of_brat(write: Write, tmp_path: Path) -> None:
     )
     same = load(ner, {**files(all="docs/*.txt"), "format": "brat", "roles": roles}, tmp_path)
     assert same == task
+    for ending in ("txt", "ann"):
+        write(f"docs/empty.{ending}", "")
+    assert (
+        load(ner, {**files(all="docs/*.txt"), "format": "brat", "roles": roles}, tmp_path)
+        .notes[0]
+        .startswith("BRAT: documents 21, spans 20")
+    )
+
+
+def test_paths_may_start_at_home(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write("docs/1.txt", "Ann won. Bo lost. Al won. Di lost.")
+    write("docs/1.ann", "T1\tPER 0 3\tAnn\n")
+    roles = {"train": "all[:60%]", "search": "all[60%:80%]", "select": "all[80%:90%]", "report": "all[90%:]"}
+    with pytest.raises(
+        DataError, match=r"role train \(all\[:60%\]\) must have at least one row, but the part is empty"
+    ):
+        load({"name": "n", "kind": "ner"}, {**files(all="~/docs"), "roles": roles}, None)
 
 
 def test_another_metric(write: Write, tmp_path: Path) -> None:
@@ -338,18 +356,18 @@ def test_what_a_config_can_get_wrong(task: dict[str, Any], data: dict[str, Any],
         (TRAIN + ",good\n", DEV, {}, r"train\.csv:52: text must not be empty or blank, got ''; delete the row"),
         (TRAIN, DEV + "  ,bad\n", {}, r"dev\.csv:3: text must not be empty or blank, got '  '; delete the row"),
         (TRAIN + "x,\n", DEV, {}, r"train\.csv:52: mood must be a class name or id, got ''"),
-        (TRAIN + "x,nan\n", DEV, {}, r"train\.csv:52: column 'mood' must not be missing, got 'nan' \(1×\)"),
+        (TRAIN + "x,nan\n", DEV, {}, r"train\.csv:52: a label in column 'mood' must not be missing, got 'nan' \(1×\)"),
         (
             TRAIN + "x,Good\n",
             DEV,
             {},
-            r"train\.csv:52: column 'mood' has names that differ in case only: 'Good' \(1×\)",
+            r"train\.csv:52: labels in column 'mood' differ in case only: 'Good' \(1×\)",
         ),
         (
             TRAIN + "x, good\n",
             DEV,
             {},
-            r"names that look the same: ' good' \(1×\) and 'good' \(33×\); correct the rows",
+            r"labels in column 'mood' look the same: ' good' \(1×\) and 'good' \(33×\); correct the rows",
         ),
         (
             TRAIN,
@@ -367,7 +385,7 @@ def test_what_a_config_can_get_wrong(task: dict[str, Any], data: dict[str, Any],
             TRAIN,
             "text,mood\nx,1\n",
             {},
-            r"dev\.csv:2: mood must be a class name, since task\.labels gives no ids, got '1'",
+            r"dev\.csv:2: mood must be a class name, since task\.labels is not given, got '1'",
         ),
         (
             TRAIN.replace("good", "1").replace("bad", "2"),
@@ -434,9 +452,7 @@ def test_classes_that_differ_in_case_stay_apart(write: Write, tmp_path: Path) ->
 def test_entity_types_that_look_like_a_mistake_are_refused(write: Write, tmp_path: Path) -> None:
     write("train.conll", "Rome\tB-LOC\n\n" * 30 + "Oslo\tB-Loc\n")
     write("dev.conll", "Bonn\tB-LOC\n")
-    with pytest.raises(
-        DataError, match=r"train\.conll:61: entity types has names that differ in case only: 'LOC' \(30×"
-    ):
+    with pytest.raises(DataError, match=r"train\.conll:61: labels in the tags differ in case only: 'LOC' \(30×"):
         load({"name": "ner", "kind": "ner"}, files(train="train.conll", dev="dev.conll"), tmp_path)
 
 
@@ -448,7 +464,9 @@ def test_a_header_line_read_as_a_row_is_refused(write: Write, tmp_path: Path) ->
     with pytest.raises(DataError, match=message):
         load(MOOD, data, tmp_path)
     write("train.csv", TRAIN)
-    with pytest.raises(DataError, match=r"train\.csv:1 must be a row, it is a header line; delete .* data\.header out"):
+    with pytest.raises(
+        DataError, match=r"train\.csv:1 must be a row, but it repeats the header line; delete .* data\.header out"
+    ):
         load(MOOD, data, tmp_path)
 
 
@@ -457,7 +475,7 @@ def test_texts_that_may_be_missing_values_are_noted(write: Write, tmp_path: Path
     write("dev.csv", DEV)
     task = load(MOOD, files(train="train.csv", dev="dev.csv"), tmp_path)
     place = tmp_path / "train.csv"
-    assert task.notes[0] == f"rows of train with 'NaN' or the like as text, taken as it is: 2 ({place}:52)"
+    assert task.notes[0] == f"texts of train such as 'NaN' are read as texts, not as missing: 2 ({place}:52 first)"
 
 
 def test_a_quoted_tsv_needs_a_word(write: Write, tmp_path: Path) -> None:
