@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,13 +207,31 @@ def made(
     """Checkpoints and data, made once; tests get links to them."""
     root = tmp_path_factory.mktemp("made")
     model = tiny_model("bert", labels=2)
-    model.config.id2label, model.config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
-    model.save_pretrained(root / "my-checkpoint")
     model.base_model.save_pretrained(root / "my-encoder")
+    model.config.id2label, model.config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
+    _train(model, tiny_tokenizer, tiny_task("classification", 240)[1])
+    model.save_pretrained(root / "my-checkpoint")
     for folder in ("my-checkpoint", "my-encoder"):
         tiny_tokenizer.save_pretrained(root / folder)
     _write_data(root / "data", tiny_task)
     return {name: root / name for name in ("my-checkpoint", "my-encoder", "data")}
+
+
+def _train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: Sequence[Row]) -> None:
+    """Teach a model of its own to tell blame from praise: a run refuses fine-tuned models that only guess."""
+    texts = [_review(index, row) for index, row in enumerate(rows)]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    labels = torch.tensor([int(row.label) for row in rows])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(**inputs).logits, labels).backward()
+        optimizer.step()
+
+
+def _review(index: int, row: Row) -> str:
+    # the number keeps rows of different splits different, as roles drop texts that they share
+    return f"{row.text[0]} {chr(98 + index % 24)} {chr(98 + index // 24)}"
 
 
 def _write_data(folder: Path, tiny_task: Any) -> None:
@@ -223,11 +241,7 @@ def _write_data(folder: Path, tiny_task: Any) -> None:
     spec, sentences = tiny_task("ner", 120)
     for split, part in sizes.items():
         with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as file:
-            # the number keeps rows of different splits different, as roles drop texts that they share
-            rows = [
-                (f"{row.text[0]} {chr(98 + index % 24)} {chr(98 + index // 24)}", ("bad", "good")[int(row.label)])
-                for index, row in enumerate(reviews)
-            ][part]
+            rows = [(_review(index, row), ("bad", "good")[int(row.label)]) for index, row in enumerate(reviews)][part]
             csv.writer(file).writerows([("review", "stars"), *rows])
         blocks = [
             "".join(f"{word}\t{spec.tags[tag]}\n" for word, tag in zip(row.text, row.label, strict=True))

@@ -33,6 +33,9 @@ Set = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(help="Override model.path: 'minilm', a hub id or a folder.")]
 Trials = Annotated[int | None, typer.Option(help="Override search.trials, the total number of trials.")]
+Trust = Annotated[
+    bool, typer.Option("--trust-model", help="Go on with a fine-tuned model that scores no better than guessing.")
+]
 Name = Annotated[str | None, typer.Option(help="Override name, that of the study and of its folder below results.")]
 Numbers = list[str] | None  # of an option that takes several, see `number_lists`
 Results = Annotated[Path, typer.Option(help="Folder that holds the studies.")]
@@ -41,7 +44,17 @@ Study = Annotated[str, typer.Argument(help="Name of a study below --results, or 
 
 @contextmanager
 def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[Pipeline]:
-    """The stages of a run, which is locked for as long as the block runs."""
+    """The stages of a run, which is locked for as long as the block runs; arguments as of `pipeline_of`."""
+    pipeline = pipeline_of(config, sets, **given)
+    with pipeline.run.lock():
+        yield pipeline
+
+
+def pipeline_of(config: Path, sets: list[str] | None, **given: object) -> Pipeline:
+    """The stages of a run, none of which is done yet.
+
+    given: values of options that override keys of the config; None and False leave these as they are.
+    """
     from aebert.config import load_config
     from aebert.run.pipeline import Pipeline
     from aebert.studies.folder import CONFIG
@@ -49,11 +62,9 @@ def started(config: Path, sets: list[str] | None, **given: object) -> Iterator[P
 
     quiet_libraries()
     overrides = dict(_split(item) for item in sets or [])
-    keys = {"model": "model.path", "trials": "search.trials", "name": "name"}
-    overrides |= {keys[key]: str(value) for key, value in given.items() if value is not None}
-    pipeline = Pipeline(load_config(config / CONFIG if config.is_dir() else config, overrides), Terminal())
-    with pipeline.run.lock():
-        yield pipeline
+    keys = {"model": "model.path", "trials": "search.trials", "name": "name", "trust": "model.trust"}
+    overrides |= {keys[key]: str(value) for key, value in given.items() if value not in (None, False)}
+    return Pipeline(load_config(config / CONFIG if config.is_dir() else config, overrides), Terminal())
 
 
 def _split(item: str) -> tuple[str, str]:

@@ -34,14 +34,12 @@ def latency_table(
         from aebert.latency.measurement import TablePlan, measure_table
         from aebert.latency.table_files import write_table
         from aebert.latency.workload import Workload
-        from aebert.models.checkpoint import load_checkpoint
         from aebert.reporting.latency_tables import accuracy_table
         from aebert.reporting.printing import print_tables
 
         settings = tuple(Workload(length, batch, each) for each in used for length in tokens for batch in rows)
         plan = TablePlan(form, settings, runs=runs, held_out=held_out)
-        start = load_checkpoint(work.run.config.model, work.run.task.spec, work.run.config.seed)
-        deploy = work.run.config.deploy
+        start, deploy = work.start, work.run.config.deploy
         table = measure_table(
             start.model,
             start.tokenizer.model_input_names,

@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 SECTIONS = {
-    "Run and its stages": ("run", "dense", "library", "search", "finalists", "export"),
+    "Run and its stages": ("check", "run", "dense", "library", "search", "finalists", "export"),
     "Look at studies, tasks and spaces": ("studies", "show", "pareto", "tasks", "spaces"),
     "Measure": ("profile", "explain", "latency-table", "devices"),
     "Ship": ("bundle", "predict"),

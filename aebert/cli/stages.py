@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import typer
 
-from aebert.cli.app import Config, Model, Name, Set, Trials, app, print_report, print_search, started
+from aebert.cli.app import (
+    Config,
+    Model,
+    Name,
+    Set,
+    Trials,
+    Trust,
+    app,
+    pipeline_of,
+    print_report,
+    print_search,
+    started,
+)
 
 
 @app.command()
-def run(config: Config, sets: Set = None, model: Model = None, trials: Trials = None, name: Name = None) -> None:
+def check(config: Config, sets: Set = None, model: Model = None, trust: Trust = False) -> None:
+    """Show how model and data are understood, and what a run would take.
+
+    It is what a run does first. Nothing is written.
+    """
+    from aebert.reporting.checked import checked_lines
+
+    for line in checked_lines(pipeline_of(config, sets, model=model, trust=trust).inspect()):
+        typer.echo(line)
+
+
+@app.command()
+def run(
+    config: Config,
+    sets: Set = None,
+    model: Model = None,
+    trials: Trials = None,
+    name: Name = None,
+    trust: Trust = False,
+) -> None:
     """Do every stage that is not finished yet, and report.
 
-    The stages: dense, library, search, finalists, export, profile, bundles.
+    The stages: check, dense, library, search, finalists, export, profile, bundles.
     """
-    with started(config, sets, model=model, trials=trials, name=name) as work:
+    with started(config, sets, model=model, trials=trials, name=name, trust=trust) as work:
         from aebert.run.report import report
 
         finished = report(work)
@@ -22,12 +53,12 @@ def run(config: Config, sets: Set = None, model: Model = None, trials: Trials = 
 
 
 @app.command()
-def dense(config: Config, sets: Set = None, model: Model = None) -> None:
+def dense(config: Config, sets: Set = None, model: Model = None, trust: Trust = False) -> None:
     """Load the dense model, and fine-tune it where it needs that.
 
     A checkpoint without an output layer for the task needs it; dense.train decides otherwise.
     """
-    with started(config, sets, model=model) as work:
+    with started(config, sets, model=model, trust=trust) as work:
         from aebert.models.evaluation import evaluate
 
         metrics = evaluate(work.dense.model, work.rows("search")).metrics
@@ -36,12 +67,12 @@ def dense(config: Config, sets: Set = None, model: Model = None) -> None:
 
 
 @app.command()
-def library(config: Config, sets: Set = None) -> None:
+def library(config: Config, sets: Set = None, trust: Trust = False) -> None:
     """Build the repaired blocks that sub-networks are made of.
 
     The library holds every block at every width; another pruning.method computes its scores instead.
     """
-    with started(config, sets) as work:
+    with started(config, sets, trust=trust) as work:
         _ = work.pruner
         folder = work.run.folder / "library"
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
@@ -50,12 +81,12 @@ def library(config: Config, sets: Set = None) -> None:
 
 
 @app.command()
-def search(config: Config, sets: Set = None, trials: Trials = None, name: Name = None) -> None:
+def search(config: Config, sets: Set = None, trials: Trials = None, name: Name = None, trust: Trust = False) -> None:
     """Run the study, or go on with it.
 
     search.trials is the total number of trials.
     """
-    with started(config, sets, trials=trials, name=name) as work:
+    with started(config, sets, trials=trials, name=name, trust=trust) as work:
         from aebert.reporting.report import Report
 
         records, verdicts = work.study
@@ -63,9 +94,9 @@ def search(config: Config, sets: Set = None, trials: Trials = None, name: Name =
 
 
 @app.command()
-def finalists(config: Config, sets: Set = None) -> None:
+def finalists(config: Config, sets: Set = None, trust: Trust = False) -> None:
     """Fine-tune the best candidates, and rank them by the select rows."""
-    with started(config, sets) as work:
+    with started(config, sets, trust=trust) as work:
         metric = work.run.task.spec.headline
         for finalist in work.finalists:
             score = 100 * finalist.select_metrics[metric]
@@ -73,12 +104,12 @@ def finalists(config: Config, sets: Set = None) -> None:
 
 
 @app.command()
-def export(config: Config, sets: Set = None) -> None:
+def export(config: Config, sets: Set = None, trust: Trust = False) -> None:
     """Write the ONNX files, and check them against the models.
 
     Files are written for the dense model and the finalists; deploy.litert adds FlatBuffers.
     """
-    with started(config, sets) as work:
+    with started(config, sets, trust=trust) as work:
         from aebert.reporting.forms import forms_table
         from aebert.reporting.printing import print_tables
 

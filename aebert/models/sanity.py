@@ -47,6 +47,15 @@ def check_sanity(
     raise ModelError(f"{problem}; correct the model, its tokenizer or model.labels, or say --trust-model (model.trust)")
 
 
+def guess_score(
+    spec: TaskSpec, rows: Sequence[Row], encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]
+) -> tuple[float, str]:
+    """The headline metric of a model that knows nothing, and how it gets it; arguments as of `evaluate_outputs`."""
+    marks = row_marks(spec, rows, encoded, logits)
+    guess, what = _guess(spec, marks)
+    return _guess_of(spec, guess, np.arange(len(marks))), what
+
+
 def _guessing(
     spec: TaskSpec, rows: Sequence[Row], encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]
 ) -> tuple[str | None, str | None]:
@@ -62,7 +71,7 @@ def _guessing(
     every = np.arange(len(marks))
     scores = (
         f"the model counts as fine-tuned, but its {spec.headline} of {headline_of(spec, marks):.3f} on {len(marks)} "
-        f"rows is not above {_guess_of(spec, guess, every):.3f}, {what}"
+        f"rows is not above {_guess_of(spec, guess, every):.3f}, that of {what}"
     )
     if high <= 0 or high - low <= NARROW:
         return scores, None
@@ -72,13 +81,13 @@ def _guessing(
 def _guess(spec: TaskSpec, marks: np.ndarray) -> tuple[np.ndarray | float, str]:
     """What a model that knows nothing gets: marks of its own for classification, else a score."""
     if spec.kind == "ner":
-        return NOTHING_FOUND, "what chance finds"
+        return NOTHING_FOUND, "entities found by chance"
     if spec.kind == "regression":
-        return 0.0, "that of scores that know nothing of the labels"
+        return 0.0, "scores that know nothing of the labels"
     labels, counts = np.unique(marks[:, 1], return_counts=True)
     always = marks.copy()
     always[:, 0] = labels[counts.argmax()]
-    return always, f"that of always saying {spec.labels[int(always[0, 0])]!r}"
+    return always, f"always saying {spec.labels[int(always[0, 0])]!r}"
 
 
 def _guess_of(spec: TaskSpec, guess: np.ndarray | float, draw: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from aebert.files import replacing
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.chart import front_chart, progress_chart
+from aebert.reporting.checked import checked_lines
 from aebert.reporting.costs import budget_name, cost_text, finalist_cost
 from aebert.reporting.fronts import front_table
 from aebert.reporting.overview import model_tables
@@ -63,6 +64,7 @@ def front_html(report: Report) -> str:
             "chart_note": escape(_chart_note(report)),
             "progress": _asset("progress.html") if _progress(report) else "",
             "tables": "".join(map(_table, _tables(report))),
+            "checked": _checked(report),
             "notes": "".join(f"<li>{escape(note)}</li>" for note in info.notes),
             "provenance": _definitions({"seed": info.seed, **report.provenance, **_role_rows(report)}),
             "style": _asset("page.css"),
@@ -71,6 +73,13 @@ def front_html(report: Report) -> str:
             "script": _asset("page.js"),
         },
     )
+
+
+def _checked(report: Report) -> str:
+    if report.checked is None:
+        return ""
+    lines = "\n".join(checked_lines(report.checked, finished=True))
+    return f'<pre class="checked">{escape(lines)}</pre>'
 
 
 def _chart_note(report: Report) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from aebert.deployment.exported import ExportedForms
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
+from aebert.reporting.checked import Checked
 from aebert.search.axis import Axis, study_axis
 from aebert.search.front import pareto_front
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
@@ -114,6 +115,7 @@ class Report:
     rows: number of labelled rows of each role, as far as known.
     verdicts: on each budget, from the mildest to the hardest, as of when the search last ended.
     forms: how each model was exported, by its name: fused nodes, and the quantized forms that were tried.
+    checked: how checkpoint and rows were understood before any work; None in runs of older versions.
     """
 
     info: StudyInfo
@@ -125,6 +127,7 @@ class Report:
     rows: Mapping[str, int] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
     forms: Mapping[str, ExportedForms] = field(default_factory=dict)
+    checked: Checked | None = None
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -161,6 +164,7 @@ class Report:
             "finalists": [row.to_dict() for row in self.finalists],
             "profiles": [row.to_dict() for row in self.profiles],
             "forms": {name: one.to_dict() for name, one in self.forms.items()},
+            "checked": self.checked and self.checked.to_dict(),
             "machine": dict(self.machine),
             "provenance": dict(self.provenance),
         }
@@ -184,6 +188,7 @@ class Report:
             rows=values["rows"],
             verdicts=tuple(Verdict.from_dict(verdict) for verdict in verdicts),
             forms=_forms(values["forms"]) if values["format"] > 2 else {},
+            checked=Checked.from_dict(values["checked"]) if values.get("checked") else None,
         )
 
 

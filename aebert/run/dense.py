@@ -15,6 +15,7 @@ from aebert.models.checkpoint import Checkpoint, load_checkpoint
 from aebert.models.counting import shape_of
 from aebert.models.evaluation import evaluate
 from aebert.models.shape import ModelShape
+from aebert.run.check import is_trained
 from aebert.run.run import Run
 from aebert.run.training import settings_given, store_model, train_model
 from aebert.studies.folder import DENSE
@@ -33,27 +34,15 @@ class Dense:
     seconds: float
 
 
-Check = Callable[[PreTrainedModel, PreTrainedTokenizerBase], None]
+def dense_model(run: Run, start: Checkpoint, check: Callable[[], None], *, in_use: bool) -> Dense:
+    """The dense model, from the run's folder or made now of the checkpoint that the run starts from.
 
-
-def dense_model(run: Run, check: Check, *, in_use: bool) -> Dense:
-    """The dense model, from the run's folder or made now.
-
-    check: raises what a later stage would raise because of the model's shape, before hours are spent on training.
+    check: raises whatever speaks against the model, before hours are spent on training.
     in_use: whether there are trials of the model that the folder holds.
 
     Raises: StudyError where a model in use would be overwritten by another one.
     """
-    config, spec = run.config, run.task.spec
-    start = load_checkpoint(
-        config.model,
-        spec,
-        config.seed,
-        train=config.dense.train,
-        labels_stated=config.task.labels is not None,
-        max_length=config.data.max_length,
-    )
-    train = {"auto": not start.fine_tuned, "always": True, "never": False}[config.dense.train]
+    config, spec, train = run.config, run.task.spec, is_trained(run.config, start)
     stage = run.stage(DENSE, _inputs(run, start, train), outputs=[DENSE])
 
     if stage.done() is None:
@@ -62,7 +51,7 @@ def dense_model(run: Run, check: Check, *, in_use: bool) -> Dense:
                 f"study {run.config.name!r} has trials of another dense model: {_shortly(changes)}. Restore what that "
                 "was made from to resume the study, or choose another name; nothing was overwritten"
             )
-        check(start.model, start.tokenizer)
+        check()
 
     def make() -> dict[str, Any]:
         if train:

@@ -7,14 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 from aebert.config import RunConfig
 from aebert.latency.sources import PriceSource
+from aebert.models.checkpoint import Checkpoint
 from aebert.models.evaluation import Prepared
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import Pruner
+from aebert.reporting.checked import Checked, checked_lines
 from aebert.run.candidates import Candidates
+from aebert.run.check import check, checked, load_start
 from aebert.run.dense import Dense, dense_model, select_metrics
 from aebert.run.export import Export
 from aebert.run.finalists import Finalist, ShippedModel, fine_tuned_finalists, shipped_models
@@ -24,6 +25,7 @@ from aebert.run.run import Run
 from aebert.run.scores import report_scores
 from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_setup
 from aebert.run.study import first_trials, study_scorer
+from aebert.search.kinds import KINDS
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.scoring import SubnetworkScorer
 from aebert.search.setup import SearchSetup
@@ -42,16 +44,42 @@ class Pipeline:
     def __init__(self, config: RunConfig, progress: Progress = SILENT) -> None:
         self.run = Run(config, progress)
 
-    # --- the dense model ----------------------------------------------------------------------------------------
+    # --- what the run starts from, and the dense model ----------------------------------------------------------
+
+    @cached_property
+    def start(self) -> Checkpoint:
+        """The checkpoint that the run starts from."""
+        return load_start(self.run)
+
+    @cached_property
+    def checked(self) -> Checked:
+        """How checkpoint and rows were understood.
+
+        Raises: ModelError where a checkpoint that counts as fine-tuned scores no better than guessing.
+        """
+        return checked(self.run, self.start)
+
+    def inspect(self) -> Checked:
+        """The same, without a trace in the run's folder.
+
+        Raises: also StudyError where the study has trials of other settings, and BudgetError where a budget is out of
+          reach, unless blocks would have to be measured for that.
+        """
+        run = self.run
+        check_study(run.storage, run.config.name, known_settings(run), KNOWN_LATER)
+        if not KINDS[run.config.search.budget.kind].is_priced:
+            _ = search_setup(run, self.start.model, None, {}).budgets
+        return check(run, self.start)
 
     @cached_property
     def dense(self) -> Dense:
         """The dense model, fine-tuned if it must be.
 
         Raises: StudyError, before anything is overwritten, where the study has trials of other settings or of another
-            dense model.
+            dense model; ModelError where the checkpoint or the rows may have been misread.
         """
-        return dense_model(self.run, self._check_budgets, in_use=self._begun)
+        begun = self._begun  # first: it reads settings alone
+        return dense_model(self.run, self.start, self._check_start, in_use=begun)
 
     @cached_property
     def _begun(self) -> bool:
@@ -63,10 +91,17 @@ class Pipeline:
             run.store_config()
         return trials > 0
 
-    def _check_budgets(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Raise what the search would raise where a budget is out of reach, or its database can't be made."""
+    def _check_start(self) -> None:
+        """Show how checkpoint and rows were understood.
+
+        Raises: what the search would raise where a budget is out of reach, or its database can't be made; ModelError
+          where the checkpoint may have been misread.
+        """
+        model, tokenizer = self.start.model, self.start.tokenizer
         _ = search_setup(self.run, model, budget_prices(self.run, model, tokenizer), {}).budgets
         check_storage(self.run.storage)
+        for line in checked_lines(self.checked):
+            self.run.progress.say(line)
 
     @cached_property
     def dense_select_metrics(self) -> Mapping[str, float]:
@@ -91,7 +126,7 @@ class Pipeline:
         Raises: StudyError where the study was made with other settings, before anything is made with these.
         """
         settings = {"model.weights": self.dense.digest}
-        setup = search_setup(self.run, self.dense.model, self.latency_prices, settings)
+        setup = search_setup(self.run, self.dense.model, self.latency_prices, settings, self.checked.notes)
         check_study(setup.storage, setup.info.name, setup.settings)
         self.run.store_config()  # of a study that has trials not before they are known to be of this config
         return setup

@@ -44,6 +44,7 @@ def build_report(pipeline: Pipeline) -> Report:
         rows={role: len(run.task.rows[role]) for role in ROLES},
         verdicts=tuple(verdicts),
         forms=pipeline.export.forms,
+        checked=pipeline.checked,
     )
 
 

@@ -41,16 +41,17 @@ def search_setup(
     model: PreTrainedModel,
     source: PriceSource | None,
     settings: Mapping[str, Any],
+    notes: tuple[str, ...] = (),
 ) -> SearchSetup:
     """The setup of a run's search.
 
     source: what a latency budget is counted with. settings: those that only a later stage knows, such as the weights of
-    the dense model.
+    the dense model. notes: what a user should know about checkpoint and rows, one line each.
     """
     config, shape = run.config, shape_of(model)
     grid = make_grid(run.space, shape)
     return SearchSetup(
-        info=_info(run, source),
+        info=_info(run, source, notes),
         shape=shape,
         grid=grid,
         judge=Judge(run.task.spec, config.search.objective),
@@ -62,7 +63,7 @@ def search_setup(
     )
 
 
-def _info(run: Run, source: PriceSource | None) -> StudyInfo:
+def _info(run: Run, source: PriceSource | None, notes: tuple[str, ...]) -> StudyInfo:
     config, task = run.config, run.task
     return StudyInfo(
         name=config.name,
@@ -76,7 +77,7 @@ def _info(run: Run, source: PriceSource | None) -> StudyInfo:
         seed=config.seed,
         trials=config.search.trials,
         search_rows=len(task.rows["search"]),
-        notes=task.notes,
+        notes=notes,
         device="" if source is None else describe_device(source, config.search.budget),
         estimated=source is not None and source.estimated,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seqeval.metrics.sequence_labeling import get_entities
@@ -22,13 +22,15 @@ _UNCUT = 10**9  # tokens
 class Lengths:
     """Of the rows of a role at one `max_length`.
 
-    longest: tokens of the longest row before it is cut, special ones included. cut: rows that are cut. words, entities:
-    of NER rows, all of them; lost_words, lost_entities: those that are cut off, the latter wholly or in part.
+    longest: tokens of the longest row before it is cut, special ones included. cut: rows that are cut. tokens: of all
+    rows, after that. words, entities: of NER rows, all of them; lost_words, lost_entities: those that are cut off, the
+    latter wholly or in part.
     """
 
     rows: int
     longest: int
     cut: int
+    tokens: int
     words: int = 0
     lost_words: int = 0
     entities: int = 0
@@ -43,15 +45,14 @@ def lengths_of(rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokeniz
     """Count the tokens of rows, and what `encode` loses of those with more than `max_length`."""
     lengths = [len(row["input_ids"]) for row in encode(rows, spec, tokenizer, _UNCUT)]
     long = [row for row, length in zip(rows, lengths, strict=True) if length > max_length]
-    found = Lengths(len(rows), max(lengths, default=0), len(long))
+    tokens = sum(min(length, max_length) for length in lengths)
+    found = Lengths(len(rows), max(lengths, default=0), len(long), tokens)
     if spec.kind != "ner":
         return found
     kept = [sum(label != IGNORED for label in row["labels"]) for row in encode(long, spec, tokenizer, max_length)]
     cut = list(zip(long, kept, strict=True))
-    return Lengths(
-        found.rows,
-        found.longest,
-        found.cut,
+    return replace(
+        found,
         words=sum(len(row.text) for row in rows),
         lost_words=sum(len(row.text) - words for row, words in cut),
         entities=sum(len(_ends(row, spec)) for row in rows),

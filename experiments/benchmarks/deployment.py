@@ -28,7 +28,6 @@ from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.opening import open_model
 from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quantize
 from aebert.deployment.session import Feed
-from aebert.models.checkpoint import load_checkpoint
 from aebert.models.counting import shape_of
 from aebert.profiling.profiles import speedup
 from aebert.profiling.sampling import MachineMeter, Meter, Samples, interleave, spread
@@ -79,7 +78,7 @@ def lengths(count: int) -> list[int]:
     if not os.environ.get("AEBERT_DATA"):
         return [LENGTH] * count
     pipeline = Pipeline(load_config(TASKS / "sst2.yaml"))
-    tokenizer = load_checkpoint(pipeline.run.config.model, pipeline.run.task.spec, 0).tokenizer
+    tokenizer = pipeline.start.tokenizer
     rows = pipeline.run.task.rows["select"]
     tokens = [len(tokenizer(*row.text)["input_ids"]) for row in rows]
     near = [length for length in tokens if SHORTEST <= length <= LONGEST]

@@ -1,0 +1,125 @@
+"""The first thing a run does: prove that model and data are the user's, and say how they were understood."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from aebert.config import RunConfig
+from aebert.digests import weights_digest
+from aebert.models.checkpoint import Checkpoint, load_checkpoint
+from aebert.models.evaluation import Evaluation, Prepared, evaluate
+from aebert.models.outputs import UnnamedOutputs
+from aebert.models.proposal import propose_labels
+from aebert.models.sanity import check_sanity, guess_score
+from aebert.reporting.checked import Checked, DenseScore
+from aebert.run.expected import Timed, expected_bytes, expected_seconds, macs_by_token
+from aebert.run.run import Run
+from aebert.search.space import make_grid
+from aebert.tasks.coverage import class_counts
+from aebert.tasks.lengths import length_notes, lengths_of
+from aebert.tasks.resampling import bootstrap, resampler
+from aebert.tasks.task import ROLES
+
+_TIMED_ROWS = 64  # of a pass that is timed where no other is needed
+_RESAMPLES = 1000  # of a bootstrap interval
+
+
+def load_start(run: Run) -> Checkpoint:
+    """The checkpoint that a run starts from, proved by all of `aebert.models.checks`.
+
+    Raises: ModelError, one line; where outputs have no names and the train rows leave no doubt of their meaning, it
+      gives the line to add to the config.
+    """
+    config, task = run.config, run.task
+    try:
+        return load_checkpoint(
+            config.model,
+            task.spec,
+            config.seed,
+            train=config.dense.train,
+            labels_stated=config.task.labels is not None,
+            max_length=config.data.max_length,
+        )
+    except UnnamedOutputs as error:
+        names = propose_labels(config.model, task.spec, task.rows["train"], config.seed, config.data.max_length)
+        if names is None:
+            raise
+        raise UnnamedOutputs(f"{error}; by the train rows that is [{', '.join(map(repr, names))}]") from error
+
+
+def is_trained(config: RunConfig, start: Checkpoint) -> bool:
+    """Whether the dense model is fine-tuned here."""
+    return {"auto": not start.fine_tuned, "always": True, "never": False}[config.dense.train]
+
+
+def checked(run: Run, start: Checkpoint) -> Checked:
+    """What a run starts from, kept with its stages.
+
+    Raises: ModelError where a checkpoint that counts as fine-tuned scores no better than guessing, unless
+      `model.trust`.
+    """
+    inputs = {
+        "weights": weights_digest(start.model),
+        "labels": run.task.spec.output_names,
+        "rows": run.rows_digest(*ROLES),
+        "trains": is_trained(run.config, start),
+        "trust": run.config.model.trust,
+    }
+    return Checked.from_dict(run.stage("check", inputs).run(lambda: {"found": check(run, start).to_dict()})["found"])
+
+
+def check(run: Run, start: Checkpoint) -> Checked:
+    """The same, without a trace in the run's folder."""
+    config, spec, most = run.config, run.task.spec, run.config.data.max_length
+    trains, parameters = is_trained(config, start), start.facts.parameters
+    lengths = {role: lengths_of(run.task.rows[role], spec, start.tokenizer, most) for role in ROLES}
+    shape, tokens = start.facts.shape, {role: found.tokens for role, found in lengths.items()}
+    prepared = _prepared(run, start, None if not trains else _TIMED_ROWS)
+    began = time.perf_counter()
+    result = evaluate(start.model, prepared)
+    count = sum(len(one["input_ids"]) for one in prepared.encoded)
+    timed = Timed(
+        seconds=(time.perf_counter() - began) / count, macs=macs_by_token(shape, max(count // len(prepared.rows), 1))
+    )
+    doubts = (
+        () if trains else check_sanity(spec, prepared.rows, prepared.encoded, result.logits, trust=config.model.trust)
+    )
+    return Checked(
+        model=Path(config.model.path).name if Path(config.model.path).is_dir() else config.model.path,
+        checkpoint=start.facts.to_dict(),
+        trains=trains,
+        max_length=most,
+        lengths={role: found.to_dict() for role, found in lengths.items()},
+        classes={role: class_counts(spec, run.task.rows[role]) for role in ROLES},
+        score=None if trains else _score(run, prepared, result),
+        seconds=expected_seconds(config, shape, tokens, lengths["train"].rows, timed, trains=trains),
+        bytes=expected_bytes(config, shape, make_grid(run.space, shape), parameters, trains=trains),
+        notes=(*start.facts.notes, *doubts, *length_notes(lengths, most), *run.task.notes),
+    )
+
+
+def _prepared(run: Run, start: Checkpoint, most: int | None) -> Prepared:
+    """The search rows, or a part of them."""
+    rows = run.task.rows["search"]
+    chosen: Sequence[int] = range(len(rows))
+    if most is not None:
+        chosen = np.random.default_rng(run.config.seed).permutation(len(rows))[:most].tolist()
+    return run.encoded([rows[index] for index in chosen], start.tokenizer, run.config.search.max_batch_tokens)
+
+
+def _score(run: Run, prepared: Prepared, result: Evaluation) -> DenseScore:
+    spec = prepared.spec
+    compute = resampler(spec, prepared.rows, prepared.encoded, result.logits)
+    guess, guess_is = guess_score(spec, prepared.rows, prepared.encoded, result.logits)
+    return DenseScore(
+        metric=spec.headline,
+        value=result.metrics[spec.headline],
+        interval=bootstrap(compute, len(prepared.rows), run.config.seed, _RESAMPLES),
+        rows=len(prepared.rows),
+        guess=guess,
+        guess_is=guess_is,
+    )
