@@ -345,9 +345,12 @@ class DeployConfig(Section):
     """Export and quantization.
 
     fuse: `auto` keeps the faster of the plain and the fused graph; `always` and `never` do not time them.
-    int8: also ship a quantized file. variants: ways to quantize that are tried, by name; of those that lose at most
-      max_loss points (of the headline metric × 100, on the select rows) the fastest is shipped. `dynamic-int8` alone
-      when not given, with one scale per matrix if per_channel is off.
+    int8: also ship a quantized file. variants: ways to quantize that are tried, by name; `dynamic-int8` alone when not
+      given, with one scale per matrix if per_channel is off.
+    max_loss: points (of the headline metric × 100) that a quantized file may lose. One is too lossy where the select
+      rows prove that it loses more: the whole paired 95 % interval of its loss is above max_loss. On few rows that
+      takes a large loss; where they can't tell, the verdict says so. The fastest of the others is shipped, or the one
+      that loses least of those about as fast.
     exclude: keep the layers that suffer most in float32 where a variant loses too much; not under a latency budget,
       since such layers take longer than its table says.
     calibration_rows: train rows for ranges of activations and for finding the layers that suffer.

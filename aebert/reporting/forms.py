@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from aebert.deployment.choice import Tried
+from aebert.deployment.choice import LossInterval, Tried
 from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.reporting import units
 from aebert.reporting.tables import Cell, Column, Table
 
-_TITLES = ("size (MB)", "select", "loss", "median (ms)", "speed-up")
+_TITLES = ("size (MB)", "select", "loss", "95 %", "median (ms)", "speed-up")
 
 
 def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
@@ -29,6 +29,8 @@ def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
         *(["The form whose verdict begins with chosen ships."] if rows else []),
         f"select is {metric} × 100 on the select rows; loss is how many points that is below the float32 file; MB are "
         "10^6 bytes.",
+        "95 % is the interval of the loss, from both files' answers to the same rows, – where it is not known. A form "
+        "is too lossy where the whole interval is above the limit.",
         "speed-up is the median of how many times as fast the same request is as with the float32 file.",
         *(line for name, one in forms.items() for line in _notes(name, one)),
         *dict.fromkeys(f"Processor: {one.cpu}." for one in quantized),
@@ -50,11 +52,16 @@ def _row(name: str, graph: str, tried: Tried) -> tuple[Cell, ...]:
         Cell(units.megabytes(tried.size_bytes), tried.size_bytes),
         Cell(units.points(tried.score), tried.score),
         Cell(f"{tried.loss:.1f}", tried.loss),
+        _interval(tried.interval),
         Cell(units.significant(tried.median_ms), tried.median_ms),
         Cell(f"{tried.speedup:.2f}×", tried.speedup),
         Cell(excluded, len(tried.excluded)),
         Cell(tried.verdict, tried.verdict),
     )
+
+
+def _interval(interval: LossInterval | None) -> Cell:
+    return Cell(units.MISSING, None) if interval is None else Cell(str(interval), interval.low)
 
 
 def _notes(name: str, one: ExportedForms) -> Iterator[str]:

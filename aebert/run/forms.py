@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from aebert.config import plain
-from aebert.deployment.choice import Tried, choose, chosen
+from aebert.deployment.choice import LossInterval, Tried, choose, chosen
 from aebert.deployment.cpu import this_cpu
 from aebert.deployment.exclusion import Search
 from aebert.deployment.exported import ExportedForms, KeptGraphs, Quantization
@@ -36,7 +36,11 @@ from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.requests import file_forward, requests_of
 from aebert.run.run import Run
+from aebert.search.difference import CONFIDENCE
+from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
+from aebert.search.outcomes import Outcomes
+from aebert.tasks.resampling import row_marks
 
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
 
@@ -172,19 +176,20 @@ class Forms:
                 median_ms=float(np.median(timed[name])),
                 speedup=speedup(timed["float32"], timed[name]).median,
                 excluded=tuple(one["excluded"]),
+                interval=LossInterval(**one["interval"]) if "interval" in one else None,
             )
             for name, one in scored.items()
         ]
         return choose(rows, config.max_loss, self.max_bytes)
 
     def _variant(self, name: str, source: Path) -> dict[str, Any]:
-        """One variant's file, as good as leaving out layers makes it; its score and loss."""
+        """One variant's file, as good as leaving out layers makes it; its score, and its loss with the interval."""
         config, digests = self.run.config.deploy, self.run.task.digests
         inputs = {
             "source": file_digest(source),
             "variant": [name, VARIANTS[name].describe()],
             "rows": [digests["train"], digests["select"], config.calibration_rows, self.run.config.data.max_length],
-            "allowed": [config.max_loss, self._may_exclude, self.max_bytes],
+            "allowed": [config.max_loss, CONFIDENCE, self._may_exclude, self.max_bytes],
             "cpu": instruction_sets_here(),
             "seed": self.run.config.seed,
         }
@@ -196,8 +201,9 @@ class Forms:
                     source_path=source,
                     path=self._path(f"{name}.onnx"),
                     calibration=self.calibration,
-                    score=self.score,
+                    outcomes=self.outcomes,
                     exact=self._exact(source),
+                    judge=Judge(self.run.task.spec),
                     max_bytes=self.max_bytes,
                 )
                 result = search.run(config.max_loss, self._may_exclude).to_dict()
@@ -211,17 +217,20 @@ class Forms:
         """Not under a budget in milliseconds: layers in float32 take time that no latency table knows of."""
         return self.run.config.deploy.exclude and not KINDS[self.run.config.search.budget.kind].is_priced
 
-    def _exact(self, source: Path) -> float:
-        """Score of the float32 graph that is quantized, taken once for all variants."""
+    def _exact(self, source: Path) -> Outcomes:
+        """What the float32 graph that is quantized does on the select rows, run once for all variants."""
         rows = self.run.rows_digest("select")
         inputs = {"source": file_digest(source), "rows": rows}
-        return float(self._stage("exact", inputs, [], lambda: {"score": self.score(source)})["score"])
+        found = self._stage("float32", inputs, [], lambda: {"outcomes": self.outcomes(source).encode()})
+        return Outcomes.decode(found["outcomes"])
 
-    def score(self, path: Path) -> float:
-        """Headline metric of a file on the select rows; the report rows have no say in a choice."""
+    def outcomes(self, path: Path) -> Outcomes:
+        """What a file does on the select rows; the report rows have no say in a choice."""
         session = OnnxModel(path, threads=torch.get_num_threads())
-        metrics = evaluate_forward(file_forward(session), self.run.rows("select", self.dense.tokenizer)).metrics
-        return metrics[self.run.task.spec.headline]
+        rows = self.run.rows("select", self.dense.tokenizer)
+        found = evaluate_forward(file_forward(session), rows)
+        marks = row_marks(self.run.task.spec, rows.rows, rows.encoded, found.logits)
+        return Outcomes(found.losses.astype(np.float32), marks.astype(np.float32))
 
     @cached_property
     def calibration(self) -> list[Feed]:

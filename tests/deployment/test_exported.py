@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aebert.deployment.choice import Tried
+from aebert.deployment.choice import LossInterval, Tried
 from aebert.deployment.exported import ExportedForms, Fused, Fusion, KeptGraphs, Quantization
 
 COUNTS = st.integers(0, 100)
@@ -26,6 +26,7 @@ TRIED = st.builds(
     **dict.fromkeys(("score", "loss", "median_ms", "speedup"), NUMBERS),
     excluded=st.lists(TEXTS, max_size=2).map(tuple),
     verdict=TEXTS,
+    interval=st.none() | st.builds(LossInterval, NUMBERS, NUMBERS, COUNTS),
 )
 QUANTIZED = st.builds(Quantization, TEXTS, NUMBERS, TEXTS, st.lists(TRIED, max_size=2).map(tuple))
 FUSIONS = st.builds(Fusion, PARTS, PARTS, PARTS, PARTS, st.lists(TEXTS, max_size=2).map(tuple))

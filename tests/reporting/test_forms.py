@@ -47,7 +47,7 @@ PLAIN: dict[str, dict[str, Any]] = {
             "max_loss": 1.0,
             "chosen": "dynamic-int8",
             "tried": [
-                tried("static-int8", "loses 1.2 points (limit 1)"),
+                tried("static-int8", "loses 1.2 points", interval={"low": -0.75, "high": 3.25, "rows": 80}),
                 tried("dynamic-int8", "chosen: the fastest within 1 points", loss=-0.5, excluded=["layer.1 (9)", "x"]),
             ],
         },
@@ -62,15 +62,16 @@ def test_the_table_has_a_row_per_form_and_a_note_per_model() -> None:
     titles = [column.title for column in table.columns]
     assert titles[:5] == ["model", "form", "graph", "size (MB)", "select"]
     assert [cell.text for cell in table.rows[0]] == [
-        *("dense", "static-int8", "fused", "4.2", "87.5", "1.2", "2.50", "3.00×", "none"),
-        "loses 1.2 points (limit 1)",
+        *("dense", "static-int8", "fused", "4.2", "87.5", "1.2", "-0.8 to 3.2", "2.50", "3.00×", "none"),
+        "loses 1.2 points",
     ]
     assert [cell.text for cell in table.rows[1]][5:] == [
-        *("-0.5", "2.50", "3.00×", "layer.1 (9), x"),
+        *("-0.5", "–", "2.50", "3.00×", "layer.1 (9), x"),
         "chosen: the fastest within 1 points",
     ]
     assert len(table.rows) == 2
-    assert table.note.splitlines()[3:] == [
+    assert table.note.splitlines()[2].startswith("95 % is the interval of the loss")
+    assert table.note.splitlines()[4:] == [
         "dense: 2 of 2 attentions, 1 of 2 gelus, 4 of 4 norms, 0 of 1 embeddings are fused; the plain graph is kept "
         "for float32 (the fused one is 0.90 times as fast as the plain one), the fused graph is kept for quantized "
         "(the fused one is 1.25 times as fast as the plain one).",

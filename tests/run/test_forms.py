@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast, R
 from aebert.config import RunConfig, check
 from aebert.deployment import exclusion
 from aebert.deployment.exported import Fused, Fusion
+from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.quantize import VARIANTS
 from aebert.deployment.sensitivity import Suspect
 from aebert.errors import ConfigError, OutputError
@@ -26,6 +28,8 @@ from aebert.run import forms
 from aebert.run.export import Export
 from aebert.run.finalists import ShippedModel
 from aebert.run.run import Run
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.tasks.task import Row, Task, TaskSpec
 
 
@@ -69,7 +73,8 @@ class Stagehand:
     """Files hold what made them: `plain dense`, `apart dense > dynamic-int8 without n2`.
 
     milliseconds: by the file's name in a timing. scores: by the variant and the number of layers left out; 0.9 for all
-    others. sizes: in bytes of a quantized file, by variant; 100 for others, and 40 for each layer left out.
+    others, the share of rows that are right. sizes: in bytes of a quantized file, by variant; 100 for others, and 40
+    for each layer left out.
     """
 
     milliseconds: Mapping[str, float] = field(default_factory=dict)
@@ -102,10 +107,15 @@ class Stagehand:
         target.write_text(text.ljust(self.sizes.get(name, 100) + 40 * len(setting.exclude)))
         return target
 
-    def score(self, path: Path) -> float:
+    rows: int = 4000
+
+    def outcomes(self, path: Path) -> Outcomes:
         text = path.read_text().strip()
+        self.done.append(f"score {text}")
         name, _, left = text.partition(" > ")[2].partition(" without ")
-        return self.scores.get((name, len(left.split())), 0.9)
+        score = self.scores.get((name, len(left.split())), 0.9)
+        right = np.arange(self.rows) < score * self.rows if not np.isnan(score) else np.full(self.rows, np.nan)
+        return Outcomes(np.zeros(self.rows), np.asarray(right, dtype=np.float32)[:, None])
 
     def interleave(self, models: Mapping[str, Any], *_: Any, **__: Any) -> Samples:
         self.done.append(f"time {' '.join(models)}")
@@ -127,13 +137,21 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stagehand:
         "suspects": lambda *_: [Suspect("n2", "layer.2", 9.0), Suspect("n0", "layer.0", 3.0), Suspect("n5", "x", 1.0)],
         "OnnxModel": lambda path, threads: SimpleNamespace(logits=None),
         "Source": SimpleNamespace(load=hand.load),
+        "Judge": ShareOfRight,
     }
     for name, value in played.items():
         for module in (forms, exclusion):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(forms.Forms, "score", hand.score)
+    monkeypatch.setattr(forms.Forms, "outcomes", lambda _, path: hand.outcomes(path))
     return hand
+
+
+class ShareOfRight(Judge):
+    """Scores marks that are 1 for rows that are right."""
+
+    def score(self, outcomes: Outcomes) -> float:
+        return float(outcomes.marks.mean(dtype=np.float64))
 
 
 class Speaking(str):
@@ -234,7 +252,7 @@ def test_the_fastest_variant_within_the_loss_ships(toy: Make, stage: Stagehand) 
     rows = {row["variant"]: row for row in found["tried"]}
     assert list(rows) == ["weight-int8", "static-int8", "dynamic-int8"]
     assert rows["static-int8"]["loss"] == pytest.approx(2.0)
-    assert rows["static-int8"]["verdict"] == "loses 2.0 points (limit 1)"
+    assert rows["static-int8"]["verdict"] == "loses 2.0 points (95 % interval 1.6 to 2.4; limit 1)"
     assert rows["weight-int8"]["verdict"] == "1.60 times the time of dynamic-int8"
     assert (rows["dynamic-int8"]["speedup"], rows["dynamic-int8"]["size_bytes"]) == (4.0, 100)
 
@@ -246,9 +264,11 @@ def test_where_none_keeps_the_loss_the_least_lossy_ships_and_says_so(toy: Make, 
     found = run.exported()["quantization"]
     assert found["chosen"] == "dynamic-int8"
     assert (
-        found["tried"][2]["verdict"]
-        == "chosen although it loses 3.0 points (limit 1): no tried variant is within the limits"
+        found["tried"][2]["verdict"] == "chosen although it loses 3.0 points (95 % interval 2.6 to 3.4; limit 1): "
+        "no tried variant is within the limits"
     )
+    assert "interval" not in found["tried"][0]  # a correlation of constant values has none
+    assert found["tried"][0]["verdict"] == "loses nan points (limit 1)"
 
 
 def test_as_few_layers_as_it_takes_stay_float32(toy: Make, stage: Stagehand) -> None:
@@ -273,8 +293,65 @@ def test_where_leaving_out_does_not_help_enough_the_best_file_is_written(
     run = toy(fuse="never")
     (row,) = run.exported()["quantization"]["tried"]
     assert row["excluded"] == ["layer.2 (9)"]
-    assert row["verdict"] == "chosen although it loses 5.0 points (limit 1): no tried variant is within the limits"
+    assert row["verdict"] == (
+        "chosen although it loses 5.0 points (95 % interval 4.4 to 5.6; limit 1): no tried variant is within the limits"
+    )
     assert shipped(run)[".int8.onnx"] == "plain dense > dynamic-int8 without n2"
+
+
+def test_two_rows_of_124_leave_out_no_layer_and_do_not_make_a_file_too_lossy(toy: Make, stage: Stagehand) -> None:
+    stage.rows, stage.scores = 124, {("dynamic-int8", 0): 0.9 - 2 / 124}
+    stage.milliseconds = {"weight-int8": 20.0}
+    run = toy(fuse="never", variants=["dynamic-int8", "weight-int8"])
+    found = run.exported()["quantization"]
+    assert found["chosen"] == "dynamic-int8"
+    assert (found["tried"][0]["loss"], found["tried"][0]["excluded"]) == (pytest.approx(100 * 2 / 124), [])
+    assert "; 124 rows can't tell it from the limit of 1)" in found["tried"][0]["verdict"]
+    assert found["tried"][0]["interval"]["rows"] == 124
+
+
+def test_the_same_loss_on_many_rows_is_proof_and_leaves_out_a_layer(toy: Make, stage: Stagehand) -> None:
+    stage.rows, stage.scores = 12400, {("dynamic-int8", 0): 0.9 - 2 / 124}
+    (row,) = toy(fuse="never").exported()["quantization"]["tried"]
+    assert row["excluded"] == ["layer.2 (9)"]
+
+
+def test_an_export_from_before_intervals_keeps_its_choice(toy: Make, stage: Stagehand) -> None:
+    record = toy().export().forms and toy().folder / "stages/export-dense.json"
+    values = json.loads(record.read_text())
+    (row,) = values["result"]["quantization"]["tried"]
+    del row["interval"]
+    record.write_text(json.dumps(values))
+    before = len(stage.done)
+    quantization = toy().export().forms["dense"].quantization
+    assert quantization is not None
+    assert quantization.shipped.interval is None
+    assert quantization.to_dict() == values["result"]["quantization"]
+    assert len(stage.done) == before
+
+
+def test_the_float32_file_is_scored_once_for_all_variants(toy: Make, stage: Stagehand) -> None:
+    _ = toy(fuse="never", variants=["dynamic-int8", "weight-int8", "static-int8"]).export().forms
+    assert stage.done.count("score plain dense") == 1
+
+
+def test_what_a_file_does_is_kept_for_each_select_row(
+    tmp_path: Path, tiny_model: Callable[..., PreTrainedModel], tiny_task: Any, tiny_tokenizer: Any
+) -> None:
+    spec, rows = tiny_task("classification", 24)
+    model = tiny_model("bert", labels=2)
+    run = toy_run(tmp_path, spec, rows, model, tiny_tokenizer, deploy={"fuse": "never", "variants": ["weight-int8"]})
+    one = forms.Forms(run.run, run.dense, run.models[0])
+    path = export_onnx(model, tiny_tokenizer.model_input_names, tmp_path / "model.onnx", opset=20)
+    found, expected = one.outcomes(path), evaluate(model, prepare(rows, spec, tiny_tokenizer, 16, 4096))
+    assert found.losses == pytest.approx(expected.losses, rel=1e-4)
+    assert found.marks.tolist() == [
+        [logits.argmax(), row.label] for logits, row in zip(expected.logits, rows, strict=True)
+    ]
+    (row,) = run.exported()["quantization"]["tried"]
+    assert row["score"] == Judge(spec).score(found) - row["loss"] / 100
+    assert row["interval"]["low"] <= row["loss"] <= row["interval"]["high"]
+    assert row["interval"]["rows"] == 24
 
 
 def test_under_a_latency_budget_no_layer_stays_float32(toy: Make, stage: Stagehand) -> None:
