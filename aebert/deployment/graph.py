@@ -12,6 +12,7 @@ from aebert.errors import ExportError
 from aebert.files import replacing
 
 _WRAPPER = "model."  # of the module that the exporter traces
+_OPSET_OF_OTHER_DOMAINS = 1  # ONNX Runtime's own domain has no other
 
 
 def load_onnx(source: Path) -> onnx.ModelProto:
@@ -31,10 +32,21 @@ def load_onnx(source: Path) -> onnx.ModelProto:
 
 
 def save_onnx(model: onnx.ModelProto, path: Path) -> Path:
-    """Write a graph as one file, whole or not at all."""
+    """Write a graph as one file, whole or not at all.
+
+    Declares the domains of its nodes in place: ONNX Runtime's optimizer fuses norms and GELUs in a graph without
+    attention, which has no other node of that domain, and leaves it undeclared.
+    """
+    _declare_domains(model)
     with replacing(path) as written:
         onnx.save(model, written)
     return path
+
+
+def _declare_domains(model: onnx.ModelProto) -> None:
+    declared = {opset.domain for opset in model.opset_import}
+    for domain in sorted({node.domain for node in model.graph.node} - declared):
+        model.opset_import.append(onnx.helper.make_opsetid(domain, _OPSET_OF_OTHER_DOMAINS))
 
 
 def op_counts(model: onnx.ModelProto) -> Counter[str]:

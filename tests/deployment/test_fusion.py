@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from aebert.deployment.exported import Fused, Fusion
 from aebert.deployment.fusion import add_embeddings, fuse_onnx
+from aebert.deployment.graph import load_onnx
 from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.parity import check_parity, largest_difference, other_shapes
 from aebert.deployment.quantize import VARIANTS, QuantizeOptions, Source, quantize
@@ -162,6 +163,36 @@ def test_a_wrong_head_count_would_be_found(
     onnx.save(graph, tmp_path / "wrong.onnx")
     with pytest.raises(ExportError, match="must give the model's logits"):
         check_parity(uneven, tmp_path / "wrong.onnx", [batch])
+
+
+@pytest.mark.parametrize(
+    "neurons", [pytest.param((), marks=pytest.mark.slow, id="empty"), pytest.param((1, 8), id="neurons")]
+)
+def test_a_sub_network_without_any_head_is_fused_and_quantized(
+    neurons: tuple[int, ...],
+    tiny_model: Callable[..., PreTrainedModel],
+    toy_batch: dict[str, torch.Tensor],
+    tmp_path: Path,
+) -> None:
+    # a budget of a few KB asks for it; no attention node then brings ONNX Runtime's domain into the graph
+    model = extract(tiny_model("bert"), Selection(heads=((), ()), ffn=(neurons, neurons)))
+    plain, apart, fused = (tmp_path / f"{name}.onnx" for name in ("plain", "apart", "fused"))
+    export_onnx(model, NAMES, plain)
+    fusion = fuse_onnx(model, NAMES, apart, plain=plain, embeddings=False)
+    assert fusion.norms == Fused(4, 4)
+    assert add_embeddings(apart, fused) is None
+    check_parity(model, fused, other_shapes(toy_batch, pad_token_id=0, max_length=40), tolerance=1e-5)
+    arrays = {name: tensor.numpy() for name, tensor in toy_batch.items()}
+    exact = OnnxModel(plain).logits(arrays)
+    for source, name in [
+        (apart, "dynamic-int8"),
+        (apart, "static-int8"),
+        (apart, "weight-int4"),
+        (plain, "weight-int4"),
+    ]:
+        path = quantize(Source.load(source), tmp_path / "int.onnx", VARIANTS[name], QuantizeOptions([arrays]))
+        load_onnx(path)
+        assert 0 < np.abs(OnnxModel(path).logits(arrays) - exact).max() < 0.25 * np.abs(exact).max()
 
 
 def test_a_file_with_fused_embeddings_is_not_quantized(made: Made) -> None:
