@@ -454,17 +454,33 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     return parse_yaml(text, str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key that a mapping states twice is an error instead of the last one's value."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The mapping at this place of the text, before merge keys (`<<`) bring in keys that it may override."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[Any, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag not in _NO_KEYS):
+            value, line = self.construct_object(key), key.start_mark.line + 1
+            if value in lines:
+                problem = f"key {_shown(value)} stands on line {lines[value]} and on line {line}; keep one of them"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            lines[value] = line
+        return node
+
+
+_NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # `<<` and `=`, which can't be constructed
+
+
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """Parse a YAML mapping; `source` is named in errors."""
     try:
-        values = yaml.safe_load(text)
-    except (
-        Exception
-    ) as error:  # a value that doesn't fit its tag (2024-13-45, !!int x) raises what its conversion raises
+        values = _loaded(text)
+    except Exception as error:  # a value that doesn't fit its tag (2024-13-45, !!int x) raises all kinds of errors
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or f"a value can't be read ({' '.join(str(error).split())})"
-        raise ConfigError(f"{source}{where} must be YAML: {problem}") from None
+        raise ConfigError(f"{source}{where} must be YAML: {_yaml_problem(error)}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -472,12 +488,20 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     return values
 
 
+def _loaded(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
+def _yaml_problem(error: Exception) -> str:
+    return getattr(error, "problem", None) or f"a value can't be read ({' '.join(str(error).split())})"
+
+
 def parse_scalar(value: str, key: str) -> Any:
     """Parse the value of a `--set key=value`."""
     try:
-        return yaml.safe_load(value)
-    except Exception:  # see `parse_yaml`
-        raise ConfigError(f"value of {key} must be YAML, got {value!r}") from None
+        return _loaded(value)
+    except Exception as error:  # see `parse_yaml`
+        raise ConfigError(f"value of {key} must be YAML, got {value!r}: {_yaml_problem(error)}") from None
 
 
 def _override(values: dict[str, Any], dotted: str, value: Any) -> None:

@@ -354,7 +354,59 @@ def test_an_odd_key_or_value_is_one_line(kind: str, text: str, message: str) -> 
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "seed: 1\nname: y\nseed: 2",
+            "x.yaml line 3 must be YAML: key 'seed' stands on line 1 and on line 3; keep one",
+        ),
+        ("search: {trials: 5}\n'search': {race: no}", "key 'search' stands on line 1 and on line 2; keep one of them"),
+        ("search:\n  budget:\n    macs: 0.5\n    macs: 0.6", "line 4 must be YAML: key 'macs' stands on line 3 and"),
+        ("dense: {epochs: 1, epochs: 1}", "key 'epochs' stands on line 1 and on line 1"),
+        ("finalists: [{&a count: 1, *a : 2}]", "key 'count' stands on line 1 and on line 1"),
+        ("data: {header: {1: a, 0x1: b}}", "key 1 stands on line 1 and on line 1"),  # one key to Python
+        ("? [a]\n: {b: 1, b: 2}", "key 'b' stands on line 2 and on line 2"),
+        ('"\\ud800": 1\n"\\ud800": 2', r"key '\ud800' stands on line 1 and on line 2"),
+    ],
+)
+def test_a_key_that_stands_twice_is_one_line_with_both_lines(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        parse_yaml(text, "x.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value).encode()
+
+
+def test_merge_keys_still_bring_in_keys_that_a_mapping_may_override() -> None:
+    text = """
+    base: &base {epochs: 1, batch_size: 8}
+    more: &more {<<: *base, epochs: 2}
+    finalists: {<<: *more, epochs: 3, count: 1}
+    dense: {<<: [*more, *base], weight_decay: 0}
+    both: {<<: *more, <<: {warmup_ratio: 0}}
+    """
+    found = parse_yaml(text, "x.yaml")
+    assert found["more"] == {"epochs": 2, "batch_size": 8}
+    assert found["finalists"] == {"epochs": 3, "batch_size": 8, "count": 1}
+    assert found["dense"] == {"epochs": 2, "batch_size": 8, "weight_decay": 0}
+    assert found["both"] == {"epochs": 2, "batch_size": 8, "warmup_ratio": 0}
+
+
+def test_the_same_key_in_several_mappings_is_no_repetition() -> None:
+    assert parse_yaml("a: {n: 1}\nb: {n: 1}\nn: [{n: 1}, {n: 2}]\n1: x\n'1': y", "x.yaml") == {
+        "a": {"n": 1},
+        "b": {"n": 1},
+        "n": [{"n": 1}, {"n": 2}],
+        1: "x",
+        "1": "y",
+    }
+
+
 def test_an_odd_override_is_one_line(load: Callable[..., RunConfig]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"value of search must be YAML, got .*: key 'trials' stands on line 1 and on"
+    ):
+        load("", search="{trials: 5, trials: 6}")
     with pytest.raises(ConfigError, match=r"value of name must be YAML, got '2024-13-45'"):
         load("", name="2024-13-45")
 

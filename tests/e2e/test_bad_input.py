@@ -38,6 +38,7 @@ def _edit(old: str, new: str) -> None:
 CONFIGS: list[tuple[str, str, str]] = [
     ("search:", "serch:", "unknown key 'serch' (did you mean 'search'?)"),
     ("trials: 6", "trails: 6", "unknown key 'search.trails' (did you mean 'trials'?)"),
+    ("search:", "seed: 1\nseed: 2\nsearch:", "key 'seed' stands on line "),
     ("trials: 6", "trials: many", "search.trials: input should be a valid integer"),
     (
         "trials: 6",
