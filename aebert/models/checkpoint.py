@@ -74,7 +74,7 @@ def _folder(config: ModelConfig) -> Path:
     if folder.is_file():
         raise ModelError(f"model.path must be a folder with config.json, weights and tokenizer, {folder} is a file")
     if config.path.startswith((".", "/", "~")) or config.path.count("/") > 1:
-        raise ModelError(f"model folder {folder} does not exist; model.path takes 'minilm', a hub id or a folder")
+        raise ModelError(f"model folder {config.path} does not exist; model.path takes 'minilm', a hub id or a folder")
     return _download(config)
 
 
