@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from aebert.errors import ConfigError
+from aebert.files import expand_user
 from aebert.registry import nearest
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -422,13 +423,13 @@ class RunConfig(Section):
     @property
     def folder(self) -> Path:
         """Where the run's files are."""
-        return self.results / self.name
+        return expand_user(self.results) / self.name
 
     @property
     def data_root(self) -> Path | None:
         """Folder that relative data paths start from: `data.root`, else `AEBERT_DATA`."""
         given = self.data.root or os.environ.get("AEBERT_DATA") or None
-        return Path(given).expanduser() if given else None
+        return expand_user(given) if given else None
 
 
 def load_config(path: Path, overrides: Mapping[str, str] | None = None) -> RunConfig:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and paths as users write them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aebert.errors import OutputError
+from aebert.errors import ConfigError, OutputError
 
 
 @contextmanager
@@ -33,3 +33,17 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
     with replacing(path) as written:
         written.write_text(json.dumps(values, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def expand_user(path: Path | str) -> Path:
+    """The path with the home folder that a leading `~` or `~user` stands for.
+
+    Raises: ConfigError when this machine knows no such folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # an unknown user, or no HOME
+        raise ConfigError(
+            f"path {path} must begin with a home folder that this machine knows, but it has none for "
+            f"{Path(path).parts[0]}; write the folder's whole path"
+        ) from None

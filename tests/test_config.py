@@ -154,6 +154,12 @@ def test_a_header_is_a_list_or_a_mapping(load: Callable[..., RunConfig]) -> None
     assert load('data: {header: {v1: label, 2: text}, separator: "\\t"}').data.header == {"v1": "label", "2": "text"}
 
 
+def test_results_and_data_may_lie_at_home(load: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load("results: ~/studies\nname: mine\ndata: {root: ~/data}")
+    assert (config.folder, config.data_root) == (Path("/home/me/studies/mine"), Path("/home/me/data"))
+
+
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml can't be read: No such file or directory"):
         load_config(tmp_path / "absent.yaml")

@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from aebert.config import THIS_DEVICE, Positive, Section, check, read_yaml
 from aebert.errors import ConfigError
+from aebert.files import expand_user
 from aebert.latency.estimators import ESTIMATORS, Estimator, Precision
 from aebert.latency.references import REFERENCE_SHAPES
 from aebert.registry import nearest
@@ -124,7 +125,7 @@ def load_device(name: str, also: str = "") -> Device:
     if name == THIS_DEVICE:
         return Device(name=THIS_DEVICE, description="the machine this runs on", this=True)
     is_file = name.endswith((".yaml", ".yml"))
-    path = Path(name).expanduser() if is_file else BOARDS / f"{name}.yaml"
+    path = expand_user(name) if is_file else BOARDS / f"{name}.yaml"
     if not path.is_file():
         known = device_names()
         hint = "" if is_file else nearest(name, known)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from aebert.errors import ConfigError
+from aebert.files import expand_user
 from aebert.latency.devices import load_device
 from aebert.latency.estimates import EstimatedPrices
 from aebert.latency.table_files import read_table
@@ -87,7 +87,7 @@ def price_source(name: str, shape: ModelShape | None, form: FileForm, own: Calla
         another host, and a device to estimate without a shape.
     """
     if name.endswith(".json"):
-        return read_table(Path(name).expanduser())
+        return read_table(expand_user(name))
     device = load_device(name, " or a latency table (.json)")
     if device.host is not None:
         raise ConfigError(

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import ModelConfig
 from aebert.errors import ModelError
+from aebert.files import expand_user
 from aebert.models.candidate import Candidate
 from aebert.models.checks import run_checks
 from aebert.models.facts import CheckpointFacts, facts_of
@@ -68,7 +69,7 @@ def _folder(config: ModelConfig) -> Path:
     """The folder of a checkpoint: the package's, the one that is given, or the cached one of a hub id."""
     if config.path == "minilm":
         return minilm_folder()
-    folder = Path(config.path).expanduser()
+    folder = expand_user(config.path)
     if folder.is_dir():
         return folder
     if folder.is_file():

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from aebert.config import Section, check, read_yaml
 from aebert.errors import ConfigError
+from aebert.files import expand_user
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.registry import nearest
@@ -42,7 +43,7 @@ def space_folder() -> Path:
 
 def load_space(name: str) -> SearchSpace:
     """Load a space by its name or by the path of a YAML file."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else space_folder() / f"{name}.yaml"
+    path = expand_user(name) if name.endswith((".yaml", ".yml")) else space_folder() / f"{name}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in space_folder().glob("*.yaml"))
         hint = nearest(name, known)

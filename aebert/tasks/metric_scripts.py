@@ -13,6 +13,7 @@ import evaluate
 import numpy as np
 
 from aebert.errors import ConfigError
+from aebert.files import expand_user
 from aebert.tasks.offline_metric import OfflineMetric
 from aebert.tasks.task import TaskKind
 
@@ -67,7 +68,7 @@ class ScriptMetric(OfflineMetric):
 
 def _script_file(path: str) -> Path:
     """The script at a path or in the folder there. Raises: ConfigError if there is none."""
-    given = Path(path).expanduser()
+    given = expand_user(path)
     script = given / f"{given.name}.py" if given.is_dir() else given
     if not script.is_file() or script.suffix != ".py":
         rule = f"task.metric {PREFIX}PATH must name a script (.py) of evaluate, or a folder with one of its name"

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeVar, get_args
 
 from aebert.config import DataConfig
 from aebert.errors import ConfigError, DataError
+from aebert.files import expand_user
 from aebert.tasks.brat import Corpus, corpus_notes, read_brat
 from aebert.tasks.conll import Sentence, entity_names, read_conll, tagged_rows, to_bio
 from aebert.tasks.delimited import TableStyle, check_unquoted
@@ -61,7 +62,7 @@ def read_files(spec: TaskSpec, data: DataConfig, root: Path | None, train_split:
     Relative paths start at `root`, else at the working directory.
     """
     start = root or Path()
-    paths = {split: path.expanduser() for split, path in (data.files or {}).items()}
+    paths = {split: expand_user(path) for split, path in (data.files or {}).items()}
     formats = {split: _format(start / path, spec, data) for split, path in paths.items()}
     found = {split: find_files(start, path) for split, path in paths.items()}
     files = {split: _read(found[split], formats[split], spec, data) for split in paths}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_an_absent_file_is_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^search space '.*none\.yaml' does not exist; known: default, .*$"):
         load_space(str(tmp_path / "none.yaml"))
+
+
+def test_a_file_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(space_folder() / "fine-grid.yaml", tmp_path / "mine.yaml")
+    assert load_space("~/mine.yaml") == load_space("fine-grid")
 
 
 @pytest.mark.parametrize(
