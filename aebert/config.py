@@ -528,6 +528,15 @@ def check(section: type[SectionT], values: Mapping[str, Any], source: str) -> Se
         raise ConfigError(f"{source}: {problems[0]}{more}") from None
 
 
+# What pydantic says with names of Python's classes, by the type of its error
+_IN_YAML = {
+    "path_type": "must be a path as text",
+    "model_type": "must be a section, that is keys with values",
+    "dict_type": "must be keys with values",
+    "tuple_type": "must be a list",
+}
+
+
 def _problem(section: type[BaseModel], values: Mapping[str, Any], detail: Any) -> str:
     """One pydantic error as `key: rule, got value`."""
     location = _location(values, detail)
@@ -535,7 +544,7 @@ def _problem(section: type[BaseModel], values: Mapping[str, Any], detail: Any) -
     if detail["type"] == "extra_forbidden":
         known = _keys_at(section, location[:-1])
         return f"unknown key {key!r}{nearest(location[-1], known)}; known here: {', '.join(known)}"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = _IN_YAML.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     value = detail.get("input")
     shown = "" if isinstance(value, dict | BaseModel) or detail["type"] == "missing" else f", got {_shown(value)}"
