@@ -93,6 +93,13 @@ def predict(
         str | None,
         typer.Option(help="How NER text is cut into words: blanks, edges or marks; by default as in training."),
     ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHARACTER", help="Character between the cells of a CSV file; by default found by its header line."
+        ),
+    ] = None,
+    encoding: Annotated[str, typer.Option(metavar="NAME", help="Encoding of the input, by its Python name.")] = "utf-8",
 ) -> None:
     """Predict texts with a bundle.
 
@@ -101,7 +108,20 @@ def predict(
     """
     from aebert.runtime.stream import PredictOptions, predict_rows
 
-    predict_rows(PredictOptions(bundle, input, text or (), format, batch, threads, max_length, words))
+    predict_rows(
+        PredictOptions(
+            bundle,
+            input=input,
+            text=text or (),
+            format=format,
+            batch=batch,
+            threads=threads,
+            max_length=max_length,
+            words=words,
+            separator=separator,
+            encoding=encoding,
+        )
+    )
 
 
 def _facts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from aebert.errors import AebertError
 from aebert.runtime.checks import verify
+from aebert.runtime.decoding import UTF_8
 from aebert.runtime.model import BATCH
 from aebert.runtime.stream import FORMATS, PredictOptions, predict_rows
 from aebert.runtime.words import WORD_RULES
 
+SEPARATOR_HELP = "character between the cells of a CSV file; by default found by its header line"
 TEXT_HELP = "column of a table that holds the text, two with a comma for pairs; by default as in training"
 
 
@@ -44,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="threads that the graph is computed with")
     parser.add_argument("--max-length", type=int, help="most tokens of a row; by default as in training")
     parser.add_argument("--words", choices=WORD_RULES, help="how NER text is cut into words")
+    parser.add_argument("--separator", metavar="CHARACTER", help=SEPARATOR_HELP)
+    parser.add_argument("--encoding", default=UTF_8, metavar="NAME", help="that of the input, by its Python name")
     parser.add_argument("--verify", action="store_true", help="check the bundle instead")
     return parser
 

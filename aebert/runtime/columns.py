@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aebert.errors import DataError
+from aebert.runtime.decoding import Lines
 from aebert.runtime.encoding import Text
 
 TABLES = (".csv", ".tsv", ".jsonl")
@@ -19,8 +20,6 @@ SEPARATORS = (",", ";", "\t", "|")  # of CSV files, as for training
 MOST_BYTES = 2**24  # of a line, and characters of a CSV row: one without an end must not fill the memory
 _SHOWN = 20  # columns of a table in a message
 _EXCEL_SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
-
-Lines = Iterator[tuple[int, str]]  # number from 1, text with its line end
 
 
 @dataclass(frozen=True)
@@ -31,22 +30,29 @@ class _Record:
     place: str
 
 
-def column_texts(lines: Lines, source: str, columns: Sequence[str], *, word_lists: bool) -> Iterator[tuple[Text, ...]]:
+def column_texts(
+    lines: Lines, source: str, columns: Sequence[str], *, separator: str | None = None, word_lists: bool
+) -> Iterator[tuple[Text, ...]]:
     """Yield the texts of some columns, row by row; the ending of `source` says which table it is.
 
+    separator: of a CSV file; found by the columns when not given.
     word_lists: JSON lines may have lists of words instead of texts.
 
     Raises: DataError naming file and line of a row that is damaged, lacks a column, or has something else in it.
     """
-    kind = Path(source).suffix.lower()
+    kind = _kind(source)
     if kind == ".jsonl":
         records = _json_records(lines, source)
     else:
-        cells = _csv_cells(lines, source, columns) if kind == ".csv" else _tsv_cells(lines)
+        cells = _csv_cells(lines, source, columns, separator) if kind == ".csv" else _tsv_cells(lines)
         records = _with_header(cells, source, columns)
     for record in records:
-        _check_columns(columns, list(record.values), record.place)
+        _check_columns(columns, list(record.values), record.place, kind)
         yield tuple(_text(record, column, word_lists) for column in columns)
+
+
+def _kind(source: str) -> str:
+    return Path(source).suffix.lower()
 
 
 def _text(record: _Record, column: str, word_lists: bool) -> Text:
@@ -65,12 +71,15 @@ def _text(record: _Record, column: str, word_lists: bool) -> Text:
     return text
 
 
-def _check_columns(columns: Sequence[str], there: Sequence[str], place: str) -> None:
+def _check_columns(columns: Sequence[str], there: Sequence[str], place: str, kind: str) -> None:
     for column in columns:
         if column not in there:
             names = [name if len(name) <= 40 else f"{name[:37]}..." for name in there[:_SHOWN]]
             shown = ", ".join([*names, *(["…"] if len(there) > _SHOWN else [])]) or "none"
-            raise DataError(f"{place} has no column {column!r}; its columns: {shown}; name the text's with --text")
+            fix = "name the text's with --text" + (
+                ", or what separates them with --separator" if kind == ".csv" else ""
+            )
+            raise DataError(f"{place} has no column {column!r}; its columns: {shown}; {fix}")
 
 
 def _with_header(cells: Iterator[tuple[int, list[str]]], source: str, columns: Sequence[str]) -> Iterator[_Record]:
@@ -80,7 +89,7 @@ def _with_header(cells: Iterator[tuple[int, list[str]]], source: str, columns: S
         raise DataError(f"{source} must start with a header line that names its columns, it is empty")
     if len(set(filter(None, names))) < len(list(filter(None, names))):
         raise DataError(f"{source}:{number}: column names must differ, got {', '.join(names[:_SHOWN])}")
-    _check_columns(columns, names, f"{source}:{number}")
+    _check_columns(columns, names, f"{source}:{number}", _kind(source))
     for number, row in cells:
         place = f"{source}:{number}"
         if _names(row) == names:
@@ -88,7 +97,8 @@ def _with_header(cells: Iterator[tuple[int, list[str]]], source: str, columns: S
         behind = row[len(names) :]
         values = row if any(cell.strip() for cell in behind) else row[: len(names)]
         if len(values) != len(names):
-            raise DataError(f"{place} must have {len(names)} columns as the header has, got {len(values)}")
+            fix = "; if other characters separate them, give --separator" if _kind(source) == ".csv" else ""
+            raise DataError(f"{place} must have {len(names)} columns as the header has, got {len(values)}{fix}")
         yield _Record(dict(zip(names, values)), place)
 
 
@@ -107,11 +117,11 @@ def _tsv_cells(lines: Lines) -> Iterator[tuple[int, list[str]]]:
             yield number, text.split("\t")
 
 
-def _csv_cells(lines: Lines, source: str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Numbers and cells of a CSV file's rows, its separator found by the columns of the header line."""
+def _csv_cells(lines: Lines, source: str, columns: Sequence[str], given: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Numbers and cells of a CSV file's rows; its separator is found by the columns of the header line if not given."""
     _, first = next(lines, (1, ""))
     stated = _EXCEL_SEPARATOR.fullmatch(first)
-    separator = stated[1] if stated else _separator(first, source, columns)
+    separator = given or (stated[1] if stated else _separator(first, source, columns))
     size = 0
 
     def texts() -> Iterator[str]:
@@ -148,7 +158,7 @@ def _separator(header: str, source: str, columns: Sequence[str]) -> str:
             fitting[separator] = names
     if len(set(fitting.values())) > 1:
         found = " and ".join(map(repr, fitting))
-        raise DataError(f"{source} can be read as CSV with the separators {found}; rename its columns")
+        raise DataError(f"{source} can be read as CSV with the separators {found}; give the right one as --separator")
     return next(iter(fitting), ",")
 
 

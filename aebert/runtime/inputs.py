@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from aebert.errors import ConfigError, DataError
-from aebert.runtime.columns import MOST_BYTES, TABLES, Lines, column_texts
+from aebert.runtime.columns import MOST_BYTES, TABLES, column_texts
+from aebert.runtime.decoding import KNOWN_ENCODINGS, UTF_8, Lines, is_encoding, text_lines
 from aebert.runtime.encoding import Text
 from aebert.runtime.manifest import Manifest
 
@@ -32,7 +32,14 @@ def is_table(path: Path | None) -> bool:
 
 
 @contextmanager
-def open_inputs(path: Path | None, manifest: Manifest, columns: Sequence[str] = ()) -> Iterator[Iterator[Input]]:
+def open_inputs(
+    path: Path | None,
+    manifest: Manifest,
+    columns: Sequence[str] = (),
+    *,
+    separator: str | None = None,
+    encoding: str = UTF_8,
+) -> Iterator[Iterator[Input]]:
     """The rows of a file, or of standard input when None, read one by one.
 
     Files that end in .csv, .tsv or .jsonl are tables, which `columns` are read of, by default those that the bundle was
@@ -40,7 +47,10 @@ def open_inputs(path: Path | None, manifest: Manifest, columns: Sequence[str] = 
     have a header line; a blank line is no row. Of everything else every line is a row; sentence pairs have a tab
     between the two.
 
-    Raises: ConfigError for columns that don't go with the input or the bundle; DataError naming file and line.
+    separator: of a CSV file; by default the one at which the header line has the columns. encoding: by its Python name;
+      an input that is not UTF-8 is read whole before its first row.
+
+    Raises: ConfigError for options that don't go with the input or the bundle; DataError naming file and line.
     """
     table = is_table(path)
     if path is not None and path.suffix.lower() in NO_TEXT:
@@ -48,11 +58,12 @@ def open_inputs(path: Path | None, manifest: Manifest, columns: Sequence[str] = 
     if columns and not table:
         where = "standard input" if path is None else path
         raise ConfigError(f"--text names columns of a file that ends in {', '.join(TABLES)}, got it for {where}")
+    _check_style(path, separator, encoding)
     names = _checked_columns(columns, manifest)
     with _opened(path) as (file, source):
-        lines = _numbered(file, source)
+        lines = text_lines(_raw_lines(file, source), source, encoding, "--encoding")
         if table:
-            texts = column_texts(lines, source, names, word_lists=manifest.kind == "ner")
+            texts = column_texts(lines, source, names, separator=separator, word_lists=manifest.kind == "ner")
             yield (Input(number, _joined(sides)) for number, sides in enumerate(texts, start=1))
         else:
             yield _line_rows(lines, source, manifest)
@@ -63,6 +74,18 @@ def _joined(sides: tuple[Text, ...]) -> Text:
     if not any(side.strip() if isinstance(side, str) else side for side in sides):
         return ""
     return sides[0] if len(sides) == 1 else [str(side) for side in sides]
+
+
+def _check_style(path: Path | None, separator: str | None, encoding: str) -> None:
+    if not is_encoding(encoding):
+        raise ConfigError(f"--encoding must be {KNOWN_ENCODINGS}, got {encoding!r}")
+    if separator is None:
+        return
+    if path is None or path.suffix.lower() != ".csv":
+        where = "standard input" if path is None else path
+        raise ConfigError(f"--separator is that of a file that ends in .csv, got it for {where}")
+    if len(separator) != 1 or separator in '"\r\n':
+        raise ConfigError(f"--separator must be one character other than a quote, got {separator!r}")
 
 
 def _checked_columns(given: Sequence[str], manifest: Manifest) -> tuple[str, ...]:
@@ -89,16 +112,11 @@ def _opened(path: Path | None) -> Iterator[tuple[BinaryIO, str]]:
         yield file, str(path)
 
 
-def _numbered(file: BinaryIO, source: str) -> Lines:
-    for number in count(1):
-        place = f"{source}:{number}"
-        raw = _next_line(file, place)
-        if not raw:
-            return
-        try:
-            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{place} must be UTF-8 text, byte {error.start + 1} of the line is not") from None
+def _raw_lines(file: BinaryIO, source: str) -> Iterator[bytes]:
+    number = 1
+    while raw := _next_line(file, f"{source}:{number}"):
+        yield raw
+        number += 1
 
 
 def _next_line(file: BinaryIO, place: str) -> bytes:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from aebert.errors import ConfigError
+from aebert.runtime.decoding import UTF_8
 from aebert.runtime.inputs import Input, is_table, open_inputs
 from aebert.runtime.model import BATCH, Model
 from aebert.runtime.predictions import Prediction
@@ -25,7 +26,7 @@ _SHOWN = 5  # numbers of rows in a warning
 class PredictOptions:
     """What to predict with and how; see `Model`.
 
-    input: a file, standard input when None; text: columns of a table; see `open_inputs`.
+    input: a file, standard input when None; text: columns of a table; separator, encoding: see `open_inputs`.
     """
 
     bundle: Path
@@ -36,6 +37,8 @@ class PredictOptions:
     threads: int = 1
     max_length: int | None = None
     words: str | None = None
+    separator: str | None = None
+    encoding: str = UTF_8
 
 
 @dataclass
@@ -77,7 +80,10 @@ def predict_rows(options: PredictOptions) -> None:
     noun = "row" if is_table(options.input) else "line"
     cut = _Warning(noun, "longer than the length limit and cut")
     empty = _Warning(noun, "empty and without a prediction")
-    with open_inputs(options.input, model.manifest, options.text) as rows, _until_closed():
+    opened = open_inputs(
+        options.input, model.manifest, options.text, separator=options.separator, encoding=options.encoding
+    )
+    with opened as rows, _until_closed():
         ahead = options.batch * (_AHEAD if options.batch > 1 else 1)
         while chunk := list(islice(rows, ahead)):
             found = _predict(model, chunk, options.batch)

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aebert.errors import DataError
+from aebert.runtime.decoding import UTF_8
 from aebert.runtime.words import Word, split_words
 from aebert.tasks.conll import Sentence
 from aebert.tasks.sentences import split_sentences
-from aebert.tasks.text_files import UTF_8, numbered_lines
+from aebert.tasks.text_files import numbered_lines
 
 WORDS = "marks"
 """How texts are cut into words: every mark is one, so that few spans end inside of a word."""

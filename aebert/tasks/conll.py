@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from aebert.errors import DataError
+from aebert.runtime.decoding import UTF_8
 from aebert.tasks.labels import hint, shown
 from aebert.tasks.task import Row, TaskSpec
-from aebert.tasks.text_files import UTF_8, numbered_lines
+from aebert.tasks.text_files import numbered_lines
 
 Scheme = Literal["IOB1", "IOB2", "IOBES", "BILOU"]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from aebert.errors import ConfigError, DataError
 from aebert.registry import nearest
+from aebert.runtime.decoding import UTF_8
 from aebert.tasks.records import Record
-from aebert.tasks.text_files import UTF_8, numbered_lines
+from aebert.tasks.text_files import numbered_lines
 
 SEPARATORS = (",", ";", "\t", "|")
 """Separators that are looked for in CSV files; programs write the semicolon where the comma is a decimal point."""

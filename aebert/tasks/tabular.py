@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from aebert.errors import DataError
+from aebert.runtime.decoding import UTF_8
 from aebert.tasks.conll import Sentence
 from aebert.tasks.delimited import TableStyle, read_csv, read_tsv
 from aebert.tasks.labels import hint, is_integer, shown
 from aebert.tasks.records import Record, pick
 from aebert.tasks.task import Row, TaskSpec
-from aebert.tasks.text_files import UTF_8, numbered_lines
+from aebert.tasks.text_files import numbered_lines
 
 TableFormat = Literal["csv", "tsv", "jsonl"]
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from aebert import cli
 from aebert.errors import AebertError, ConfigError, DataError
 from aebert.runtime import Model, columns
+from aebert.runtime.__main__ import main as runtime_main
 from aebert.runtime.encoding import Text
 from aebert.runtime.inputs import Input, open_inputs
 from aebert.runtime.stream import PredictOptions, predict_rows
@@ -29,6 +31,19 @@ def read(made: dict[str, Path], tmp_path: Path) -> Read:
         path = tmp_path / name
         path.write_bytes(content.encode())
         with open_inputs(path, Model.load(made[kind]).manifest, named) as found:
+            return list(found)
+
+    return rows
+
+
+@pytest.fixture
+def read_bytes(made: dict[str, Path], tmp_path: Path) -> Callable[..., list[Input]]:
+    """`read_bytes(name, content, separator=None, encoding="utf-8")`: the rows of a file for a classifier's bundle."""
+
+    def rows(name: str, content: bytes, **style: Any) -> list[Input]:
+        path = tmp_path / name
+        path.write_bytes(content)
+        with open_inputs(path, Model.load(made["classification"]).manifest, **style) as found:
             return list(found)
 
     return rows
@@ -87,6 +102,69 @@ def test_one_prediction_per_row(made: dict[str, Path], tmp_path: Path, capfd: py
     printed = capfd.readouterr()
     assert printed.out.splitlines() == ["good\t0.880797", "", "bad\t0.731059"]
     assert printed.err == "aebert: warning: 1 row was empty and without a prediction: 2\n"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16", "utf-16-le", "utf-8-sig", "UTF8"])
+def test_an_input_may_have_another_encoding(read_bytes: Callable[..., list[Input]], encoding: str) -> None:
+    csv = "label;text\r\n1;naïve, fine\r\n2;née\r\n"
+    assert texts(read_bytes("x.csv", csv.encode(encoding), encoding=encoding)) == ["naïve, fine", "née"]
+    assert texts(read_bytes("x.txt", "naïve\n\nnée".encode(encoding), encoding=encoding)) == ["naïve", "", "née"]
+
+
+def test_a_separator_can_be_given(read_bytes: Callable[..., list[Input]]) -> None:
+    assert texts(read_bytes("x.csv", b"text\nfine, good film\n", separator=";")) == ["fine, good film"]
+    assert texts(read_bytes("x.csv", b"a:text\n1:b, c\n", separator=":")) == ["b, c"]
+    assert texts(read_bytes("x.csv", b'text,"x;text;y"\n1,2\n', separator=",")) == ["1"]
+    assert texts(read_bytes("x.csv", b"sep=;\ntext,b\n1;2,3\n", separator=",")) == ["1;2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "style", "message"),
+    [
+        ("x.csv", b"text\nna\xefve\n", {}, "x.csv:2 must be UTF-8 text, byte 3 of the line is not: 0xEF; set --enc"),
+        ("x.txt", b"na\xefve\n", {}, "such as cp1252 (which reads 'naïve' here) or latin-1"),
+        ("x.csv", "text\n".encode("utf-16"), {}, "byte order mark of UTF-16; set --encoding to utf-16"),
+        ("x.txt", "one\n".encode("utf-16-le"), {}, "x.txt:1 must be text without NUL characters; if it is UTF-16, set"),
+        ("x.txt", b"PK\x03\x04\xff", {}, "it is a zip or Excel file; export it as CSV"),
+        ("x.txt", "née".encode(), {"encoding": "cp1252"}, "x.txt must be cp1252 text as --encoding says, but it is"),
+        ("x.txt", b"a\nb\x81\n", {"encoding": "cp1252"}, "x.txt:2 must be cp1252 text, byte 4 of the file is not"),
+        ("x.txt", b"a", {"encoding": "base64"}, "--encoding must be one of Python's text encodings, such as utf-8,"),
+        ("x.csv", b"text\n", {"separator": "::"}, "--separator must be one character other than a quote, got '::'"),
+        ("x.csv", b"text\n", {"separator": ""}, "--separator must be one character other than a quote, got ''"),
+        ("x.tsv", b"text\n", {"separator": ","}, "--separator is that of a file that ends in .csv, got it for "),
+        ("x.csv", b"text\na, b\n", {}, "as the header has, got 2; if other characters separate them, give --separator"),
+        ("x.csv", b"text:b\n1:2\n", {}, "columns: text:b; name the text's with --text, or what separates them with"),
+        ("x.csv", b'text,"x;text;y"\n1\n', {}, "separators ',' and ';'; give the right one as --separator"),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_the_options_say_is_one_line(
+    name: str, content: bytes, style: dict[str, str], message: str, read_bytes: Callable[..., list[Input]]
+) -> None:
+    with pytest.raises(AebertError, match=re.escape(message)) as caught:
+        read_bytes(name, content, **style)
+    assert "\n" not in str(caught.value)
+
+
+def test_commands_take_separator_and_encoding(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.csv").write_bytes("text:é\ngood:1\n".encode("cp1252"))
+    asked = [
+        str(made["classification"]),
+        "--input",
+        str(tmp_path / "x.csv"),
+        "--separator",
+        ":",
+        "--encoding",
+        "cp1252",
+    ]
+    assert runtime_main(asked) == 0
+    monkeypatch.setattr(sys, "argv", ["aebert", "predict", *asked])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main()
+    first, second = capfd.readouterr().out.splitlines()
+    assert json.loads(first)["label"] == "good"
+    assert first == second
 
 
 REFUSED: list[tuple[str, str, str, tuple[str, ...], str]] = [
@@ -165,14 +243,12 @@ def test_rows_are_answered_one_by_one(made: dict[str, Path], tmp_path: Path) -> 
 
 
 def test_the_module_takes_columns(made: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from aebert.runtime.__main__ import main
-
     (tmp_path / "x.csv").write_text("a,b\nthe bad,good\n", encoding="utf-8")
     asked: Any = [str(made["regression"]), "--input", str(tmp_path / "x.csv"), "--format", "tsv"]
-    assert main([*asked, "--text", "a,b"]) == 0
-    assert main([*asked, "--text", "b", "--text", "a"]) == 0
+    assert runtime_main([*asked, "--text", "a,b"]) == 0
+    assert runtime_main([*asked, "--text", "b", "--text", "a"]) == 0
     assert capfd.readouterr().out == "1.25\n1.25\n"
-    assert main(asked) == 2
+    assert runtime_main(asked) == 2
     assert "has no column 'one'; its columns: a, b" in capfd.readouterr().err
 
 

@@ -121,7 +121,7 @@ def test_an_excel_file_with_other_names(write: Write, tmp_path: Path) -> None:
     assert {row.text[0] for rows in task.rows.values() for row in rows} == {f"Größe {i}, 5" for i in range(30)}
     with pytest.raises(DataError, match=r"train\.csv:2 must be UTF-8 text, .* such as cp1252 \(which reads 'ham;Größe"):
         load(SPAM, {**data, "encoding": "utf-8"}, tmp_path)
-    with pytest.raises(DataError, match=r"dev\.csv:1 must be UTF-8 text, .*UTF-16; set data\.encoding: utf-16"):
+    with pytest.raises(DataError, match=r"dev\.csv:1 must be UTF-8 text, .*UTF-16; set data\.encoding to utf-16"):
         load(SPAM, {**files(train="dev.csv"), "header": data["header"]}, tmp_path)
 
 
