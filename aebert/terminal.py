@@ -24,6 +24,10 @@ from rich.text import Text
 
 from aebert.progress import Bar
 
+# Loggers whose warnings a user can't act on. torchao comes with the extra `litert`, and transformers loads it with any
+# model: it warns about each of its kernels that is not for this machine, and about a deprecated function that it calls.
+_CHATTY = ("huggingface_hub", "torchao", "torch.utils._pytree")
+
 _WIDE = 100  # columns of a terminal from which on bars are long
 
 
@@ -83,6 +87,8 @@ class Terminal:
 def quiet_libraries() -> None:
     """Keep the libraries' own bars and log lines off the terminal; errors still come through as exceptions."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns when a process is started later
+    for name in _CHATTY:  # before the imports, which warn already
+        logging.getLogger(name).setLevel(logging.ERROR)
     import datasets
     import optuna
     import transformers
@@ -91,4 +97,3 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

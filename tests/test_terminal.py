@@ -123,16 +123,19 @@ def loud() -> Iterator[None]:
     import transformers
 
     levels = transformers.utils.logging.get_verbosity(), optuna.logging.get_verbosity()
-    hub = logging.getLogger("huggingface_hub").level
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "torchao", "torch.utils._pytree")]
+    before = [logger.level for logger in loggers]
     transformers.utils.logging.set_verbosity_info()
     transformers.utils.logging.enable_progress_bar()
     datasets.enable_progress_bars()
     optuna.logging.set_verbosity(optuna.logging.INFO)
-    logging.getLogger("huggingface_hub").setLevel(logging.INFO)
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
     yield
     transformers.utils.logging.set_verbosity(levels[0])
     optuna.logging.set_verbosity(levels[1])
-    logging.getLogger("huggingface_hub").setLevel(hub)
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.mark.usefixtures("loud")
@@ -151,7 +154,8 @@ def test_libraries_keep_their_lines_and_bars_to_themselves(
     for _ in transformers.utils.logging.tqdm(range(2)):
         pass
     assert datasets.Dataset.from_dict({"x": [1, 2]}).map(lambda row: row).num_rows == 2
-    assert not logging.getLogger("huggingface_hub").isEnabledFor(logging.WARNING)
+    for name in ("huggingface_hub", "torchao", "torch.utils._pytree"):
+        assert not logging.getLogger(name).isEnabledFor(logging.WARNING)
     assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")

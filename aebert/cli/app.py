@@ -55,12 +55,13 @@ def pipeline_of(config: Path, sets: list[str] | None, **given: object) -> Pipeli
 
     given: values of options that override keys of the config; None and False leave these as they are.
     """
+    from aebert.terminal import Terminal, quiet_libraries
+
+    quiet_libraries()  # before what is imported next, which loads them
     from aebert.config import load_config
     from aebert.run.pipeline import Pipeline
     from aebert.studies.folder import CONFIG
-    from aebert.terminal import Terminal, quiet_libraries
 
-    quiet_libraries()
     overrides = dict(_split(item) for item in sets or [])
     keys = {"model": "model.path", "trials": "search.trials", "name": "name", "trust": "model.trust"}
     overrides |= {keys[key]: str(value) for key, value in given.items() if value not in (None, False)}

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from aebert.run import dense
 
-from .conftest import Aebert, Result, Workspace
+from .conftest import Aebert, Result, Workspace, start
 
 
 def _refused(result: Result, *parts: str) -> None:
@@ -257,3 +257,13 @@ def _contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and path.name != "run.lock"
     }
+
+
+def test_no_library_warns_while_it_is_loaded(workspace: Workspace) -> None:
+    _edit("path: my-checkpoint", "path: ./my-model")
+    with start(["run", "reviews.yaml"], workspace) as child:  # a process of its own, which has loaded nothing yet
+        out, err = child.communicate()
+    assert (child.returncode, out) == (2, "")
+    assert err.splitlines() == [
+        "aebert: error: model folder ./my-model does not exist; model.path takes 'minilm', a hub id or a folder"
+    ]
