@@ -40,6 +40,7 @@ Name = Annotated[str | None, typer.Option(help="Override name, that of the study
 Numbers = list[str] | None  # of an option that takes several, see `number_lists`
 Results = Annotated[Path, typer.Option(help="Folder that holds the studies.")]
 Study = Annotated[str, typer.Argument(help="Name of a study below --results, or the path of its folder.")]
+_MOST_CLASSES = 12  # that are printed
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def print_report(found: Report) -> None:
     from aebert.reporting.overview import model_tables, search_tables
     from aebert.reporting.printing import print_tables
 
-    print_tables(*search_tables(found), *model_tables(found))
+    print_tables(*search_tables(found), *model_tables(found, most_classes=_MOST_CLASSES))
 
 
 def print_search(found: Report) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aebert.reporting import units
+from aebert.reporting.classes import classes_table
 from aebert.reporting.finalists import finalists_table
 from aebert.reporting.forms import forms_table
 from aebert.reporting.fronts import front_table
@@ -20,9 +21,13 @@ def search_tables(report: Report) -> list[Table]:
     return [front_table(report), *verdict_tables(report)]
 
 
-def model_tables(report: Report) -> list[Table]:
-    """What was made of the best candidates so far: finalists, quantized forms, profiles."""
+def model_tables(report: Report, *, most_classes: int | None = None) -> list[Table]:
+    """What was made of the best candidates so far: finalists, scores of each class, quantized forms, profiles.
+
+    most_classes: how many classes are shown, those that lose most; None for all.
+    """
     tables = [finalists_table(report)] if report.finalists else []
+    tables += [classes_table(report, most_classes)] if report.classes else []
     tables += [forms_table(report.forms, report.info.metric)] if report.forms else []
     return tables + ([profiles_table(report)] if report.profiles else [])
 

@@ -106,6 +106,31 @@ class ProfileRow:
 
 
 @dataclass(frozen=True)
+class ClassRow:
+    """How well one file finds one class or entity type on the report rows; name and kind are those of `ProfileRow`.
+
+    precision, recall, f1: shares, 0 where undefined. support: rows of the class, or entities of the type.
+    """
+
+    name: str
+    kind: str
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassRow:
+        """Inverse of `to_dict`."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that tables, plots and files say about a study.
 
@@ -116,6 +141,7 @@ class Report:
     verdicts: on each budget, from the mildest to the hardest, as of when the search last ended.
     forms: how each model was exported, by its name: fused nodes, and the quantized forms that were tried.
     checked: how checkpoint and rows were understood before any work; None in runs of older versions.
+    classes: by file, the classes in the order of their ids; empty for regression, and in studies of older versions.
     """
 
     info: StudyInfo
@@ -128,6 +154,7 @@ class Report:
     verdicts: tuple[Verdict, ...] = ()
     forms: Mapping[str, ExportedForms] = field(default_factory=dict)
     checked: Checked | None = None
+    classes: tuple[ClassRow, ...] = ()
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -163,6 +190,7 @@ class Report:
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "finalists": [row.to_dict() for row in self.finalists],
             "profiles": [row.to_dict() for row in self.profiles],
+            "classes": [row.to_dict() for row in self.classes],
             "forms": {name: one.to_dict() for name, one in self.forms.items()},
             "checked": self.checked and self.checked.to_dict(),
             "machine": dict(self.machine),
@@ -189,6 +217,7 @@ class Report:
             verdicts=tuple(Verdict.from_dict(verdict) for verdict in verdicts),
             forms=_forms(values["forms"]) if values["format"] > 2 else {},
             checked=Checked.from_dict(values["checked"]) if values.get("checked") else None,
+            classes=tuple(ClassRow.from_dict(row) for row in values.get("classes", ())),  # came without a new format
         )
 
 

@@ -61,7 +61,7 @@ def _facts(pipeline: Pipeline, model: ShippedModel, form: ShippedForm) -> dict[s
     """What is known of a model's shipped file: plain values without folders of this machine."""
     shipped, machine = pipeline.export.shipped(model.name), pipeline.profiles["machine"]
     measured = next(profile for profile in pipeline.profiles["profiles"] if profile["name"] == shipped)
-    shape = pipeline.dense.shape
+    shape, scores = pipeline.dense.shape, pipeline.scores[shipped]
     return {
         "architecture": {
             "model": pipeline.setup.info.model,
@@ -71,7 +71,7 @@ def _facts(pipeline: Pipeline, model: ShippedModel, form: ShippedForm) -> dict[s
             **model.architecture.to_dict(),
             "dense": Architecture.dense(shape).to_dict(),
         },
-        "scores": {"rows_of": "report", **_untimed(pipeline.scores[shipped])},
+        "scores": {"rows_of": "report", **{key: scores[key] for key in ("metrics", "interval", "rows")}},
         "profile": dict(measured),
         "machine": dict(machine),
         "provenance": {**_provenance(pipeline.run, pipeline.dense, machine), "form": form.to_dict()},
@@ -88,7 +88,3 @@ def _provenance(run: Run, dense: Dense, machine: Mapping[str, Any]) -> dict[str,
         "dense_weights": dense.digest,
         "seed": run.config.seed,
     }
-
-
-def _untimed(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in result.items() if key != "seconds"}

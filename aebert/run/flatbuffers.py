@@ -15,7 +15,6 @@ from aebert.deployment.litert import Bits, export_litert, quantize_litert
 from aebert.deployment.litert_session import LiteRTModel
 from aebert.deployment.opening import FLATBUFFER
 from aebert.deployment.parity import check_logits, other_shapes
-from aebert.digests import file_digest
 from aebert.models.evaluation import Prepared
 from aebert.profiling.memory import peak_memory_bytes
 from aebert.reporting.report import ProfileRow
@@ -23,7 +22,7 @@ from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.profiles import measure_in_turns
 from aebert.run.run import Run
-from aebert.run.scores import score_file
+from aebert.run.scores import report_inputs, score_file
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import Row
 
@@ -113,23 +112,18 @@ class FlatBuffers:
 
     @cached_property
     def reported(self) -> dict[FlatBufferForm, dict[str, Any]]:
-        """Metrics of every file on the report rows, cut to its length, with the interval of the headline one."""
+        """What `score_file` says of every file on the report rows, cut to its length."""
         files = self.files
         return {form: self._reported(form, path) for form, path in files.items()}
 
     def _reported(self, form: FlatBufferForm, path: Path) -> dict[str, Any]:
         config, rows = self.run.config, self.run.task.rows["report"]
-        inputs = {
-            "file": file_digest(path),
-            "rows": self.run.rows_digest("report"),
-            "metric": self.run.task.spec.metric,
-        }
 
         def make() -> dict[str, Any]:
             prepared = self._prepare(rows, form.length, config.search.max_batch_tokens)
             return {**score_file(self.run, form.name, self._open(path), prepared), "cut": self._cut(form)}
 
-        return self.run.stage(f"report-{form.name}{FLATBUFFER}", inputs).run(make)
+        return self.run.stage(f"report-{form.name}{FLATBUFFER}", report_inputs(self.run, path)).run(make)
 
     def _cut(self, form: FlatBufferForm) -> int:
         """Report rows that are longer than the file."""

@@ -186,7 +186,7 @@ class Pipeline:
 
     @cached_property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """Metrics of every ONNX file on the report rows, by the file's name."""
+        """What `score_file` says of every ONNX file on the report rows, by the file's name."""
         return report_scores(self.run, self.dense.tokenizer, self.export.files)
 
     @cached_property

@@ -12,7 +12,7 @@ from aebert import __version__
 from aebert.config import digest as values_digest
 from aebert.config import plain
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.report import ClassRow, FinalistRow, ProfileRow, Report
 from aebert.reporting.writing import write_report
 from aebert.run.bundles import bundles
 from aebert.run.export import INT8
@@ -45,6 +45,7 @@ def build_report(pipeline: Pipeline) -> Report:
         verdicts=tuple(verdicts),
         forms=pipeline.export.forms,
         checked=pipeline.checked,
+        classes=tuple(_class_rows(pipeline)),
     )
 
 
@@ -125,10 +126,11 @@ def _profile_rows(pipeline: Pipeline) -> list[ProfileRow]:
 
 
 def _profile_row(measured: Mapping[str, Any], score: float) -> ProfileRow:
+    name, kind = _model_and_kind(measured["name"])
     speedup = {} if measured["name"] == DENSE else measured["speedup"]  # others are compared with it
     return ProfileRow(
-        name=measured["name"].removesuffix(INT8),
-        kind="int8" if measured["name"].endswith(INT8) else "float32",
+        name=name,
+        kind=kind,
         size_bytes=measured["size_bytes"],
         p50_ms=measured["p50_ms"],
         p90_ms=measured["p90_ms"],
@@ -140,6 +142,21 @@ def _profile_row(measured: Mapping[str, Any], score: float) -> ProfileRow:
         speedup_high=speedup.get("p90"),
         report_score=score,
     )
+
+
+def _class_rows(pipeline: Pipeline) -> list[ClassRow]:
+    files = {_model_and_kind(name): found for name, found in pipeline.scores.items()}
+    files |= {(form.model, form.title): found for form, found in pipeline.flatbuffers.reported.items()}
+    return [
+        ClassRow(name, kind, label, **scores)
+        for (name, kind), found in files.items()
+        for label, scores in found["classes"].items()
+    ]
+
+
+def _model_and_kind(file: str) -> tuple[str, str]:
+    """What `ProfileRow` calls the model and the kind of an ONNX file."""
+    return file.removesuffix(INT8), "int8" if file.endswith(INT8) else "float32"
 
 
 def _machine(measured: Mapping[str, Any]) -> dict[str, Any]:

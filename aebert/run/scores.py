@@ -1,4 +1,4 @@
-"""The report rows, read once, at the end: metrics of every file that ships, with intervals."""
+"""The report rows, read once, at the end: metrics of every file that ships, with intervals, and scores of classes."""
 
 from __future__ import annotations
 
@@ -15,30 +15,42 @@ from aebert.digests import file_digest
 from aebert.models.evaluation import Prepared, evaluate_forward
 from aebert.run.requests import file_forward
 from aebert.run.run import Run
+from aebert.tasks.class_scores import class_scores
 from aebert.tasks.resampling import bootstrap, resampler
 
 RESAMPLES = 1000  # of a bootstrap interval
 
 
 def report_scores(run: Run, tokenizer: PreTrainedTokenizerBase, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """Metrics of ONNX files on the report rows, with the 95 % interval of the headline one, by the file's name."""
+    """What `score_file` says of ONNX files on the report rows, by the file's name."""
     return {name: _score(run, tokenizer, name, path) for name, path in files.items()}
 
 
 def _score(run: Run, tokenizer: PreTrainedTokenizerBase, name: str, path: Path) -> dict[str, Any]:
-    inputs = {"file": file_digest(path), "rows": run.rows_digest("report"), "metric": run.task.spec.metric}
 
     def make() -> dict[str, Any]:
         return score_file(run, name, OnnxModel(path, torch.get_num_threads()), run.rows("report", tokenizer))
 
-    return run.stage(f"report-{name}", inputs).run(make)
+    return run.stage(f"report-{name}", report_inputs(run, path)).run(make)
+
+
+def report_inputs(run: Run, path: Path) -> dict[str, Any]:
+    """What the scores of a file on the report rows depend on."""
+    spec = run.task.spec
+    return {
+        "file": file_digest(path),
+        "rows": run.rows_digest("report"),
+        "metric": spec.metric,
+        "labels": list(spec.labels),
+    }
 
 
 def score_file(run: Run, name: str, model: ExportedModel, prepared: Prepared) -> dict[str, Any]:
-    """Metrics of a file on some rows, with the 95 % interval of the headline one."""
+    """Metrics of a file on some rows, the 95 % interval of the headline one, and the scores of each class."""
     with run.progress.bar(f"report rows, {name}", 1) as bar:
         result = evaluate_forward(file_forward(model), prepared)
         bar.advance()
-    compute = resampler(run.task.spec, prepared.rows, prepared.encoded, result.logits)
-    interval = bootstrap(compute, len(prepared.rows), run.config.seed, RESAMPLES)
-    return {"metrics": dict(result.metrics), "interval": interval, "rows": len(prepared.rows)}
+    outputs = run.task.spec, prepared.rows, prepared.encoded, result.logits
+    interval = bootstrap(resampler(*outputs), len(prepared.rows), run.config.seed, RESAMPLES)
+    classes = {label: one.to_dict() for label, one in class_scores(*outputs).items()}
+    return {"metrics": dict(result.metrics), "interval": interval, "classes": classes, "rows": len(prepared.rows)}

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.reporting.overview import model_tables, search_tables, studies_table
 from aebert.reporting.printing import print_tables
-from aebert.reporting.report import Report
+from aebert.reporting.report import ClassRow, Report
 from aebert.reporting.tables import Table
 
 
@@ -32,10 +32,16 @@ def test_the_tables_of_a_report_come_in_the_order_of_the_run(report: Report, tri
         "What the search found in toy",
         "What the search won in toy",
     ]
-    formed = replace(report, forms={"dense": ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))})
+    classes = tuple(
+        ClassRow(name, "float32", label, 0.5, 0.5, 0.5, 1) for name in ("dense", "trial-2") for label in "abc"
+    )
+    forms = {"dense": ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))}
+    formed = replace(report, forms=forms, classes=classes)
     assert [table.title for table in model_tables(formed)] == [
         "Finalists of toy",
+        "Classes of toy",
         "Quantized forms",
         "Profiles of toy",
     ]
     assert model_tables(trials_only) == []
+    assert [len(model_tables(formed, most_classes=most)[1].rows) for most in (None, 2)] == [3, 2]

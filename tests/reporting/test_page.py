@@ -11,7 +11,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from aebert.reporting.page import front_html, write_front_html
-from aebert.reporting.report import Report
+from aebert.reporting.report import ClassRow, Report
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>&"{{data}}'
 
@@ -111,6 +111,13 @@ def test_tables_hold_the_front_finalists_and_profiles(report: Report, trials_onl
     assert (rows[2][1], rows[3][1]) == ("+12.5", "–")
     assert rows[5][4] == "62.5"
     assert Page(_without_plotly(front_html(trials_only))).tags.count("table") == 3
+
+
+def test_all_classes_have_a_row(report: Report) -> None:
+    names = [f"{HOSTILE}{number}" for number in range(30)]
+    classes = [ClassRow(file, "float32", name, 0.5, 0.5, 0.5, 1) for file in ("dense", "trial-2") for name in names]
+    page = Page(_without_plotly(front_html(replace(report, classes=tuple(classes)))))
+    assert [row[0] for row in page.cells if row and row[0].startswith(HOSTILE)] == names
 
 
 def test_a_card_tells_the_closest_first_trial(raced: Report) -> None:

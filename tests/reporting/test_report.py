@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.report import ClassRow, FinalistRow, ProfileRow, Report
 from aebert.search.record import GainRecord, StudyInfo, TrialRecord, Verdict
 
 NUMBERS = st.floats(allow_nan=False)
@@ -63,6 +63,7 @@ PROFILES = st.builds(
     **dict.fromkeys(("p50_ms", "p90_ms", "p99_ms", "throughput_per_s"), NUMBERS),
     **{name: st.none() | NUMBERS for name in ("speedup", "speedup_low", "speedup_high", "report_score")},
 )
+CLASSES = st.builds(ClassRow, **dict.fromkeys(("precision", "recall", "f1"), SHARES), support=COUNTS)
 INFOS = st.builds(StudyInfo, metric=st.just("f1"), targets=st.lists(SHARES, max_size=3).map(tuple))
 PLAIN = st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | COUNTS | st.text(max_size=5), max_size=3)
 ONE_FORM = ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))
@@ -75,6 +76,7 @@ REPORTS = st.builds(
     st.dictionaries(st.sampled_from(["train", "report"]), COUNTS),
     st.lists(VERDICTS, max_size=2).map(tuple),
     st.dictionaries(st.sampled_from(["dense", "trial-1"]), st.just(ONE_FORM), max_size=2),
+    st.lists(CLASSES, max_size=2).map(tuple),
 )
 
 
@@ -105,6 +107,12 @@ def test_format_2_has_no_forms(report: Report) -> None:
     assert Report.from_dict(values) == report
     with pytest.raises(KeyError, match="forms"):
         Report.from_dict({**values, "format": 3})
+
+
+def test_a_summary_from_before_the_scores_of_classes_has_none(report: Report) -> None:
+    classed = replace(report, classes=(ClassRow("dense", "float32", "good", 0.5, 0.25, 0.75, 3),))
+    values = {key: value for key, value in classed.to_dict().items() if key != "classes"}
+    assert Report.from_dict(values) == report
 
 
 def test_every_trial_must_have_the_headline_metric(report: Report) -> None:

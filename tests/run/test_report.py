@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aebert.config import digest
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import FinalistRow
 from aebert.run.report import build_report, mark_chosen, report
@@ -57,6 +59,12 @@ def test_a_report_says_what_each_stage_made(pipeline: MakePipeline) -> None:
     assert all(
         one.report_score == toy.scores[_file(one.name, one.kind)]["metrics"]["accuracy"] for one in found.profiles
     )
+    assert [(one.name, one.kind, one.label) for one in found.classes] == [
+        (one.name, one.kind, label) for one in found.profiles for label in ("bad", "good")
+    ]
+    for one in found.profiles:
+        right = sum(row.recall * row.support for row in found.classes if (row.name, row.kind) == (one.name, one.kind))
+        assert right / found.rows["report"] == pytest.approx(one.report_score)
     assert json.loads((toy.run.folder / "summary.json").read_text())["info"]["name"] == "toy"
     assert build_report(pipeline()) == replace(found, provenance=build_report(pipeline()).provenance)
 
@@ -88,3 +96,18 @@ def test_files_are_measured_and_scored_once(
     monkeypatch.setattr("aebert.run.scores.score_file", lambda *_, **__: pytest.fail("scored already"))
     again = pipeline()
     assert (again.profiles if stage == "profile" else again.scores) == known
+
+
+def test_scores_from_before_those_of_classes_are_made_again(pipeline: MakePipeline) -> None:
+    first = pipeline()
+    known = first.scores
+    record = first.run.folder / "stages" / "report-dense.json"
+    values = json.loads(record.read_text())
+    del values["detail"]["labels"], values["result"]["classes"]
+    record.write_text(json.dumps({**values, "inputs": digest("report-dense", values["detail"])}))
+    again = pipeline().scores
+    assert {name: _untimed(one) for name, one in again.items()} == {name: _untimed(one) for name, one in known.items()}
+
+
+def _untimed(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != "seconds"}
