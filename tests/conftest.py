@@ -221,11 +221,11 @@ def _train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, rows: Seq
     """Teach a model of its own to tell blame from praise: a run refuses fine-tuned models that only guess."""
     texts = [_review(index, row) for index, row in enumerate(rows)]
     inputs = tokenizer(texts, padding=True, return_tensors="pt")
-    labels = torch.tensor([int(row.label) for row in rows])
+    labels = torch.tensor([row.label for row in rows])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(40):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(**inputs).logits, labels).backward()
+        torch.nn.functional.cross_entropy(model(**inputs).logits, labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
