@@ -43,7 +43,8 @@ def test_variants_are_tried_and_one_ships(aebert: Aebert, workspace: Workspace) 
         tried = {row["variant"]: row for row in one["quantization"]["tried"]}
         assert list(tried) == VARIANTS
         best = tried[one["quantization"]["chosen"]]
-        assert best["median_ms"] == min(row["median_ms"] for row in tried.values())
+        assert best["median_ms"] <= 1.05 * min(row["median_ms"] for row in tried.values())
+        assert all(row["interval"]["low"] <= row["loss"] <= row["interval"]["high"] for row in tried.values())
         assert best["size_bytes"] == (folder / "models" / f"{model}.int8.onnx").stat().st_size
         bundle = json.loads((folder / "bundles" / model / "bundle.json").read_text())
         assert bundle["graph"]["quantization"] == one["quantization"]["chosen"]
