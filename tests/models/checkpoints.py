@@ -33,10 +33,32 @@ from ..conftest import VOCABULARY, randomize
 
 SPECS: dict[TaskKind, TaskSpec] = {
     "classification": TaskSpec(
-        "toy", "classification", ("text",), "label", ("bad", "so-so", "good"), "accuracy", "accuracy"
+        name="toy",
+        kind="classification",
+        columns=("text",),
+        label_column="label",
+        labels=("bad", "so-so", "good"),
+        metric="accuracy",
+        headline="accuracy",
     ),
-    "regression": TaskSpec("toy", "regression", ("text",), "label", (), "pearson_spearman", "spearman"),
-    "ner": TaskSpec("toy", "ner", ("words",), "tags", ("PER",), "seqeval", "f1"),
+    "regression": TaskSpec(
+        name="toy",
+        kind="regression",
+        columns=("text",),
+        label_column="label",
+        labels=(),
+        metric="pearson_spearman",
+        headline="spearman",
+    ),
+    "ner": TaskSpec(
+        name="toy",
+        kind="ner",
+        columns=("words",),
+        label_column="tags",
+        labels=("PER",),
+        metric="seqeval",
+        headline="f1",
+    ),
 }
 TEXTS = ("the film was good .", "A very dull story, and a poor ending", "great")
 _BYTES = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", *sorted(ByteLevel.alphabet()), "th", "Ġth", "the", "in")

@@ -20,9 +20,27 @@ from aebert.tasks.task import Row, TaskKind, TaskSpec
 from ..conftest import VOCABULARY
 
 TinyModel = Callable[..., PreTrainedModel]
-SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "so-so", "good"), "accuracy", "accuracy")
-NER = TaskSpec("toy", "ner", ("words",), "tags", ("PER",), "seqeval", "f1")
-SCORE = TaskSpec("toy", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
+SPEC = TaskSpec(
+    name="toy",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "so-so", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
+NER = TaskSpec(
+    name="toy", kind="ner", columns=("words",), label_column="tags", labels=("PER",), metric="seqeval", headline="f1"
+)
+SCORE = TaskSpec(
+    name="toy",
+    kind="regression",
+    columns=("text",),
+    label_column="label",
+    labels=(),
+    metric="pearson_spearman",
+    headline="spearman",
+)
 
 
 @pytest.fixture

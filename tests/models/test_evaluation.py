@@ -84,7 +84,15 @@ def test_rows_keep_their_order_although_batches_are_sorted_by_length(
 
 
 def test_example_losses_by_hand() -> None:
-    spec = TaskSpec("toy", "classification", ("text",), "label", ("a", "b"), "accuracy", "accuracy")
+    spec = TaskSpec(
+        name="toy",
+        kind="classification",
+        columns=("text",),
+        label_column="label",
+        labels=("a", "b"),
+        metric="accuracy",
+        headline="accuracy",
+    )
     # softmax of (0, ln 3) is (1/4, 3/4)
     logits = torch.tensor([[0.0, math.log(3)], [0.0, math.log(3)]])
     torch.testing.assert_close(
@@ -93,12 +101,22 @@ def test_example_losses_by_hand() -> None:
 
 
 def test_squared_error_by_hand() -> None:
-    spec = TaskSpec("toy", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
+    spec = TaskSpec(
+        name="toy",
+        kind="regression",
+        columns=("text",),
+        label_column="label",
+        labels=(),
+        metric="pearson_spearman",
+        headline="spearman",
+    )
     assert example_losses(spec, torch.tensor([[1.0], [5.0]]), torch.tensor([3.0, 4.5])).tolist() == [4.0, 0.25]
 
 
 def test_ner_loss_is_the_mean_over_labelled_words_by_hand() -> None:
-    spec = TaskSpec("toy", "ner", ("words",), "tags", ("X",), "seqeval", "f1")
+    spec = TaskSpec(
+        name="toy", kind="ner", columns=("words",), label_column="tags", labels=("X",), metric="seqeval", headline="f1"
+    )
     even, sure = [0.0, 0.0, 0.0], [math.log(2), 0.0, 0.0]  # softmax 1/3 each; 1/2, 1/4, 1/4
     logits = torch.tensor([[even, sure, sure], [even, even, even]])
     labels = torch.tensor([[0, 0, -100], [-100, -100, -100]])

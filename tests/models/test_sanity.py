@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,20 @@ from aebert.errors import ModelError
 from aebert.models.sanity import check_sanity, propose_names
 from aebert.tasks.task import Row, TaskSpec
 
-BINARY = TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
-THREE = TaskSpec("toy", "classification", ("text",), "label", ("no", "maybe", "yes"), "accuracy", "accuracy")
-SCORE = TaskSpec("toy", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
-NER = TaskSpec("toy", "ner", ("words",), "tags", ("PER", "LOC"), "seqeval", "f1")
+BINARY = TaskSpec(
+    name="toy",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
+THREE = replace(BINARY, labels=("no", "maybe", "yes"))
+SCORE = replace(BINARY, kind="regression", labels=(), metric="pearson_spearman", headline="spearman")
+NER = replace(
+    BINARY, kind="ner", columns=("words",), label_column="tags", labels=("PER", "LOC"), metric="seqeval", headline="f1"
+)
 
 
 def sanity(spec: TaskSpec, labels: Sequence[Any], predicted: Sequence[Any], trust: bool = False) -> tuple[str, ...]:

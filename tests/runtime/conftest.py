@@ -50,9 +50,33 @@ def lookup_graph(table: np.ndarray, path: Path, *, tokens: bool, opset: int = 20
 
 
 SPECS = {
-    "classification": TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy"),
-    "regression": TaskSpec("pairs", "regression", ("one", "two"), "label", (), "pearson_spearman", "spearman"),
-    "ner": TaskSpec("toy", "ner", ("words",), "tags", ("PRAISE",), "seqeval", "f1"),
+    "classification": TaskSpec(
+        name="toy",
+        kind="classification",
+        columns=("text",),
+        label_column="label",
+        labels=("bad", "good"),
+        metric="accuracy",
+        headline="accuracy",
+    ),
+    "regression": TaskSpec(
+        name="pairs",
+        kind="regression",
+        columns=("one", "two"),
+        label_column="label",
+        labels=(),
+        metric="pearson_spearman",
+        headline="spearman",
+    ),
+    "ner": TaskSpec(
+        name="toy",
+        kind="ner",
+        columns=("words",),
+        label_column="tags",
+        labels=("PRAISE",),
+        metric="seqeval",
+        headline="f1",
+    ),
 }
 # what a word adds to the logits; other tokens add nothing
 WEIGHTS: dict[str, dict[str, list[float]]] = {

@@ -46,7 +46,10 @@ def test_entities_have_offsets_text_and_their_least_sure_word() -> None:
     text = "New  York and Rome"
     words = split_words(text, "blanks")
     found = find_entities(text, words, ["B-LOC", "I-LOC", "O", "I-LOC"], [0.9, 0.5, 0.8, 0.7])
-    assert found == (Entity("LOC", 0, 9, "New  York", 0.5), Entity("LOC", 14, 18, "Rome", 0.7))
+    assert found == (
+        Entity(label="LOC", start=0, end=9, text="New  York", probability=0.5),
+        Entity(label="LOC", start=14, end=18, text="Rome", probability=0.7),
+    )
 
 
 TAGS = st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"]), max_size=12)

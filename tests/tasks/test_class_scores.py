@@ -5,14 +5,40 @@ import numpy as np
 from aebert.tasks.class_scores import ClassScore, class_scores
 from aebert.tasks.task import Row, TaskSpec
 
-CLASSES = TaskSpec("t", "classification", ("text",), "label", ("b", "a", "c"), "accuracy", "accuracy")
-NER = TaskSpec("ner", "ner", ("tokens",), "tags", ("PER", "LOC", "ORG"), "seqeval", "f1")
-SCORES = TaskSpec("s", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
+CLASSES = TaskSpec(
+    name="t",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("b", "a", "c"),
+    metric="accuracy",
+    headline="accuracy",
+)
+NER = TaskSpec(
+    name="ner",
+    kind="ner",
+    columns=("tokens",),
+    label_column="tags",
+    labels=("PER", "LOC", "ORG"),
+    metric="seqeval",
+    headline="f1",
+)
+SCORES = TaskSpec(
+    name="s",
+    kind="regression",
+    columns=("text",),
+    label_column="label",
+    labels=(),
+    metric="pearson_spearman",
+    headline="spearman",
+)
 
 
 def rounded(scores: dict[str, ClassScore]) -> dict[str, ClassScore]:
     return {
-        name: ClassScore(round(one.precision, 3), round(one.recall, 3), round(one.f1, 3), one.support)
+        name: ClassScore(
+            precision=round(one.precision, 3), recall=round(one.recall, 3), f1=round(one.f1, 3), support=one.support
+        )
         for name, one in scores.items()
     }
 
@@ -21,9 +47,9 @@ def test_scores_of_classes() -> None:
     rows = [Row(("x",), label) for label in (0, 0, 0, 1)]
     logits = [np.eye(3)[label] for label in (0, 0, 1, 1)]
     assert rounded(class_scores(CLASSES, rows, [{}] * 4, logits)) == {
-        "b": ClassScore(1.0, 0.667, 0.8, 3),
-        "a": ClassScore(0.5, 1.0, 0.667, 1),
-        "c": ClassScore(0.0, 0.0, 0.0, 0),
+        "b": ClassScore(precision=1.0, recall=0.667, f1=0.8, support=3),
+        "a": ClassScore(precision=0.5, recall=1.0, f1=0.667, support=1),
+        "c": ClassScore(precision=0.0, recall=0.0, f1=0.0, support=0),
     }
 
 
@@ -33,12 +59,12 @@ def test_scores_of_entity_types() -> None:
     encoded = [{"labels": [-100, 1, 2, 3, -100]}, {"labels": [-100, 1, -100]}]
     logits = [np.eye(7)[[0, 1, 2, 1, 0]], np.eye(7)[[0, 1, 0]]]
     assert rounded(class_scores(NER, rows, encoded, logits)) == {
-        "PER": ClassScore(0.667, 0.667, 0.667, 3),
-        "LOC": ClassScore(0.0, 0.0, 0.0, 1),
-        "ORG": ClassScore(0.0, 0.0, 0.0, 0),
+        "PER": ClassScore(precision=0.667, recall=0.667, f1=0.667, support=3),
+        "LOC": ClassScore(precision=0.0, recall=0.0, f1=0.0, support=1),
+        "ORG": ClassScore(precision=0.0, recall=0.0, f1=0.0, support=0),
     }
     nothing = class_scores(NER, [Row(("a",), (0,))], [{"labels": [0]}], [np.eye(7)[[0]]])
-    assert nothing == dict.fromkeys(NER.labels, ClassScore(0.0, 0.0, 0.0, 0))
+    assert nothing == dict.fromkeys(NER.labels, ClassScore(precision=0.0, recall=0.0, f1=0.0, support=0))
 
 
 def test_numbers_have_no_classes() -> None:
@@ -46,4 +72,9 @@ def test_numbers_have_no_classes() -> None:
 
 
 def test_plain_values() -> None:
-    assert ClassScore(0.5, 1.0, 0.25, 3).to_dict() == {"precision": 0.5, "recall": 1.0, "f1": 0.25, "support": 3}
+    assert ClassScore(precision=0.5, recall=1.0, f1=0.25, support=3).to_dict() == {
+        "precision": 0.5,
+        "recall": 1.0,
+        "f1": 0.25,
+        "support": 3,
+    }

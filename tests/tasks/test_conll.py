@@ -175,7 +175,15 @@ def test_all_schemes_give_the_same_tags(chunks: list[tuple[int, str]], scheme: s
 
 
 def test_rows_of_tags(write: Write) -> None:
-    spec = TaskSpec("ner", "ner", ("tokens",), "tags", ("LOC", "PER"), "seqeval", "f1")
+    spec = TaskSpec(
+        name="ner",
+        kind="ner",
+        columns=("tokens",),
+        label_column="tags",
+        labels=("LOC", "PER"),
+        metric="seqeval",
+        headline="f1",
+    )
     (row,) = tagged_rows([Sentence(("in", "Rome"), ("O", "B-LOC"), 5, "a")], spec)
     assert (row.text, row.label, row.source) == (("in", "Rome"), (0, 1), "a:5")
     with pytest.raises(DataError, match=r"a:6: entity type must be known .*got 'LOK' \(did you mean 'LOC'\?\)"):
@@ -183,7 +191,15 @@ def test_rows_of_tags(write: Write) -> None:
 
 
 def test_rows_keep_their_document() -> None:
-    spec = TaskSpec("ner", "ner", ("tokens",), "tags", ("LOC",), "seqeval", "f1")
+    spec = TaskSpec(
+        name="ner",
+        kind="ner",
+        columns=("tokens",),
+        label_column="tags",
+        labels=("LOC",),
+        metric="seqeval",
+        headline="f1",
+    )
     (row,) = tagged_rows([Sentence(("Rome",), ("B-LOC",), 5, "a", document="d")], spec)
     assert row.document == "d"
 

@@ -3,9 +3,27 @@ from __future__ import annotations
 from aebert.tasks.coverage import coverage_notes
 from aebert.tasks.task import ROLES, Role, Row, TaskSpec
 
-CLASSES = TaskSpec("t", "classification", ("text",), "label", ("a", "b", "c"), "accuracy", "accuracy")
-NER = TaskSpec("n", "ner", ("tokens",), "tags", ("X", "Y"), "seqeval", "f1")
-SCORES = TaskSpec("s", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
+CLASSES = TaskSpec(
+    name="t",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("a", "b", "c"),
+    metric="accuracy",
+    headline="accuracy",
+)
+NER = TaskSpec(
+    name="n", kind="ner", columns=("tokens",), label_column="tags", labels=("X", "Y"), metric="seqeval", headline="f1"
+)
+SCORES = TaskSpec(
+    name="s",
+    kind="regression",
+    columns=("text",),
+    label_column="label",
+    labels=(),
+    metric="pearson_spearman",
+    headline="spearman",
+)
 
 
 def roles(*labels: list[object]) -> dict[Role, list[Row]]:

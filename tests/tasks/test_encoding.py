@@ -9,9 +9,27 @@ from aebert.errors import ModelError
 from aebert.tasks.encoding import batches, collate, encode
 from aebert.tasks.task import Row, TaskSpec
 
-SINGLE = TaskSpec("s", "classification", ("text",), "label", ("a", "b"), "accuracy", "accuracy")
-PAIR = TaskSpec("p", "regression", ("one", "two"), "label", (), "pearson_spearman", "spearman")
-NER = TaskSpec("n", "ner", ("tokens",), "tags", ("X", "Y"), "seqeval", "f1")
+SINGLE = TaskSpec(
+    name="s",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("a", "b"),
+    metric="accuracy",
+    headline="accuracy",
+)
+PAIR = TaskSpec(
+    name="p",
+    kind="regression",
+    columns=("one", "two"),
+    label_column="label",
+    labels=(),
+    metric="pearson_spearman",
+    headline="spearman",
+)
+NER = TaskSpec(
+    name="n", kind="ner", columns=("tokens",), label_column="tags", labels=("X", "Y"), metric="seqeval", headline="f1"
+)
 CLS, SEP, THE, CAT, S, SAT = 2, 3, 5, 6, 7, 8
 
 

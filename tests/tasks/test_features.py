@@ -20,7 +20,9 @@ TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 
 def spec(kind: TaskKind, text: str = "text", label: str = "label") -> TaskSpec:
-    return TaskSpec("t", kind, (text,), label, (), "accuracy", "accuracy")
+    return TaskSpec(
+        name="t", kind=kind, columns=(text,), label_column=label, labels=(), metric="accuracy", headline="accuracy"
+    )
 
 
 def values(path: Path, task: TaskSpec) -> list[tuple[object, ...]]:

@@ -7,7 +7,9 @@ from aebert.tasks.catalog import GLUE_HUB, TASKS
 from aebert.tasks.hub import from_dataset_dict, read_hub
 from aebert.tasks.task import TaskSpec
 
-NER = TaskSpec("ner", "ner", ("words",), "ner_tags", (), "seqeval", "f1")
+NER = TaskSpec(
+    name="ner", kind="ner", columns=("words",), label_column="ner_tags", labels=(), metric="seqeval", headline="f1"
+)
 
 
 def sst2(labels: list[int]) -> Dataset:

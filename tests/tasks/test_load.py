@@ -521,8 +521,8 @@ def test_labels_are_found_in_the_split_that_trains(write: Write, tmp_path: Path)
 
 
 def test_digests_tell_contents_and_order() -> None:
-    rows = [Row(("a",), 0, "x:1"), Row(("b",), 1, "x:2")]
-    moved = [Row(("a",), 0, "y:8"), Row(("b",), 1, "y:9")]
+    rows = [Row(text=("a",), label=0, source="x:1"), Row(text=("b",), label=1, source="x:2")]
+    moved = [Row(text=("a",), label=0, source="y:8"), Row(text=("b",), label=1, source="y:9")]
     # printf '[["a"], 0]\n[["b"], 1]\n' | sha256sum
     assert rows_digest(rows) == rows_digest(moved) == "5254bce70a46d8ab76bff89904143d81080bcda579288a6e6ec61b7cfb11145b"
     others = [rows[::-1], rows[:1], [Row(("a",), 1), rows[1]], [Row(("a", "b"), 0), rows[1]]]

@@ -57,7 +57,13 @@ def script(write: Write, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 def spec(name: str) -> TaskSpec:
     return TaskSpec(
-        "t", "classification", ("text",), "label", ("a", "b", "c"), name, metric_for("classification", name).headline
+        name="t",
+        kind="classification",
+        columns=("text",),
+        label_column="label",
+        labels=("a", "b", "c"),
+        metric=name,
+        headline=metric_for("classification", name).headline,
     )
 
 

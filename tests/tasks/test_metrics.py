@@ -14,13 +14,29 @@ from aebert.errors import ConfigError
 from aebert.tasks.metrics import METRICS, evaluate_outputs
 from aebert.tasks.task import Row, TaskSpec
 
-NER = TaskSpec("ner", "ner", ("tokens",), "tags", ("LOC", "PER"), "seqeval", "f1")  # O B-LOC I-LOC B-PER I-PER
+NER = TaskSpec(
+    name="ner",
+    kind="ner",
+    columns=("tokens",),
+    label_column="tags",
+    labels=("LOC", "PER"),
+    metric="seqeval",
+    headline="f1",
+)  # O B-LOC I-LOC B-PER I-PER
 
 
 def spec(metric: str, num_labels: int = 2) -> TaskSpec:
     kind = METRICS[metric].kinds[0]
     labels = tuple("abcdefg"[:num_labels]) if kind == "classification" else ()
-    return TaskSpec("t", kind, ("text",), "label", labels, metric, METRICS[metric].headline)
+    return TaskSpec(
+        name="t",
+        kind=kind,
+        columns=("text",),
+        label_column="label",
+        labels=labels,
+        metric=metric,
+        headline=METRICS[metric].headline,
+    )
 
 
 def scored(

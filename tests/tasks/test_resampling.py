@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,18 +15,27 @@ from aebert.tasks.task import EncodedRow, Row, TaskKind, TaskSpec
 
 TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
 TEXT, CLASSES = ("text",), ("bad", "good")
+ACCURACY = TaskSpec(
+    name="toy",
+    kind="classification",
+    columns=TEXT,
+    label_column="label",
+    labels=CLASSES,
+    metric="accuracy",
+    headline="accuracy",
+)
 SPECS = [
-    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy", "accuracy"),
-    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy_f1", "accuracy"),
-    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "accuracy_f1", "f1"),
-    TaskSpec("toy", "classification", TEXT, "label", CLASSES, "matthews", "matthews"),
+    ACCURACY,
+    replace(ACCURACY, metric="accuracy_f1"),
+    replace(ACCURACY, metric="accuracy_f1", headline="f1"),
+    replace(ACCURACY, metric="matthews", headline="matthews"),
     *(
-        TaskSpec("toy", "classification", TEXT, "label", CLASSES, metric, metric)
+        replace(ACCURACY, metric=metric, headline=metric)
         for metric in ("f1_macro", "f1_micro", "f1_weighted", "balanced_accuracy")
     ),
-    TaskSpec("toy", "regression", TEXT, "label", (), "pearson_spearman", "spearman"),
-    TaskSpec("toy", "regression", TEXT, "label", (), "pearson_spearman", "pearson"),
-    TaskSpec("toy", "ner", ("words",), "label", ("PRAISE",), "seqeval", "f1"),
+    replace(ACCURACY, kind="regression", labels=(), metric="pearson_spearman", headline="spearman"),
+    replace(ACCURACY, kind="regression", labels=(), metric="pearson_spearman", headline="pearson"),
+    replace(ACCURACY, kind="ner", columns=("words",), labels=("PRAISE",), metric="seqeval", headline="f1"),
 ]
 
 

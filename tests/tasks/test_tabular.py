@@ -16,8 +16,24 @@ from aebert.tasks.task import TaskSpec
 
 Write = Callable[[str, str | bytes], Path]
 
-MOOD = TaskSpec("mood", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
-SCORE = TaskSpec("score", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
+MOOD = TaskSpec(
+    name="mood",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
+SCORE = TaskSpec(
+    name="score",
+    kind="regression",
+    columns=("text",),
+    label_column="label",
+    labels=(),
+    metric="pearson_spearman",
+    headline="spearman",
+)
 
 
 def test_csv_values_hold_commas_quotes_and_line_breaks(write: Write) -> None:

@@ -7,9 +7,27 @@ import torch
 from aebert.tasks.task import TaskSpec
 from aebert.training.losses import hidden_loss, logits_loss, task_loss
 
-CLASSES = TaskSpec("toy", "classification", ("text",), "label", ("a", "b"), "accuracy", "accuracy")
-SCORE = TaskSpec("toy", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
-NER = TaskSpec("toy", "ner", ("words",), "tags", ("X",), "seqeval", "f1")
+CLASSES = TaskSpec(
+    name="toy",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("a", "b"),
+    metric="accuracy",
+    headline="accuracy",
+)
+SCORE = TaskSpec(
+    name="toy",
+    kind="regression",
+    columns=("text",),
+    label_column="label",
+    labels=(),
+    metric="pearson_spearman",
+    headline="spearman",
+)
+NER = TaskSpec(
+    name="toy", kind="ner", columns=("words",), label_column="tags", labels=("X",), metric="seqeval", headline="f1"
+)
 LN2, LN3 = math.log(2), math.log(3)
 
 
