@@ -80,7 +80,7 @@ def test_a_device_file_says_where_and_how(
     )
     assert "seen" in refused(profile(classifier, "--device", board))
     assert "seen" in refused(profile(classifier, "--device", board, "--port", 22, "--threads", "1,2", "--timeout", 5))
-    there = Host("pi@board", 2222, tmp_path / "key", "venv/bin/python", 30.0)
+    there = Host(address="pi@board", port=2222, identity=tmp_path / "key", python="venv/bin/python", timeout=30.0)
     assert asked == [(Settings(threads=(4,)), there), (Settings(threads=(1, 2)), replace(there, port=22, timeout=5.0))]
 
 

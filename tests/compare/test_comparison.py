@@ -16,7 +16,7 @@ TINY = Settings(lengths=(8,), runs=6, warmup=1)
 
 
 def target(name: str, vocabulary: int | None = 50, path: Path = Path("x.onnx")) -> Target:
-    return Target(name, "ONNX", "onnx", path, (), vocabulary)
+    return Target(name=name, form="ONNX", kind="onnx", path=path, files=(), vocabulary=vocabulary)
 
 
 def found(times: Mapping[str, Sequence[float]], **changes: Any) -> dict[str, Any]:
@@ -173,6 +173,9 @@ def test_models_are_measured_against_each_other(classifier: Path, tmp_path: Path
 def test_what_cannot_run_is_one_line(classifier: Path) -> None:
     too_many = Settings(lengths=(8,), runs=6, vocabulary=60)
     with pytest.raises(ExportError) as caught:
-        compare([Target("tiny", "ONNX", "onnx", classifier, (classifier,), None)], too_many)
+        compare(
+            [Target(name="tiny", form="ONNX", kind="onnx", path=classifier, files=(classifier,), vocabulary=None)],
+            too_many,
+        )
     assert "tiny can't be loaded: tiny.onnx can't run on 1 × 8 tokens" in str(caught.value)
     assert "\n" not in str(caught.value)

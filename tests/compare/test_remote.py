@@ -98,7 +98,12 @@ def running_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
         server = subprocess.Popen([daemon, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
         _wait_for(port, server, folder / "log")
         user = getpass.getuser()
-        board = Board(Host(f"{user}@127.0.0.1", port, user_key, sys.executable), folder, temporary, server.pid)
+        board = Board(
+            Host(address=f"{user}@127.0.0.1", port=port, identity=user_key, python=sys.executable),
+            folder,
+            temporary,
+            server.pid,
+        )
         yield replace(board, host=replace(board.host, config=board.configure("ssh_config")))
         server.terminate()
         server.wait()
@@ -397,6 +402,6 @@ def test_a_host_that_cannot_be(change: dict[str, object], message: str) -> None:
 
 
 def test_a_checkpoint_is_not_for_hosts(tmp_path: Path) -> None:
-    target = Target("bert", "torch eager", "checkpoint", tmp_path, (), 50)
+    target = Target(name="bert", form="torch eager", kind="checkpoint", path=tmp_path, files=(), vocabulary=50)
     with pytest.raises(ConfigError, match="bert is a checkpoint: export it first"):
         compare([target], SMALL, host=Host("board"))

@@ -35,13 +35,13 @@ def source(
     quantized = quantize_int8(toy.path, tmp_path_factory.mktemp("export") / "toy.int8.onnx")
     facts = {"scores": {"rows": 3}}
     return BundleSource(
-        "toy",
-        quantized,
-        toy.path,
-        "int8",
-        tiny_tokenizer,
-        toy.model.config,
-        spec,
+        name="toy",
+        graph=quantized,
+        reference=toy.path,
+        quantization="int8",
+        tokenizer=tiny_tokenizer,
+        config=toy.model.config,
+        spec=spec,
         max_length=16,
         samples=rows,
         facts=facts,

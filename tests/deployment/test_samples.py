@@ -28,9 +28,33 @@ def test_words_are_cut_as_the_rows_are(sentences: list[str], rule: str) -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        TaskSpec("a", "classification", ("text",), "label", ("x", "y"), "accuracy", "accuracy"),
-        TaskSpec("b", "regression", ("one", "two"), "label", (), "pearson_spearman", "spearman"),
-        TaskSpec("c", "ner", ("words",), "tags", ("X",), "seqeval", "f1"),
+        TaskSpec(
+            name="a",
+            kind="classification",
+            columns=("text",),
+            label_column="label",
+            labels=("x", "y"),
+            metric="accuracy",
+            headline="accuracy",
+        ),
+        TaskSpec(
+            name="b",
+            kind="regression",
+            columns=("one", "two"),
+            label_column="label",
+            labels=(),
+            metric="pearson_spearman",
+            headline="spearman",
+        ),
+        TaskSpec(
+            name="c",
+            kind="ner",
+            columns=("words",),
+            label_column="tags",
+            labels=("X",),
+            metric="seqeval",
+            headline="f1",
+        ),
     ],
     ids=lambda spec: spec.kind,
 )

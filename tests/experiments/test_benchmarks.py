@@ -49,7 +49,15 @@ SCRIPTS = (
     "deployment",
     "int8_cost",
 )
-SPEC = TaskSpec("toy", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
+SPEC = TaskSpec(
+    name="toy",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
 SHAPE = ModelShape(
     family="bert",
     hidden=8,
@@ -84,7 +92,20 @@ def script(name: str) -> Any:
 
 
 def record(number: int, architecture: Architecture, score: float = 0.5, **other: Any) -> TrialRecord:
-    made = TrialRecord(number, "sampled", architecture, 0.5, score, {"accuracy": score}, 0.3, 1, 0.5, 1, 0.5, 0.0)
+    made = TrialRecord(
+        number=number,
+        origin="sampled",
+        architecture=architecture,
+        budget=0.5,
+        score=score,
+        metrics={"accuracy": score},
+        loss=0.3,
+        params=1,
+        sparsity=0.5,
+        macs=1,
+        macs_removed=0.5,
+        seconds=0.0,
+    )
     return replace(made, **other)
 
 
@@ -366,7 +387,7 @@ def test_padding_is_what_is_no_token() -> None:
     speed = script("scoring_ways")
     encoded = [{"input_ids": [1] * length} for length in (4, 2, 3)]
     batches = [Batch((0, 1), {"input_ids": torch.ones(2, 4)}), Batch((2,), {"input_ids": torch.ones(1, 3)})]
-    found = speed.waste([Prepared(SPEC, [], encoded, batches)])
+    found = speed.waste([Prepared(spec=SPEC, rows=[], encoded=encoded, batches=batches)])
     assert (found["tokens"], found["positions"]) == (9, 11)
     assert found["padding_share"] == pytest.approx(2 / 11)
 
@@ -510,8 +531,20 @@ class Heads:
 
 def toy_study(folder: Path, sampler: str, scorer: Any, first: Sequence[Architecture]) -> Any:
     samplers = script("samplers")
-    info = StudyInfo("base", "toy", "toy", "accuracy", "macs", (0.5,), 8, "random", 7, 3, 100)
-    base = SearchSetup(info, SHAPE, GRID, Judge(SPEC), "", {})
+    info = StudyInfo(
+        name="base",
+        task="toy",
+        model="toy",
+        metric="accuracy",
+        budget_kind="macs",
+        targets=(0.5,),
+        length=8,
+        sampler="random",
+        seed=7,
+        trials=3,
+        search_rows=100,
+    )
+    base = SearchSetup(info=info, shape=SHAPE, grid=GRID, judge=Judge(SPEC), storage="", settings={})
     setup = samplers.study_setup(base, sampler, 5, 14, folder / "samplers", "inputs")
     return samplers.run_study(setup, scorer, {"uniform": list(first)}, lambda one: sum(one.heads) / 8)
 

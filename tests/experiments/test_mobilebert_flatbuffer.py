@@ -31,7 +31,21 @@ def test_a_row_compares_with_bert_large(script: Any) -> None:
 
 
 def test_parts_add_up_to_the_model(script: Any) -> None:
-    shape = ModelShape("mobilebert", 8, 4, 1, (2, 2), (16, 16), (140, 140), (17, 17), (128,) * 2, (16,) * 2, 80, 0, 100)
+    shape = ModelShape(
+        family="mobilebert",
+        hidden=8,
+        head_size=4,
+        ffn_per_layer=1,
+        heads=(2, 2),
+        ffn=(16, 16),
+        head_params=(140, 140),
+        ffn_params=(17, 17),
+        head_macs=(128,) * 2,
+        ffn_macs=(16,) * 2,
+        fixed_params=80,
+        fixed_macs=0,
+        other_params=100,
+    )
     # heads 2·2·140 = 560, neurons 2·16·17 = 544; words 10·4 = 40 of the 100 others
     assert list(script.size_parts(shape, vocabulary=10, embedding_size=4).values()) == [1104, 80, 40, 60]
 

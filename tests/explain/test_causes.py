@@ -23,12 +23,14 @@ def file(
 ) -> FileFacts:
     """Fused nodes; 100 MACs per ms of products."""
     nodes = (
-        NodeTime(product, "products", products, int(100 * products), 1, 16, 16),
-        NodeTime("MultiHeadAttention", "attention", attention),
-        NodeTime("BiasGelu", "rest", rest / 2),
-        NodeTime("SkipLayerNormalization", "rest", rest / 2),
+        NodeTime(
+            op=product, group="products", milliseconds=products, macs=int(100 * products), rows=1, inner=16, columns=16
+        ),
+        NodeTime(op="MultiHeadAttention", group="attention", milliseconds=attention),
+        NodeTime(op="BiasGelu", group="rest", milliseconds=rest / 2),
+        NodeTime(op="SkipLayerNormalization", group="rest", milliseconds=rest / 2),
     )
-    return FileFacts(name, times, nodes)
+    return FileFacts(name=name, milliseconds=times, nodes=nodes)
 
 
 def facts() -> Facts:
@@ -44,15 +46,22 @@ def facts() -> Facts:
 
 def lost_fusion() -> Facts:
     base = facts()
-    apart = NodeTime("LayerNormalization", "rest", 2.5)
-    small = FileFacts("small.onnx", {1: 7.0}, (*base.small.nodes[:3], apart))
+    apart = NodeTime(op="LayerNormalization", group="rest", milliseconds=2.5)
+    small = FileFacts(name="small.onnx", milliseconds={1: 7.0}, nodes=(*base.small.nodes[:3], apart))
     return replace(base, small=small)
 
 
 def unaligned() -> Facts:
     base = facts()
     small = file("small.onnx", {1: 7.0}, products=6, attention=0.5, rest=0.5)
-    trials = (WidthTrial(769, 40, 784, 48, 2, 2.0, 1.0), WidthTrial(768, 47, 768, 48, 5, 0.1, 0.2))
+    trials = (
+        WidthTrial(
+            inner=769, columns=40, aligned_inner=784, aligned_columns=48, count=2, milliseconds=2.0, aligned_ms=1.0
+        ),
+        WidthTrial(
+            inner=768, columns=47, aligned_inner=768, aligned_columns=48, count=5, milliseconds=0.1, aligned_ms=0.2
+        ),
+    )
     return replace(base, small=small, widths=trials)
 
 
@@ -117,7 +126,7 @@ def test_lost_fusion_counts_nodes_and_their_time() -> None:
             "export it with `aebert export`, which times the plain and the fused graph and keeps the faster; nothing",
         ),
         (
-            ExportChoice("plain", "auto", 0.93),
+            ExportChoice(graph="plain", fuse="auto", fused_times_faster=0.93),
             "nothing about fusion: export timed this graph against the fused one, which ran at 0.93 times the speed, "
             "and kept the faster",
         ),
@@ -127,7 +136,7 @@ def test_lost_fusion_counts_nodes_and_their_time() -> None:
         ),
         (ExportChoice("plain", "never"), "set deploy.fuse to auto (it was never) and export again, which times both"),
         (
-            ExportChoice("fused", "auto", 1.3),
+            ExportChoice(graph="fused", fuse="auto", fused_times_faster=1.3),
             "nothing about fusion: export already used the fused graph, and these nod",
         ),
     ],
@@ -139,7 +148,9 @@ def test_what_to_do_about_lost_fusion_is_what_export_did_not_do_yet(export: Expo
 
 def test_a_norm_that_quantizing_split_off_is_not_lost_fusion() -> None:
     base = fixed()
-    small = replace(base.small, nodes=(*base.small.nodes, NodeTime("LayerNormalization", "rest", 0.05)))
+    small = replace(
+        base.small, nodes=(*base.small.nodes, NodeTime(op="LayerNormalization", group="rest", milliseconds=0.05))
+    )
     assert [cause.name for cause in explain(replace(base, small=small)).causes] == ["fixed floor"]
 
 
@@ -181,7 +192,20 @@ def test_int8_names_the_processor_and_what_was_measured() -> None:
         replace(int8(), cpu=VNNI),
         replace(int8(), int8_gain=3.9),
         replace(int8(), int8_gain=None),
-        replace(unaligned(), widths=(WidthTrial(769, 40, 784, 48, 1, 1.0, 0.9),)),
+        replace(
+            unaligned(),
+            widths=(
+                WidthTrial(
+                    inner=769,
+                    columns=40,
+                    aligned_inner=784,
+                    aligned_columns=48,
+                    count=1,
+                    milliseconds=1.0,
+                    aligned_ms=0.9,
+                ),
+            ),
+        ),
         replace(threads(), dense=replace(threads().dense, milliseconds={1: 15.0, 4: 10.0})),
     ],
 )
@@ -206,7 +230,10 @@ def test_a_speedup_as_expected_is_not_explained() -> None:
 def test_lost_attention_hides_the_floors() -> None:
     """Unfused attention copies and transposes: that is no floor."""
     base = fixed()
-    apart = (NodeTime("Softmax", "attention", 0.4), NodeTime("Transpose", "rest", 0.1))
+    apart = (
+        NodeTime(op="Softmax", group="attention", milliseconds=0.4),
+        NodeTime(op="Transpose", group="rest", milliseconds=0.1),
+    )
     small = replace(base.small, nodes=(*base.small.nodes, *apart))
     assert [cause.name for cause in explain(replace(base, small=small)).causes] == ["lost fusion"]
 

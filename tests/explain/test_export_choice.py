@@ -26,8 +26,12 @@ def record(run: Path, result: Any, detail: Any = DETAIL) -> None:
 
 def test_the_choice_is_that_of_the_file_s_kind(run: Path) -> None:
     record(run, {"kept": KEPT})
-    assert find_export_choice(run / "models" / "trial-7.onnx") == ExportChoice("fused", "auto", 1.2)
-    assert find_export_choice(run / "models" / "trial-7.int8.onnx") == ExportChoice("plain", "auto", 0.9)
+    assert find_export_choice(run / "models" / "trial-7.onnx") == ExportChoice(
+        graph="fused", fuse="auto", fused_times_faster=1.2
+    )
+    assert find_export_choice(run / "models" / "trial-7.int8.onnx") == ExportChoice(
+        graph="plain", fuse="auto", fused_times_faster=0.9
+    )
     assert find_export_choice(run / "models" / "dense.onnx") is None
     record(run, {"kept": {"float32": "plain"}}, {"deploy": {"fuse": "never"}})
     assert find_export_choice(run / "models" / "trial-7.onnx") == ExportChoice("plain", "never")

@@ -30,21 +30,48 @@ def event(
     ("op", "inputs", "output", "wanted"),
     [
         # weights that were packed before are not listed
-        ("MatMul", [[2, 5, 32]], [2, 5, 7], NodeTime("MatMul", "products", 0.004, 2240, 10, 32, 7)),
-        ("Gemm", [[2, 32], [7, 32], [7]], [2, 7], NodeTime("Gemm", "products", 0.004, 448, 2, 32, 7)),
+        (
+            "MatMul",
+            [[2, 5, 32]],
+            [2, 5, 7],
+            NodeTime(op="MatMul", group="products", milliseconds=0.004, macs=2240, rows=10, inner=32, columns=7),
+        ),
+        (
+            "Gemm",
+            [[2, 32], [7, 32], [7]],
+            [2, 7],
+            NodeTime(op="Gemm", group="products", milliseconds=0.004, macs=448, rows=2, inner=32, columns=7),
+        ),
         (
             "DynamicQuantizeMatMul",
             [[1, 5, 32], [32, 7]],
             [1, 5, 7],
-            NodeTime("DynamicQuantizeMatMul", "products", 0.004, 1120, 5, 32, 7),
+            NodeTime(
+                op="DynamicQuantizeMatMul", group="products", milliseconds=0.004, macs=1120, rows=5, inner=32, columns=7
+            ),
         ),
         # scores: [batch, heads, seq, size] by [batch, heads, size, seq]
-        ("FusedMatMul", [[2, 3, 5, 8], [2, 3, 8, 5]], [2, 3, 5, 5], NodeTime("FusedMatMul", "attention", 0.004, 1200)),
-        ("MultiHeadAttention", [[2, 5, 24]] * 3, [2, 5, 24], NodeTime("MultiHeadAttention", "attention", 0.004, 2400)),
+        (
+            "FusedMatMul",
+            [[2, 3, 5, 8], [2, 3, 8, 5]],
+            [2, 3, 5, 5],
+            NodeTime(op="FusedMatMul", group="attention", milliseconds=0.004, macs=1200),
+        ),
+        (
+            "MultiHeadAttention",
+            [[2, 5, 24]] * 3,
+            [2, 5, 24],
+            NodeTime(op="MultiHeadAttention", group="attention", milliseconds=0.004, macs=2400),
+        ),
         # projections 2 · 5 · 32 · 3 · 24, scores and sum 2 · 2 · 5 · 5 · 24
-        ("Attention", [[2, 5, 32], [32, 72]], [2, 5, 24], NodeTime("Attention", "products", 0.004, 25440, 10, 32, 72)),
-        ("Softmax", [[2, 3, 5, 5]], [2, 3, 5, 5], NodeTime("Softmax", "attention", 0.004)),
-        ("Gather", [[8, 32], [2, 5]], [2, 5, 32], NodeTime("Gather", "rest", 0.004)),
+        (
+            "Attention",
+            [[2, 5, 32], [32, 72]],
+            [2, 5, 24],
+            NodeTime(op="Attention", group="products", milliseconds=0.004, macs=25440, rows=10, inner=32, columns=72),
+        ),
+        ("Softmax", [[2, 3, 5, 5]], [2, 3, 5, 5], NodeTime(op="Softmax", group="attention", milliseconds=0.004)),
+        ("Gather", [[8, 32], [2, 5]], [2, 5, 32], NodeTime(op="Gather", group="rest", milliseconds=0.004)),
     ],
 )
 def test_what_a_node_computes_by_hand(op: str, inputs: list[list[int]], output: list[int], wanted: NodeTime) -> None:

@@ -46,5 +46,5 @@ def test_curves_never_fall(rises: list[tuple[int, float]], one: int, other: int)
 
 
 def test_a_model_is_the_sum_of_its_blocks() -> None:
-    blocks = Blocks(1.0, Curve((1, 2), (0.5, 0.75)), Curve((16, 32), (0.25, 0.5)))
+    blocks = Blocks(floor_ms=1.0, heads=Curve((1, 2), (0.5, 0.75)), ffn=Curve((16, 32), (0.25, 0.5)))
     assert blocks.predict(Architecture((0, 2), (16, 24))) == 1.0 + 0.75 + 0.25 + 0.375

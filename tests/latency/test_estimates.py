@@ -114,7 +114,7 @@ Board = Callable[..., Path]
 
 
 def prices(path: Path, form: FileForm = "int8") -> EstimatedPrices:
-    return EstimatedPrices(load_device(str(path)), TOY, form)
+    return EstimatedPrices(device=load_device(str(path)), shape=TOY, form=form)
 
 
 @pytest.mark.parametrize(("form", "dense", "part"), [("int8", 20.4, 8.4), ("float32", 34.8, 11.8)])

@@ -57,7 +57,9 @@ def test_a_simulated_device_is_predicted(tiny_model: Any) -> None:
     assert accuracy.models == 6 * 3
     assert accuracy.median < 0.05
     # 2 ms and the 32 columns and rows of two hidden layers aside, which no pruning removes
-    assert table.prices[Workload(16)].floor_ms == pytest.approx(2 * table.prices[Workload(16, 2, 2)].floor_ms, rel=0.6)
+    assert table.prices[Workload(16)].floor_ms == pytest.approx(
+        2 * table.prices[Workload(length=16, batch=2, threads=2)].floor_ms, rel=0.6
+    )
     assert {each.workload for each in table.measured} == set(plan.workloads)
     assert not {each.architecture for each in table.measured} & {each.architecture for each in table.held_out}
     assert (table.rejected, table.noisy) == (0, 0)

@@ -31,8 +31,8 @@ Board = Callable[..., Path]
 
 
 def table(form: FileForm = "int8", shape: ModelShape = BERT, floor_ms: float = 1.0) -> LatencyTable:
-    blocks = Blocks(floor_ms, Curve((1, 12), (0.5, 2.0)), Curve((16, 3072), (0.25, 1.0)))
-    return LatencyTable({"cpu": "Toy 1"}, form, TableShape.of(shape), {AT_32: blocks})
+    blocks = Blocks(floor_ms=floor_ms, heads=Curve((1, 12), (0.5, 2.0)), ffn=Curve((16, 3072), (0.25, 1.0)))
+    return LatencyTable(machine={"cpu": "Toy 1"}, form=form, shape=TableShape.of(shape), prices={AT_32: blocks})
 
 
 def sources(form: FileForm = "int8") -> dict[str, PriceSource]:
@@ -40,7 +40,7 @@ def sources(form: FileForm = "int8") -> dict[str, PriceSource]:
     found: dict[str, PriceSource] = {"table": table(form)}
     for device in map(load_device, device_names()):
         if device.estimate is not None:
-            found[str(device.kind)] = EstimatedPrices(device, BERT, form)
+            found[str(device.kind)] = EstimatedPrices(device=device, shape=BERT, form=form)
     return found
 
 
@@ -145,7 +145,7 @@ def test_a_json_file_is_a_table(tmp_path: Path) -> None:
 
 
 def test_names_and_files_are_devices(board: Board) -> None:
-    assert named("raspberry-pi-5") == EstimatedPrices(load_device("raspberry-pi-5"), BERT, "int8")
+    assert named("raspberry-pi-5") == EstimatedPrices(device=load_device("raspberry-pi-5"), shape=BERT, form="int8")
     assert named(str(board())).name == "toy-board (estimate)"
 
 

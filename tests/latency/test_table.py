@@ -14,21 +14,42 @@ from aebert.pruning.architecture import Architecture
 from aebert.search.budget import LatencyCosts, make_budget, project
 from aebert.search.space import Range, SearchSpace, make_grid
 
-SHAPE = ModelShape("bert", 32, 8, 1, (4, 4), (64, 64), (1,) * 2, (1,) * 2, (1,) * 2, (1,) * 2, 0, 0, 0)
-SHORT = Blocks(1.0, Curve((1, 4), (0.5, 2.0)), Curve((16, 64), (0.25, 1.0)))
-LONG = Blocks(3.0, Curve((1, 4), (1.5, 6.0)), Curve((16, 64), (0.75, 3.0)))
+SHAPE = ModelShape(
+    family="bert",
+    hidden=32,
+    head_size=8,
+    ffn_per_layer=1,
+    heads=(4, 4),
+    ffn=(64, 64),
+    head_params=(1,) * 2,
+    ffn_params=(1,) * 2,
+    head_macs=(1,) * 2,
+    ffn_macs=(1,) * 2,
+    fixed_params=0,
+    fixed_macs=0,
+    other_params=0,
+)
+SHORT = Blocks(floor_ms=1.0, heads=Curve((1, 4), (0.5, 2.0)), ffn=Curve((16, 64), (0.25, 1.0)))
+LONG = Blocks(floor_ms=3.0, heads=Curve((1, 4), (1.5, 6.0)), ffn=Curve((16, 64), (0.75, 3.0)))
 AT_16, AT_32 = Workload(16), Workload(32)
 
 
 def held_out(heads: int, median_ms: float) -> Measurement:
-    return Measurement(AT_16, Architecture((heads, 0), (0, 0)), median_ms, median_ms, median_ms, 5)
+    return Measurement(
+        workload=AT_16,
+        architecture=Architecture((heads, 0), (0, 0)),
+        median_ms=median_ms,
+        p10_ms=median_ms,
+        p90_ms=median_ms,
+        runs=5,
+    )
 
 
 TABLE = LatencyTable(
-    {"cpu": "Toy 1", "cores": 2},
-    "int8",
-    TableShape.of(SHAPE),
-    {AT_16: SHORT, AT_32: LONG},
+    machine={"cpu": "Toy 1", "cores": 2},
+    form="int8",
+    shape=TableShape.of(SHAPE),
+    prices={AT_16: SHORT, AT_32: LONG},
     # predicted 1.5, 2.0 and 3.0: off by +10 %, -10 %, +20 %
     held_out=(held_out(1, 1.65), held_out(2, 1.8), held_out(4, 3.6)),
 )

@@ -18,9 +18,13 @@ AT_16 = Workload(16)
 TABLE = LatencyTable(
     machine={"cpu": "Toy 1", "cores": 2},
     form="int8",
-    shape=TableShape("bert", 32, 8, (4, 4), (64, 64)),
-    prices={AT_16: Blocks(1.0, Curve((1, 4), (0.5, 2.0)), Curve((16, 64), (0.25, 1.0)))},
-    held_out=(Measurement(AT_16, Architecture((1, 0), (0, 0)), 1.65, 1.6, 1.7, 5),),
+    shape=TableShape(family="bert", hidden=32, head_size=8, heads=(4, 4), ffn=(64, 64)),
+    prices={AT_16: Blocks(floor_ms=1.0, heads=Curve((1, 4), (0.5, 2.0)), ffn=Curve((16, 64), (0.25, 1.0)))},
+    held_out=(
+        Measurement(
+            workload=AT_16, architecture=Architecture((1, 0), (0, 0)), median_ms=1.65, p10_ms=1.6, p90_ms=1.7, runs=5
+        ),
+    ),
 )
 
 

@@ -41,13 +41,15 @@ def test_a_long_request_computes() -> None:
     # 8 tokens, 1 head: 4 · 8 · 4 = 128 weights · 8 tokens, and scores 2 · 8 · 8 · 4; attention reads 512 bytes
     assert board().block_ms(Work(SHAPE, 8), 0, 1) == pytest.approx((1024 + 512) / 1e6)
     # two sequences take turns: twice the work
-    assert board().block_ms(Work(SHAPE, 8, 2), 0, 1) == pytest.approx(2 * (1024 + 512) / 1e6)
+    assert board().block_ms(Work(shape=SHAPE, length=8, batch=2), 0, 1) == pytest.approx(2 * (1024 + 512) / 1e6)
 
 
 def test_int8_reads_a_quarter_and_has_its_own_rate() -> None:
-    assert board().block_ms(Work(SHAPE, 1, 1, "int8"), 2, 6) == pytest.approx(0.096e-3)
+    assert board().block_ms(Work(shape=SHAPE, length=1, batch=1, precision="int8"), 2, 6) == pytest.approx(0.096e-3)
     # 40 · 0.25 = 10 MACs per cycle: 2,000 per µs
-    assert board().block_ms(Work(SHAPE, 100, 1, "int8"), 2, 6) == pytest.approx(9600 / 2000 / 1000)
+    assert board().block_ms(Work(shape=SHAPE, length=100, batch=1, precision="int8"), 2, 6) == pytest.approx(
+        9600 / 2000 / 1000
+    )
 
 
 def test_threads_share_products_but_not_memory() -> None:
@@ -77,7 +79,7 @@ def test_zeros_do_not_help_a_processor() -> None:
 )
 def test_what_the_board_cannot_do_is_refused(other: dict[str, Any], precision: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        board(**other).check(Work(SHAPE, 4, 1, precision), Architecture.dense(SHAPE))
+        board(**other).check(Work(shape=SHAPE, length=4, batch=1, precision=precision), Architecture.dense(SHAPE))
 
 
 @given(width=st.integers(0, 15), length=st.integers(1, 300))

@@ -12,16 +12,19 @@ from aebert.pruning.cost import cost
 
 def test_products_of_an_attention_block_by_hand(toy_shape: ModelShape) -> None:
     # 1 of 2 heads of size 4; 3 sequences of 5 tokens
-    assert block_products(Work(toy_shape, 5, 3), 0, 1) == (
-        Product(15, 8, 4, 3, True),
-        Product(5, 4, 5, 3, False),
-        Product(5, 5, 4, 3, False),
-        Product(15, 4, 8, 1, True),
+    assert block_products(Work(shape=toy_shape, length=5, batch=3), 0, 1) == (
+        Product(rows=15, inner=8, columns=4, count=3, weights=True),
+        Product(rows=5, inner=4, columns=5, count=3, weights=False),
+        Product(rows=5, inner=5, columns=4, count=3, weights=False),
+        Product(rows=15, inner=4, columns=8, count=1, weights=True),
     )
 
 
 def test_products_of_an_ffn_block_by_hand(toy_shape: ModelShape) -> None:
-    assert block_products(Work(toy_shape, 5, 3), 2, 6) == (Product(15, 8, 6, 1, True), Product(15, 6, 8, 1, True))
+    assert block_products(Work(shape=toy_shape, length=5, batch=3), 2, 6) == (
+        Product(rows=15, inner=8, columns=6, count=1, weights=True),
+        Product(rows=15, inner=6, columns=8, count=1, weights=True),
+    )
 
 
 def test_an_empty_block_has_no_products(toy_shape: ModelShape) -> None:
@@ -31,7 +34,7 @@ def test_an_empty_block_has_no_products(toy_shape: ModelShape) -> None:
 def test_products_count_weights_and_macs() -> None:
     product = Product(rows=3, inner=5, columns=7, count=2, weights=True)
     assert (product.macs, product.parameters) == (210, 70)
-    assert Product(3, 5, 7, 2, False).parameters == 0
+    assert Product(rows=3, inner=5, columns=7, count=2, weights=False).parameters == 0
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra", "mobilebert"])
@@ -58,4 +61,4 @@ def test_work_needs_tokens(toy_shape: ModelShape, field: str, value: int) -> Non
 
 def test_a_precision_that_is_not_known(toy_shape: ModelShape) -> None:
     with pytest.raises(ConfigError, match=r"must be one of float32, int16, int8, got 'int4'"):
-        Work(toy_shape, 4, 1, "int4")  # type: ignore[arg-type]
+        Work(shape=toy_shape, length=4, batch=1, precision="int4")  # type: ignore[arg-type]
