@@ -141,7 +141,19 @@ def test_a_file_is_never_larger_than_counted_and_only_a_little_smaller(
 
 
 MINILM = ModelShape(
-    "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
+    family="bert",
+    hidden=384,
+    head_size=32,
+    ffn_per_layer=1,
+    heads=(12,) * 6,
+    ffn=(1536,) * 6,
+    head_params=(49248,) * 6,
+    ffn_params=(769,) * 6,
+    head_macs=(49152,) * 6,
+    ffn_macs=(768,) * 6,
+    fixed_params=13824,
+    fixed_macs=0,
+    other_params=12067202,
 )
 
 

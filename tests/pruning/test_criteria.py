@@ -112,7 +112,7 @@ def test_the_model_is_left_as_found_by_a_loss_that_fails(
     model = tiny_model().train()
     found = _state(model)
     with pytest.raises(ZeroDivisionError):
-        score(criterion, model, Calibration(calibration.batches, fails, 0))
+        score(criterion, model, Calibration(batches=calibration.batches, loss=fails, seed=0))
     assert _state(model) == found
 
 
@@ -167,7 +167,7 @@ def test_scores_do_not_depend_on_how_rows_are_batched(
             alone.append({**one, "labels": batch["labels"][row : row + 1]})
     model = tiny_model()
     together = flat(score(criterion, model, calibration))
-    one_by_one = flat(score(criterion, model, Calibration(alone, cross_entropy, 0)))
+    one_by_one = flat(score(criterion, model, Calibration(batches=alone, loss=cross_entropy, seed=0)))
     np.testing.assert_allclose(one_by_one, together, rtol=1e-3, atol=1e-5 * together.max())
 
 
@@ -198,11 +198,21 @@ def test_gradient_criteria_against_finite_differences(
     model = tiny_model(family, head)
     batch = dict(calibration.batches[0])
     if head == "token":
-        spec = TaskSpec("toy", "ner", ("words",), "tags", ("X",), "seqeval", "f1")
+        spec = TaskSpec(
+            name="toy",
+            kind="ner",
+            columns=("words",),
+            label_column="tags",
+            labels=("X",),
+            metric="seqeval",
+            headline="f1",
+        )
         batch["labels"] = torch.where(batch["attention_mask"] == 1, batch["input_ids"] % 3, -100)
-        calibration = Calibration([batch], lambda logits, labels: example_losses(spec, logits, labels), 0)
+        calibration = Calibration(
+            batches=[batch], loss=lambda logits, labels: example_losses(spec, logits, labels), seed=0
+        )
     else:
-        calibration = Calibration([batch], cross_entropy, 0)
+        calibration = Calibration(batches=[batch], loss=cross_entropy, seed=0)
     with torch.no_grad():
         slopes = _finite_differences(model, batch, calibration)
     for criterion, expected in (("fisher", (slopes**2).mean(1)), ("taylor", np.abs(slopes).mean(1))):
@@ -216,7 +226,7 @@ def test_gradient_criteria_against_finite_differences(
 @from_gradients
 def test_calibration_without_rows_is_an_error(tiny_model: TinyModel, criterion: str) -> None:
     with pytest.raises(DataError, match=r"at least one labelled row, got none: check data\.roles and data\.limits"):
-        score(criterion, tiny_model(), Calibration([], cross_entropy, 0))
+        score(criterion, tiny_model(), Calibration(batches=[], loss=cross_entropy, seed=0))
 
 
 @every_criterion
@@ -244,7 +254,9 @@ def test_magnitude_by_hand(tiny_model: TinyModel, calibration: Calibration) -> N
 
 def test_random_scores_are_the_seed_s(tiny_model: TinyModel) -> None:
     model = tiny_model()
-    first, same, other = (flat(score("random", model, Calibration([], cross_entropy, seed))) for seed in (1, 1, 2))
+    first, same, other = (
+        flat(score("random", model, Calibration(batches=[], loss=cross_entropy, seed=seed))) for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
 

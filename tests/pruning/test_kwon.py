@@ -48,7 +48,7 @@ def for_head(head: str, calibration: Calibration) -> Calibration:
     """The same rows with a loss that fits the head."""
     if head == "sequence":
         return calibration
-    return Calibration(calibration.batches, lambda logits, labels: logits.square().mean((1, 2)), 0)
+    return Calibration(batches=calibration.batches, loss=lambda logits, labels: logits.square().mean((1, 2)), seed=0)
 
 
 def inputs_of(batch: Tensors) -> Tensors:
@@ -425,7 +425,9 @@ def test_sub_networks_have_the_wanted_shape_whatever_is_empty(
 
 def test_a_single_example_is_enough(tiny_model: TinyModel, calibration: Calibration, padded_batch: Tensors) -> None:
     one = {name: tensor[:1] for name, tensor in calibration.batches[0].items()}
-    small = KwonPruner(tiny_model(), Calibration([one], cross_entropy, 0))(Architecture((2, 1), (20, 5)))
+    small = KwonPruner(tiny_model(), Calibration(batches=[one], loss=cross_entropy, seed=0))(
+        Architecture((2, 1), (20, 5))
+    )
     with torch.no_grad():
         assert small(**padded_batch).logits.isfinite().all()
 
@@ -479,7 +481,7 @@ def test_pruning_again_is_possible(tiny_model: TinyModel, calibration: Calibrati
 
 def test_calibration_without_rows_is_an_error(tiny_model: TinyModel) -> None:
     with pytest.raises(DataError, match=r"at least one labelled row, got none"):
-        KwonPruner(tiny_model(), Calibration([], cross_entropy, 0))
+        KwonPruner(tiny_model(), Calibration(batches=[], loss=cross_entropy, seed=0))
 
 
 def test_an_architecture_that_does_not_fit_is_an_error(tiny_model: TinyModel, calibration: Calibration) -> None:

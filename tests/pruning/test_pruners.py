@@ -154,7 +154,7 @@ def test_all_read_labels_if_they_say_so(
     tiny_model: TinyModel, calibration: Calibration, method: str, tmp_path: Path
 ) -> None:
     others = [{**batch, "labels": batch["labels"].flip(0)} for batch in calibration.batches]
-    relabelled = Calibration(others, calibration.loss, calibration.seed)
+    relabelled = Calibration(batches=others, loss=calibration.loss, seed=calibration.seed)
     found = [
         [weights_digest(pruner(architecture)) for architecture in architectures(tiny_model())]
         for pruner in (

@@ -29,7 +29,7 @@ class Problem:
     @property
     def moments(self) -> Moments:
         second = torch.from_numpy(np.cov(self.x.numpy().T, bias=True).reshape(self.x.shape[1], self.x.shape[1]))
-        return Moments(second, self.x.mean(0), self.sensitivity, len(self.x))
+        return Moments(second=second, mean=self.x.mean(0), sensitivity=self.sensitivity, tokens=len(self.x))
 
     def run(self, widths: list[int] | None = None, group: int = 1) -> list[Repaired]:
         wanted = list(range(self.units + 1)) if widths is None else widths
@@ -115,7 +115,12 @@ def test_what_damping_does() -> None:
     """
     both = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
     for damping, weight, error in ((1e-9, 2.0, 0.0), (0.5, 1 + 2 / 3, 5 / 6)):
-        moments = Moments((both.T @ both).double() / 2, torch.zeros(2).double(), torch.eye(1).double(), 2)
+        moments = Moments(
+            second=(both.T @ both).double() / 2,
+            mean=torch.zeros(2).double(),
+            sensitivity=torch.eye(1).double(),
+            tokens=2,
+        )
         _, one, _ = repair_widths(torch.ones(1, 2), torch.zeros(1), moments, [0, 1, 2], damping=damping)
         assert float(one.weight) == pytest.approx(weight, abs=1e-6)
         assert one.error == pytest.approx(error, abs=1e-6)
@@ -177,8 +182,10 @@ def test_directions_that_the_output_does_not_feel_cost_nothing() -> None:
     x = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
     weight = torch.tensor([[0.0, 1.0, 2.0], [100.0, 0.0, 0.0]])
     second = torch.from_numpy(np.cov(x.numpy().T, bias=True))
-    felt = Moments(second, x.mean(0).double(), torch.diag(torch.tensor([1.0, 0.0])).double(), 500)
-    even = Moments(second, x.mean(0).double(), torch.eye(2).double(), 500)
+    felt = Moments(
+        second=second, mean=x.mean(0).double(), sensitivity=torch.diag(torch.tensor([1.0, 0.0])).double(), tokens=500
+    )
+    even = Moments(second=second, mean=x.mean(0).double(), sensitivity=torch.eye(2).double(), tokens=500)
     kept = [next(repair_widths(weight, torch.zeros(2), known, [2])) for known in (felt, even)]
     assert [entry.units for entry in kept] == [(1, 2), (0, 2)]
     assert kept[0].error == pytest.approx(0.0, abs=1e-9)
@@ -280,7 +287,7 @@ def test_moments_with_the_rounding_of_float32_do_not_break() -> None:
     noise = (x.T @ x).double() - torch.outer(mean, mean)
     assert float(np.linalg.eigvalsh(noise.numpy())[0]) < 0
     shrunk = 1e-7 * (noise + noise.T) / 2  # centred before the product, as `collect_moments` does
-    moments = Moments(shrunk, mean, torch.eye(5).double(), 1)
+    moments = Moments(second=shrunk, mean=mean, sensitivity=torch.eye(5).double(), tokens=1)
     for entry in repair_widths(torch.ones(5, 16), torch.zeros(5), moments, range(17)):
         assert bool(torch.isfinite(entry.weight).all())
         assert math.isfinite(entry.error)

@@ -27,7 +27,19 @@ TRIAL = TrialRecord(
 
 
 def _info(kind: str) -> StudyInfo:
-    return StudyInfo("toy", "sst2", "tiny", "accuracy", kind, (0.5,), 16, "tpe", 7, 6, 8)
+    return StudyInfo(
+        name="toy",
+        task="sst2",
+        model="tiny",
+        metric="accuracy",
+        budget_kind=kind,
+        targets=(0.5,),
+        length=16,
+        sampler="tpe",
+        seed=7,
+        trials=6,
+        search_rows=8,
+    )
 
 
 @pytest.mark.parametrize(

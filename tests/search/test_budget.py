@@ -20,7 +20,34 @@ from aebert.search.table import measured_table
 
 # MiniLM-L6 by its shape
 MINILM = ModelShape(
-    "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
+    family="bert",
+    hidden=384,
+    head_size=32,
+    ffn_per_layer=1,
+    heads=(12,) * 6,
+    ffn=(1536,) * 6,
+    head_params=(49248,) * 6,
+    ffn_params=(769,) * 6,
+    head_macs=(49152,) * 6,
+    ffn_macs=(768,) * 6,
+    fixed_params=13824,
+    fixed_macs=0,
+    other_params=12067202,
+)
+ONE_LAYER = ModelShape(
+    family="bert",
+    hidden=8,
+    head_size=4,
+    ffn_per_layer=1,
+    heads=(4,),
+    ffn=(40,),
+    head_params=(30,),
+    ffn_params=(7,),
+    head_macs=(28,),
+    ffn_macs=(6,),
+    fixed_params=11,
+    fixed_macs=5,
+    other_params=0,
 )
 UNITS = st.integers(2, 5000)
 # milliseconds come from a table: see tests/latency/test_table.py
@@ -82,7 +109,13 @@ class Case:
         """One that allows a cost of `limit`; targets in decimal don't reach every one of them."""
         if self.prices is not None:
             rows = [list(prices.values()) for prices in self.prices]
-            return Budget(KINDS["params"], limit, limit, measured_table("ns", 7, rows, self.grid), self.dense)
+            return Budget(
+                kind=KINDS["params"],
+                target=limit,
+                limit=limit,
+                table=measured_table("ns", 7, rows, self.grid),
+                dense=self.dense,
+            )
         made = make_budget(self.kind, self.mildest, self.length, self.shape, self.grid)
         return replace(made, limit=limit)
 
@@ -211,7 +244,16 @@ def test_the_scaled_core_is_kept_at_its_limit_and_at_every_larger_one(data: st.D
 
 
 def tiny_shape() -> ModelShape:
-    return ModelShape("bert", 8, 4, 1, (3, 2), (5, 7), (30, 20), (7, 3), (28, 19), (6, 2), 11, 5, 90)
+    return replace(
+        ONE_LAYER,
+        heads=(3, 2),
+        ffn=(5, 7),
+        head_params=(30, 20),
+        ffn_params=(7, 3),
+        head_macs=(28, 19),
+        ffn_macs=(6, 2),
+        other_params=90,
+    )
 
 
 @pytest.mark.parametrize("prices", [None, 0, 1, 2])
@@ -243,7 +285,17 @@ def test_agrees_with_all_architectures_of_a_tiny_grid(kind: str, prices: int | N
 
 def test_scales_by_one_number_to_the_nearest_widths() -> None:
     # two FFNs of 10 neurons that cost 1 each, nothing else; half of 20 may stay
-    shape = ModelShape("bert", 8, 4, 1, (1, 1), (10, 10), (1, 1), (1, 1), (1, 1), (1, 1), 0, 0, 0)
+    shape = replace(
+        ONE_LAYER,
+        heads=(1, 1),
+        ffn=(10, 10),
+        head_params=(1, 1),
+        ffn_params=(1, 1),
+        head_macs=(1, 1),
+        ffn_macs=(1, 1),
+        fixed_params=0,
+        fixed_macs=0,
+    )
     grid = make_grid(SearchSpace(source="", heads=Range(min="all"), ffn=Range()), shape)
     budget = make_budget("sparsity", 0.5, 1, shape, grid)  # 22 units, 11 stay, 2 of them heads: 9 neurons
     # wish 8 : 4 costs 12, scaled by 3/4 it is 6 : 3
@@ -260,7 +312,17 @@ def test_scales_by_one_number_to_the_nearest_widths() -> None:
 
 def test_fills_with_the_next_growths_that_fit() -> None:
     # 2 heads that cost 10 each, 10 neurons that cost 1 each; all wished for
-    shape = ModelShape("bert", 8, 4, 1, (2,), (10,), (10,), (1,), (10,), (1,), 0, 0, 0)
+    shape = replace(
+        ONE_LAYER,
+        heads=(2,),
+        ffn=(10,),
+        head_params=(10,),
+        ffn_params=(1,),
+        head_macs=(10,),
+        ffn_macs=(1,),
+        fixed_params=0,
+        fixed_macs=0,
+    )
     grid = make_grid(SearchSpace(source="", ffn=Range()), shape)
     budget = make_budget("sparsity", 0.1, 1, shape, grid)
     # heads come at 1/4 and 3/4 of the scale, neurons at 0.05, 0.15, …
@@ -290,7 +352,7 @@ def test_a_harder_target_never_allows_more(data: st.DataObject) -> None:
 
 
 def test_preferences_beyond_0_and_1_are_clipped() -> None:
-    shape = ModelShape("bert", 8, 4, 1, (4,), (40,), (30,), (7,), (28,), (6,), 11, 5, 0)
+    shape = ONE_LAYER
     grid = make_grid(SearchSpace(source="", ffn=Range(step=4)), shape)
     budget = make_budget("sparsity", 0.5, 1, shape, grid)
     inside, outside = np.array([0.0, 1.0]), np.array([-7.0, 3.0])
@@ -300,7 +362,7 @@ def test_preferences_beyond_0_and_1_are_clipped() -> None:
 
 @pytest.mark.parametrize("wrong", [[0.5, float("nan")], [0.5], [0.5, 0.5, 0.5], [[0.5, 0.5]]])
 def test_preferences_must_be_one_number_per_name(wrong: list[float]) -> None:
-    shape = ModelShape("bert", 8, 4, 1, (4,), (40,), (30,), (7,), (28,), (6,), 11, 5, 0)
+    shape = ONE_LAYER
     grid = make_grid(SearchSpace(source=""), shape)
     with pytest.raises(ValueError, match=r"preferences must be 2 numbers, got \["):
         project(np.array(wrong), grid, make_budget("sparsity", 0.5, 1, shape, grid))
@@ -308,7 +370,17 @@ def test_preferences_must_be_one_number_per_name(wrong: list[float]) -> None:
 
 def test_limits_are_exact_in_decimal() -> None:
     """0.9 as a float is a little more than nine tenths: of 10 units 1 may stay. No tolerance is added to it."""
-    shape = ModelShape("bert", 8, 4, 1, (1,), (9,), (1,), (1,), (1,), (1,), 0, 0, 0)
+    shape = replace(
+        ONE_LAYER,
+        heads=(1,),
+        ffn=(9,),
+        head_params=(1,),
+        ffn_params=(1,),
+        head_macs=(1,),
+        ffn_macs=(1,),
+        fixed_params=0,
+        fixed_macs=0,
+    )
     grid = make_grid(SearchSpace(source="", ffn=Range()), shape)
     assert make_budget("sparsity", 0.9, 1, shape, grid).limit == 1
     large = replace(shape, ffn=(10**10 - 1,))  # 10^10 units
@@ -338,7 +410,7 @@ def test_every_kind_counts_in_its_own_unit() -> None:
 
 def test_macs_depend_on_the_length() -> None:
     """Per head 2 * 4 * length of scores besides 28; per neuron 6: at length 100 heads are what costs."""
-    shape = ModelShape("bert", 8, 4, 1, (4,), (40,), (30,), (7,), (28,), (6,), 11, 5, 0)
+    shape = ONE_LAYER
     grid = make_grid(SearchSpace(source="", ffn=Range()), shape)
     budget = make_budget("macs", 0.5, 100, shape, grid)
     assert budget.table.entries[:, :5].tolist() == [[0, 82_800, 165_600, 248_400, 331_200], [0, 600, 1200, 1800, 2400]]
@@ -361,7 +433,17 @@ def test_a_smaller_file_loses_whole_blocks_where_that_pays() -> None:
 
 def test_the_smallest_architecture_is_reachable_and_no_more() -> None:
     # 100 units, 25 of them fixed
-    shape = ModelShape("bert", 8, 4, 1, (25,), (50,), (1,), (1,), (1,), (1,), 25, 25, 0)
+    shape = replace(
+        ONE_LAYER,
+        heads=(25,),
+        ffn=(50,),
+        head_params=(1,),
+        ffn_params=(1,),
+        head_macs=(1,),
+        ffn_macs=(1,),
+        fixed_params=25,
+        fixed_macs=25,
+    )
     grid = make_grid(SearchSpace(source="", ffn=Range(step=7)), shape)
     budget = make_budget("sparsity", 0.75, 1, shape, grid)
     assert (budget.limit, budget.table.fixed) == (25, 25)
@@ -409,7 +491,18 @@ def test_the_smallest_architecture_is_reachable_and_no_more() -> None:
 def test_budgets_out_of_reach_are_refused_with_what_can_be_asked_for(kind: str, target: float, message: str) -> None:
     # encoder: 100 units, 25 of them fixed and 15 the space's min; 1,000,000 parameters outside it. The file: 4,000,100
     # bytes of fixed weights, 26,100 of graph, at least 7,960 (20 + 40 of them weights) and at most 8,200 of the blocks
-    shape = ModelShape("bert", 8, 4, 1, (25,), (50,), (1,), (1,), (1,), (1,), 25, 0, 1_000_000)
+    shape = replace(
+        ONE_LAYER,
+        heads=(25,),
+        ffn=(50,),
+        head_params=(1,),
+        ffn_params=(1,),
+        head_macs=(1,),
+        ffn_macs=(1,),
+        fixed_params=25,
+        fixed_macs=0,
+        other_params=1_000_000,
+    )
     grid = make_grid(SearchSpace(source="", heads=Range(min=5), ffn=Range(min=10, step=4)), shape)
     with pytest.raises(BudgetError) as caught:
         make_budget(kind, target, 1, shape, grid, int8=False)

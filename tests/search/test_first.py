@@ -20,10 +20,36 @@ from aebert.search.space import Grid, Range, SearchSpace, load_space, make_grid
 from aebert.search.table import linear_table, measured_table
 
 # every head costs 30 parameters, every neuron 7
-TINY = ModelShape("bert", 8, 4, 1, (3, 2), (4, 3), (30, 30), (7, 7), (28, 28), (6, 6), 11, 5, 90)
+TINY = ModelShape(
+    family="bert",
+    hidden=8,
+    head_size=4,
+    ffn_per_layer=1,
+    heads=(3, 2),
+    ffn=(4, 3),
+    head_params=(30, 30),
+    ffn_params=(7, 7),
+    head_macs=(28, 28),
+    ffn_macs=(6, 6),
+    fixed_params=11,
+    fixed_macs=5,
+    other_params=90,
+)
 # MiniLM-L6 by its shape
 MINILM = ModelShape(
-    "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
+    family="bert",
+    hidden=384,
+    head_size=32,
+    ffn_per_layer=1,
+    heads=(12,) * 6,
+    ffn=(1536,) * 6,
+    head_params=(49248,) * 6,
+    ffn_params=(769,) * 6,
+    head_macs=(49152,) * 6,
+    ffn_macs=(768,) * 6,
+    fixed_params=13824,
+    fixed_macs=0,
+    other_params=12067202,
 )
 # a target of each kind that about half of MiniLM-L6 meets
 HALF: dict[str, float] = {"sparsity": 0.5, "macs": 0.5, "params": 17.4e6, "size_mb": 18.0, "latency_ms": 6.0}
@@ -44,7 +70,7 @@ def _every(grid: Grid) -> Iterator[tuple[np.ndarray, Architecture]]:
 
 def _budget(limit: int, grid: Grid = ALL) -> Budget:
     made = make_budget("sparsity", 0.1, 8, TINY, grid)
-    return Budget(made.kind, made.target, limit, made.table, made.dense)
+    return Budget(kind=made.kind, target=made.target, limit=limit, table=made.table, dense=made.dense)
 
 
 def _value(importance: Importance, architecture: Architecture) -> float:
@@ -100,7 +126,7 @@ def test_knapsack_is_the_best_of_all_architectures(seed: int, coarse: bool) -> N
     every = [(table.total(levels), _error(errors, levels), architecture) for levels, architecture in _every(grid)]
     least, most = min(cost for cost, *_ in every), max(cost for cost, *_ in every)
     for limit in np.linspace(least, most - 1, 12).astype(int).tolist():
-        budget = Budget(KINDS["params"], limit, limit, table, most)
+        budget = Budget(kind=KINDS["params"], target=limit, limit=limit, table=table, dense=most)
         found = knapsack(errors, grid, budget)
         rounding = len(grid.last) * -(-(limit - least) // BINS)
         best = min(error for cost, error, _ in every if cost <= max(limit - rounding, least))

@@ -27,13 +27,36 @@ from aebert.search.record import StudyInfo, TrialRecord
 
 def _record(number: int, score: float, sparsity: float, **other: Any) -> TrialRecord:
     record = TrialRecord(
-        number, "sampled", Architecture((1,), (1,)), 0.5, score, {}, 0.0, 1, sparsity, 1, sparsity, 0.0
+        number=number,
+        origin="sampled",
+        architecture=Architecture((1,), (1,)),
+        budget=0.5,
+        score=score,
+        metrics={},
+        loss=0.0,
+        params=1,
+        sparsity=sparsity,
+        macs=1,
+        macs_removed=sparsity,
+        seconds=0.0,
     )
     return replace(record, **other)
 
 
 def _info(kind: Any, *targets: float) -> StudyInfo:
-    return StudyInfo("toy", "sst2", "tiny", "accuracy", kind, targets, 16, "tpe", 7, 6, 8)
+    return StudyInfo(
+        name="toy",
+        task="sst2",
+        model="tiny",
+        metric="accuracy",
+        budget_kind=kind,
+        targets=targets,
+        length=16,
+        sampler="tpe",
+        seed=7,
+        trials=6,
+        search_rows=8,
+    )
 
 
 # dense, uniform, two sampled ones, the first of them again, and one that a better one dominates

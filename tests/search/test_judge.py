@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,21 @@ from aebert.search.outcomes import Outcomes
 from aebert.tasks.task import TaskSpec
 
 CLASSES = ("bad", "good")
-ACCURACY = TaskSpec("task", "classification", ("text",), "label", CLASSES, "accuracy", "accuracy")
-F1 = TaskSpec("task", "classification", ("text",), "label", CLASSES, "accuracy_f1", "f1")
-MATTHEWS = TaskSpec("task", "classification", ("text",), "label", CLASSES, "matthews", "matthews")
-SPEARMAN = TaskSpec("task", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
-NER = TaskSpec("task", "ner", ("words",), "tags", ("PRAISE",), "seqeval", "f1")
+ACCURACY = TaskSpec(
+    name="task",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=CLASSES,
+    metric="accuracy",
+    headline="accuracy",
+)
+F1 = replace(ACCURACY, metric="accuracy_f1", headline="f1")
+MATTHEWS = replace(ACCURACY, metric="matthews", headline="matthews")
+SPEARMAN = replace(ACCURACY, kind="regression", labels=(), metric="pearson_spearman", headline="spearman")
+NER = replace(
+    ACCURACY, kind="ner", columns=("words",), label_column="tags", labels=("PRAISE",), metric="seqeval", headline="f1"
+)
 SPECS = {"accuracy": ACCURACY, "f1": F1, "matthews": MATTHEWS, "spearman": SPEARMAN, "ner": NER}
 
 

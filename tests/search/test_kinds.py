@@ -17,7 +17,21 @@ from aebert.search.record import TrialRecord
 from aebert.search.space import Range, SearchSpace, make_grid
 from aebert.search.table import linear_table
 
-SHAPE = ModelShape("bert", 8, 4, 1, (3, 2), (5, 7), (30, 20), (7, 3), (28, 19), (6, 2), 11, 5, 90)
+SHAPE = ModelShape(
+    family="bert",
+    hidden=8,
+    head_size=4,
+    ffn_per_layer=1,
+    heads=(3, 2),
+    ffn=(5, 7),
+    head_params=(30, 20),
+    ffn_params=(7, 3),
+    head_macs=(28, 19),
+    ffn_macs=(6, 2),
+    fixed_params=11,
+    fixed_macs=5,
+    other_params=90,
+)
 GRID = make_grid(SearchSpace(source="", ffn=Range()), SHAPE)
 TRIAL = TrialRecord(
     number=1,
@@ -72,7 +86,7 @@ def test_what_counting_tells_of_a_trial() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_is_counted_unless_prices_come_from_elsewhere(name: str) -> None:
-    kind, basis = KINDS[name], Basis(SHAPE, GRID, 16)
+    kind, basis = KINDS[name], Basis(shape=SHAPE, grid=GRID, length=16)
     prices = LatencyCosts(linear_table("ns", 9, np.array([5, 5, 1, 1]), GRID))
     if kind.is_priced:
         assert cost_table(kind, basis, prices) is prices.table
@@ -144,7 +158,7 @@ def test_titles_and_axes_name_the_unit() -> None:
 
 
 def test_int8_changes_the_size_alone() -> None:
-    basis = Basis(SHAPE, GRID, 16)
+    basis = Basis(shape=SHAPE, grid=GRID, length=16)
     for name in NAMES:
         table = KINDS[name].table
         if table is not None:

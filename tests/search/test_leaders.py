@@ -11,13 +11,36 @@ from aebert.search.leaders import KEPT, Leaders
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import StudyInfo, TrialRecord
 
-INFO = StudyInfo("toy", "task", "model", "accuracy", "sparsity", (0.3, 0.5, 0.7), 16, "random", 0, 9, 4)
+INFO = StudyInfo(
+    name="toy",
+    task="task",
+    model="model",
+    metric="accuracy",
+    budget_kind="sparsity",
+    targets=(0.3, 0.5, 0.7),
+    length=16,
+    sampler="random",
+    seed=0,
+    trials=9,
+    search_rows=4,
+)
 
 
 def _record(number: int, score: float, budget: float | None = 0.5, loss: float = 1.0, **other: Any) -> TrialRecord:
     removed = 0.0 if budget is None else budget
     found = TrialRecord(
-        number, "sampled", Architecture((number,), (1,)), budget, score, {}, loss, 1, removed, 1, removed, 0.0
+        number=number,
+        origin="sampled",
+        architecture=Architecture((number,), (1,)),
+        budget=budget,
+        score=score,
+        metrics={},
+        loss=loss,
+        params=1,
+        sparsity=removed,
+        macs=1,
+        macs_removed=removed,
+        seconds=0.0,
     )
     return replace(found, **other)
 

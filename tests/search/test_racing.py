@@ -22,9 +22,33 @@ from aebert.search.racing import (
 from aebert.tasks.task import Row, TaskSpec
 
 TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
-ACCURACY = TaskSpec("task", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
-MATTHEWS = TaskSpec("task", "classification", ("text",), "label", ("bad", "good"), "matthews", "matthews")
-NER = TaskSpec("task", "ner", ("words",), "tags", ("PRAISE",), "seqeval", "f1")
+ACCURACY = TaskSpec(
+    name="task",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
+MATTHEWS = TaskSpec(
+    name="task",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="matthews",
+    headline="matthews",
+)
+NER = TaskSpec(
+    name="task",
+    kind="ner",
+    columns=("words",),
+    label_column="tags",
+    labels=("PRAISE",),
+    metric="seqeval",
+    headline="f1",
+)
 JUDGES = {"accuracy": Judge(ACCURACY), "F1": Judge(NER), "loss": Judge(ACCURACY, "loss")}
 DISAGREE = (0.02, 0.1, 0.3)
 ROWS = 872  # as SST-2's dev set
@@ -218,7 +242,15 @@ def test_doubts_by_hand() -> None:
     encoded = [{"labels": [-100, 0, -100, 1, -100]}]
     shares = [[0.4, 0.3, 0.3], [0.9, 0.05, 0.05], [0.4, 0.3, 0.3], [0.25, 0.25, 0.5]]
     assert doubts(NER, encoded, [np.log(shares)]).tolist() == [0.55]
-    regression = TaskSpec("task", "regression", ("text",), "label", (), "pearson_spearman", "spearman")
+    regression = TaskSpec(
+        name="task",
+        kind="regression",
+        columns=("text",),
+        label_column="label",
+        labels=(),
+        metric="pearson_spearman",
+        headline="spearman",
+    )
     assert doubts(regression, [{}] * 2, [np.array([0.3]), np.array([4.0])]).tolist() == [0.0, 0.0]
 
 

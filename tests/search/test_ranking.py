@@ -8,13 +8,36 @@ from aebert.pruning.architecture import Architecture
 from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 
-INFO = StudyInfo("toy", "task", "model", "accuracy", "sparsity", (0.3, 0.6), 16, "random", 0, 9, 4)
+INFO = StudyInfo(
+    name="toy",
+    task="task",
+    model="model",
+    metric="accuracy",
+    budget_kind="sparsity",
+    targets=(0.3, 0.6),
+    length=16,
+    sampler="random",
+    seed=0,
+    trials=9,
+    search_rows=4,
+)
 
 
 def _record(number: int, score: float, budget: float | None, **other: Any) -> TrialRecord:
     removed = budget or 0.0
     found = TrialRecord(
-        number, "sampled", Architecture((number,), (1,)), budget, score, {}, 1.0, 1, removed, 1, removed, 0.0
+        number=number,
+        origin="sampled",
+        architecture=Architecture((number,), (1,)),
+        budget=budget,
+        score=score,
+        metrics={},
+        loss=1.0,
+        params=1,
+        sparsity=removed,
+        macs=1,
+        macs_removed=removed,
+        seconds=0.0,
     )
     return replace(found, **other)
 
@@ -55,7 +78,7 @@ def test_a_smaller_one_that_is_better_is_picked_for_the_milder_budget() -> None:
 
 
 def _verdict(budget: float, *tied: int) -> Verdict:
-    return Verdict(budget, tied[0], tied, tied[-1], 9, 0.0, {})
+    return Verdict(budget=budget, best=tied[0], tied=tied, chosen=tied[-1], candidates=9, optimism=0.0, gains={})
 
 
 def test_of_those_tied_with_the_best_the_nearest_to_the_dense_model_comes_first() -> None:

@@ -159,7 +159,9 @@ def test_embeddings_are_computed_once_per_batch(
 
 def test_a_batch_without_padding_goes_without_a_mask(make_case: MakeCase) -> None:
     case = make_case(rows=32)
-    short = Row(("good",), 1, "short")  # so many that they get a batch of their own, next to one that is padded
+    short = Row(
+        text=("good",), label=1, source="short"
+    )  # so many that they get a batch of their own, next to one that is padded
     case.rows = [*case.rows, *[short] * 60]
     rows = case.race(max_tokens=4096)
     padded = [bool((batch.tensors["attention_mask"] == 0).any()) for batch in rows.legs[0].batches]
@@ -214,7 +216,7 @@ def test_the_estimate_of_a_stopped_candidate_is_nearer_than_its_partial_score(ma
     logits = case.plain(DENSE, case.race(seed=0)).logits
     ordered = [row for leg in case.race(seed=0).legs for row in leg.rows]
     case.rows = [
-        Row(row.text, int(np.argmax(one)) if rng.random() < 0.8 else int(rng.integers(2)), row.source)
+        Row(text=row.text, label=int(np.argmax(one)) if rng.random() < 0.8 else int(rng.integers(2)), source=row.source)
         for row, one in zip(ordered, logits, strict=True)
     ]
     candidates = [Architecture((3, 3), (40, 40)), Architecture((2, 4), (64, 20)), Architecture((4, 1), (30, 60))]

@@ -16,10 +16,36 @@ from aebert.search.space import Range, SearchSpace, load_space, make_grid, space
 
 # 12 heads, 1536 neurons, 6 layers: MiniLM-L6
 MINILM = ModelShape(
-    "bert", 384, 32, 1, (12,) * 6, (1536,) * 6, (49248,) * 6, (769,) * 6, (49152,) * 6, (768,) * 6, 13824, 0, 12067202
+    family="bert",
+    hidden=384,
+    head_size=32,
+    ffn_per_layer=1,
+    heads=(12,) * 6,
+    ffn=(1536,) * 6,
+    head_params=(49248,) * 6,
+    ffn_params=(769,) * 6,
+    head_macs=(49152,) * 6,
+    ffn_macs=(768,) * 6,
+    fixed_params=13824,
+    fixed_macs=0,
+    other_params=12067202,
 )
 # 2 layers of 3 FFNs
-MOBILE = ModelShape("mobilebert", 32, 4, 3, (4, 4), (64,) * 6, (9, 9), (9,) * 6, (9, 9), (9,) * 6, 0, 0, 0)
+MOBILE = ModelShape(
+    family="mobilebert",
+    hidden=32,
+    head_size=4,
+    ffn_per_layer=3,
+    heads=(4, 4),
+    ffn=(64,) * 6,
+    head_params=(9, 9),
+    ffn_params=(9,) * 6,
+    head_macs=(9, 9),
+    ffn_macs=(9,) * 6,
+    fixed_params=0,
+    fixed_macs=0,
+    other_params=0,
+)
 NAMES = ("default", "ffn-only", "fine-grid", "keep-all-blocks", "per-layer")
 
 

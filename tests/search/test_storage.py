@@ -305,7 +305,19 @@ def test_a_study_is_checked_before_any_work_is_put_into_it(toy: ModuleType, tmp_
 
 
 def _database(path: Path) -> StudyDatabase:
-    info = StudyInfo("toy", "task", "model", "accuracy", "sparsity", (0.5,), 32, "random", 0, 9, 10)
+    info = StudyInfo(
+        name="toy",
+        task="task",
+        model="model",
+        metric="accuracy",
+        budget_kind="sparsity",
+        targets=(0.5,),
+        length=32,
+        sampler="random",
+        seed=0,
+        trials=9,
+        search_rows=10,
+    )
     return StudyDatabase.open(sqlite_url(path), info, {})
 
 

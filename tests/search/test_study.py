@@ -101,7 +101,21 @@ def test_objective_loss_is_its_negative(toy: ModuleType, tmp_path: Path) -> None
 
 def test_an_architecture_is_scored_once(toy: ModuleType, tmp_path: Path) -> None:
     """2 layers of 2 heads and 2 neurons: 19 architectures fill half of it, so 40 trials must repeat some."""
-    shape = ModelShape("bert", 8, 4, 1, (2, 2), (2, 2), (1, 1), (1, 1), (1, 1), (1, 1), 0, 0, 0)
+    shape = ModelShape(
+        family="bert",
+        hidden=8,
+        head_size=4,
+        ffn_per_layer=1,
+        heads=(2, 2),
+        ffn=(2, 2),
+        head_params=(1, 1),
+        ffn_params=(1, 1),
+        head_macs=(1, 1),
+        ffn_macs=(1, 1),
+        fixed_params=0,
+        fixed_macs=0,
+        other_params=0,
+    )
     grid = make_grid(SearchSpace(source="", ffn={"step": 1}), shape)  # type: ignore[arg-type]
 
     @dataclasses.dataclass

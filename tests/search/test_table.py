@@ -17,7 +17,21 @@ NAN, INF = float("nan"), float("inf")
 
 def _grid() -> Grid:
     """One block of 0..3 heads, one of 10, 40 or 50 neurons."""
-    shape = ModelShape("bert", 8, 4, 1, (3,), (50,), (1,), (1,), (1,), (1,), 0, 0, 0)
+    shape = ModelShape(
+        family="bert",
+        hidden=8,
+        head_size=4,
+        ffn_per_layer=1,
+        heads=(3,),
+        ffn=(50,),
+        head_params=(1,),
+        ffn_params=(1,),
+        head_macs=(1,),
+        ffn_macs=(1,),
+        fixed_params=0,
+        fixed_macs=0,
+        other_params=0,
+    )
     return make_grid(SearchSpace(source="", heads=Range(), ffn=Range(min=10, step=30)), shape)
 
 

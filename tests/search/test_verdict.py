@@ -14,9 +14,29 @@ from aebert.search.record import Origin, StudyInfo, TrialRecord, Verdict
 from aebert.search.verdict import RESAMPLES, Resampled, judge_budget, resample
 from aebert.tasks.task import TaskSpec
 
-SPEC = TaskSpec("task", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
+SPEC = TaskSpec(
+    name="task",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
 ACCURACY, LOSS = Judge(SPEC), Judge(SPEC, "loss")
-INFO = StudyInfo("toy", "task", "model", "accuracy", "sparsity", (0.5,), 16, "random", 0, 9, 4)
+INFO = StudyInfo(
+    name="toy",
+    task="task",
+    model="model",
+    metric="accuracy",
+    budget_kind="sparsity",
+    targets=(0.5,),
+    length=16,
+    sampler="random",
+    seed=0,
+    trials=9,
+    search_rows=4,
+)
 SHARED = 0.7  # of the variance between rows: candidates find the same rows hard
 NOISE = (1 - SHARED) ** 0.5  # standard deviation of what a candidate does on a row besides
 
@@ -38,7 +58,20 @@ def _verdict(
     leaders, pairs = Leaders(INFO), []
     for number, outcomes in enumerate(candidates, start=1):
         score = 0.1 * number if outcomes is None else judge.score(outcomes)
-        record = TrialRecord(number, "sampled", Architecture((number,), (1,)), 0.5, score, {}, 1.0, 1, 0.5, 1, 0.5, 0.0)
+        record = TrialRecord(
+            number=number,
+            origin="sampled",
+            architecture=Architecture((number,), (1,)),
+            budget=0.5,
+            score=score,
+            metrics={},
+            loss=1.0,
+            params=1,
+            sparsity=0.5,
+            macs=1,
+            macs_removed=0.5,
+            seconds=0.0,
+        )
         record = replace(record, drift=drifts[number - 1] if drifts else None)
         leaders.add(record, outcomes)
         pairs.append((record, outcomes))

@@ -89,7 +89,15 @@ def toy_quality(architecture: Architecture) -> float:
 
 ROWS = 192
 LEGS = (64, 96, ROWS)
-SPEC = TaskSpec("task", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
+SPEC = TaskSpec(
+    name="task",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
 JUDGE = Judge(SPEC)
 
 
@@ -109,9 +117,9 @@ class RowScorer(ToyScorer):
             if rival is not None and is_beaten(JUDGE, seen, rival, np.zeros(ROWS, int)):
                 self.stopped += 1
                 right, loss = (_mean(rival, what) + _mean(seen, what) - _mean(rival.first(end), what) for what in WHAT)
-                return Scored({"accuracy": right}, loss, seen, True)
+                return Scored(metrics={"accuracy": right}, loss=loss, outcomes=seen, stopped=True)
         right, loss = (_mean(outcomes, what) for what in WHAT)
-        return Scored({"accuracy": right}, loss, outcomes)
+        return Scored(metrics={"accuracy": right}, loss=loss, outcomes=outcomes)
 
 
 WHAT: tuple[Callable[[Outcomes], np.ndarray], ...] = (
@@ -137,7 +145,19 @@ def toy_setup(
     path: Path, trials: int, sampler: str = "random", targets: tuple[float, ...] = (0.5,), seed: int = 0, **change: Any
 ) -> SearchSetup:
     """A setup on the toy model; `change` replaces fields of the setup."""
-    info = StudyInfo("toy", "task", "model", "accuracy", "sparsity", targets, 32, sampler, seed, trials, ROWS)
+    info = StudyInfo(
+        name="toy",
+        task="task",
+        model="model",
+        metric="accuracy",
+        budget_kind="sparsity",
+        targets=targets,
+        length=32,
+        sampler=sampler,
+        seed=seed,
+        trials=trials,
+        search_rows=ROWS,
+    )
     values: dict[str, Any] = {
         "info": info,
         "shape": SHAPE,
