@@ -121,8 +121,8 @@ def _row(kind: TaskKind, index: int, generator: torch.Generator) -> Row:
     words.insert(index % len(words), (BAD, GOOD)[good][index // 2 % 4])
     source = f"toy:{index}"
     if kind == "ner":
-        return Row(tuple(words), tuple(int(word in GOOD) for word in words), source)
-    return Row((" ".join(words),), good if kind == "classification" else float(good), source)
+        return Row(text=tuple(words), label=tuple(int(word in GOOD) for word in words), source=source)
+    return Row(text=(" ".join(words),), label=good if kind == "classification" else float(good), source=source)
 
 
 TinyTask = Callable[..., tuple[TaskSpec, list[Row]]]
@@ -134,7 +134,15 @@ def tiny_task() -> TinyTask:
 
     def make(kind: TaskKind = "classification", rows: int = 32) -> tuple[TaskSpec, list[Row]]:
         column = "words" if kind == "ner" else "text"
-        spec = TaskSpec("toy", kind, (column,), "label", LABELS[kind], METRIC[kind], HEADLINE[kind])
+        spec = TaskSpec(
+            name="toy",
+            kind=kind,
+            columns=(column,),
+            label_column="label",
+            labels=LABELS[kind],
+            metric=METRIC[kind],
+            headline=HEADLINE[kind],
+        )
         generator = torch.Generator().manual_seed(3)
         return spec, [_row(kind, index, generator) for index in range(rows)]
 

@@ -43,7 +43,7 @@ def test_a_run_ends_with_bundles_that_predict(bundle: Path, aebert: Aebert, work
     kept = summary["forms"][bundle.name]["kept"]
     assert find_export_choice(bundle / "model.onnx") == ExportChoice(form["graph"], "auto")
     assert find_export_choice(workspace / f"results/reviews/models/{bundle.name}.int8.onnx") == ExportChoice(
-        kept["int8_source"], "auto", kept["fused_times_faster"]["int8_source"]
+        graph=kept["int8_source"], fuse="auto", fused_times_faster=kept["fused_times_faster"]["int8_source"]
     )
     assert form["float32_layers"] == summary["forms"][bundle.name]["quantization"]["tried"][0]["excluded"]
     assert values["scores"]["metrics"] == row["int8_report_metrics"]

@@ -64,34 +64,77 @@ INFO = StudyInfo(
     notes=("one note",),
 )
 FINALISTS = (
-    FinalistRow("dense", None, DENSE, None, 0.0, 0.0, 2_000_000, 0.75, 0.75, {"accuracy": 0.8}, (0.7, 0.9)),
     FinalistRow(
-        "trial-2",
-        2,
-        TRIALS[2].architecture,
-        0.5,
-        0.5,
-        0.5,
-        1_500_000,
-        0.625,
-        0.7,
-        {"accuracy": 0.78},
-        (0.68, 0.88),
-        {"accuracy": 0.77},
-        (0.67, 0.87),
+        name="dense",
+        trial=None,
+        architecture=DENSE,
+        budget=None,
+        sparsity=0.0,
+        macs_removed=0.0,
+        params=2_000_000,
+        search_score=0.75,
+        select_score=0.75,
+        report_metrics={"accuracy": 0.8},
+        report_interval=(0.7, 0.9),
+    ),
+    FinalistRow(
+        name="trial-2",
+        trial=2,
+        architecture=TRIALS[2].architecture,
+        budget=0.5,
+        sparsity=0.5,
+        macs_removed=0.5,
+        params=1_500_000,
+        search_score=0.625,
+        select_score=0.7,
+        report_metrics={"accuracy": 0.78},
+        report_interval=(0.68, 0.88),
+        int8_report_metrics={"accuracy": 0.77},
+        int8_report_interval=(0.67, 0.87),
         chosen=True,
     ),
 )
 PROFILES = (
-    ProfileRow("dense", "float32", 8_000_000, 12.0, 13.0, 15.0, 80.0, 100_000_000, report_score=0.8),
-    ProfileRow("trial-2", "int8", 1_500_000, 3.0, 3.5, 4.0, 320.0, None, 4.0, 3.9, 4.1, 0.77),
+    ProfileRow(
+        name="dense",
+        kind="float32",
+        size_bytes=8_000_000,
+        p50_ms=12.0,
+        p90_ms=13.0,
+        p99_ms=15.0,
+        throughput_per_s=80.0,
+        peak_memory_bytes=100_000_000,
+        report_score=0.8,
+    ),
+    ProfileRow(
+        name="trial-2",
+        kind="int8",
+        size_bytes=1_500_000,
+        p50_ms=3.0,
+        p90_ms=3.5,
+        p99_ms=4.0,
+        throughput_per_s=320.0,
+        peak_memory_bytes=None,
+        speedup=4.0,
+        speedup_low=3.9,
+        speedup_high=4.1,
+        report_score=0.77,
+    ),
 )
 
 
 @pytest.fixture
 def report() -> Report:
     """Two layers, four heads and eight FFN neurons each; trials 0, 2 and 3 are the front."""
-    return Report(INFO, TRIALS, FINALISTS, PROFILES, {"threads": 1}, {"commit": "abc"}, {"report": 100})
+    return Report(
+        info=INFO,
+        trials=TRIALS,
+        finalists=FINALISTS,
+        profiles=PROFILES,
+        machine={"threads": 1},
+        provenance={"commit": "abc"},
+        rows={"report": 100},
+    )
 
 
 def _scored(
@@ -121,15 +164,18 @@ RACED = (
 )
 VERDICTS = (
     Verdict(
-        0.5,
-        3,
-        (3, 2),
-        2,
-        5,
-        0.0165,
-        {"uniform": GainRecord(1, 0.125, 0.05, 0.2), "knapsack": GainRecord(2, 0.0625, -0.01, 0.135)},
+        budget=0.5,
+        best=3,
+        tied=(3, 2),
+        chosen=2,
+        candidates=5,
+        optimism=0.0165,
+        gains={
+            "uniform": GainRecord(number=1, value=0.125, low=0.05, high=0.2),
+            "knapsack": GainRecord(number=2, value=0.0625, low=-0.01, high=0.135),
+        },
     ),
-    Verdict(0.75, 5, (5,), 5, 2, 0.0, {}),
+    Verdict(budget=0.75, best=5, tied=(5,), chosen=5, candidates=2, optimism=0.0, gains={}),
 )
 
 
@@ -160,7 +206,15 @@ def timed(report: Report) -> Report:
     info = replace(report.info, budget_kind="latency_ms", targets=(7.5,), trials=4, device="Toy 1, int8")
     dense, small = report.finalists
     small = replace(small, budget=7.5, sparsity=0.625, macs_removed=0.625, predicted_ms=7.0, measured_ms=7.2)
-    return Report(info, TIMED, (dense, small), report.profiles, report.machine, report.provenance, report.rows)
+    return Report(
+        info=info,
+        trials=TIMED,
+        finalists=(dense, small),
+        profiles=report.profiles,
+        machine=report.machine,
+        provenance=report.provenance,
+        rows=report.rows,
+    )
 
 
 @pytest.fixture

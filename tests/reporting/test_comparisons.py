@@ -15,16 +15,47 @@ from aebert.reporting.printing import print_tables
 
 
 def cell(target: str, p50: float, ratio: Ratio, joules: float | None = None) -> Condition:
-    return Condition(target, 2, 4, 32, 50, p50, 1.5 * p50, 2 * p50, p50 + 0.1, 1.25, 4000 / p50, joules, ratio)
+    return Condition(
+        target=target,
+        threads=2,
+        batch_size=4,
+        length=32,
+        runs=50,
+        p50_ms=p50,
+        p90_ms=1.5 * p50,
+        p99_ms=2 * p50,
+        mean_ms=p50 + 0.1,
+        std_ms=1.25,
+        throughput_per_s=4000 / p50,
+        joules=joules,
+        ratio=ratio,
+    )
 
 
 FOUND = Comparison(
-    settings=Settings((32,), (4,), (2,)),
+    settings=Settings(lengths=(32,), batches=(4,), threads=(2,)),
     targets=(
-        Measured("dense", "torch eager", 438_000_000, 912.0, 700_000_000, 300_000_000),
-        Measured("small.onnx", "ONNX int8", 59_000_000, 85.4, 120_000_000, 46_000_000),
+        Measured(
+            name="dense",
+            form="torch eager",
+            size_bytes=438_000_000,
+            load_ms=912.0,
+            peak_memory_bytes=700_000_000,
+            baseline_memory_bytes=300_000_000,
+        ),
+        Measured(
+            name="small.onnx",
+            form="ONNX int8",
+            size_bytes=59_000_000,
+            load_ms=85.4,
+            peak_memory_bytes=120_000_000,
+            baseline_memory_bytes=46_000_000,
+        ),
     ),
-    cells=(cell("dense", 80.0, Ratio(1.0, 1.0, 1.0)), cell("small.onnx", 16.0, Ratio(5.012, 4.87, 5.1))),
+    cells=(
+        cell("dense", 80.0, Ratio(median=1.0, low=1.0, high=1.0)),
+        cell("small.onnx", 16.0, Ratio(median=5.012, low=4.87, high=5.1)),
+    ),
     machine={"cpu": "Cortex-A76", "cores": 4, "versions": {"onnxruntime": "1.31.1"}},
     conditions={"frequency_mhz": [2400.0, 2400.4], "temperature_c": "not exposed", "energy": "not exposed"},
     warnings=("it is warm",),
@@ -57,7 +88,7 @@ def test_files_and_times() -> None:
 
 
 def test_energy_is_per_row_where_it_is_known() -> None:
-    text = shown(replace(FOUND, cells=(cell("dense", 80.0, Ratio(1.0, None, None), joules=2.0),)))
+    text = shown(replace(FOUND, cells=(cell("dense", 80.0, Ratio(median=1.0, low=None, high=None), joules=2.0),)))
     assert row(text, "2", "4", "32", "dense")[-3:] == ["500", "1.00×", "–"]  # 2 J for 4 rows
 
 

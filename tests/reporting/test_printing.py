@@ -33,7 +33,8 @@ def test_a_file_gets_whole_lines_without_control_codes(report: Report) -> None:
 
 def test_several_tables_are_an_empty_line_apart() -> None:
     first, second = (
-        Table(title, (Column("x"),), ((Cell("1", 1),),), note) for title, note in (("A", "why."), ("B", ""))
+        Table(title=title, columns=(Column("x"),), rows=((Cell("1", 1),),), note=note)
+        for title, note in (("A", "why."), ("B", ""))
     )
     stream = io.StringIO()
     print_tables(first, second, Text("and text"), file=stream)

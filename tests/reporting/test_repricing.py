@@ -20,7 +20,14 @@ def trial(number: int, heads: tuple[int, int], ffn: tuple[int, int], score: floa
     origin: Origin = "dense" if number == 0 else "sampled"
     budget = None if number == 0 else 0.5
     return TrialRecord(
-        number, origin, Architecture(heads, ffn), budget, score, {"accuracy": score}, 0.5, **{**values, **more}
+        number=number,
+        origin=origin,
+        architecture=Architecture(heads, ffn),
+        budget=budget,
+        score=score,
+        metrics={"accuracy": score},
+        loss=0.5,
+        **{**values, **more},
     )
 
 

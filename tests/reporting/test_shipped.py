@@ -14,7 +14,10 @@ from aebert.reporting.shipped import ShippedForm, unpriced
 def exported(graph: str = "plain", variant: str = "dynamic-int8", excluded: tuple[str, ...] = ()) -> ExportedForms:
     """As an export hands it on, of what matters here; a variant that was not chosen comes first."""
     tried = (_tried("weight-int4", ("another",)), _tried(variant, excluded))
-    return replace(in_float32("fused", int8_source=graph), quantization=Quantization("AVX2", 1.0, variant, tried))
+    return replace(
+        in_float32("fused", int8_source=graph),
+        quantization=Quantization(cpu="AVX2", max_loss=1.0, chosen=variant, tried=tried),
+    )
 
 
 def in_float32(graph: str, int8_source: str | None = None) -> ExportedForms:
@@ -38,7 +41,7 @@ def test_the_form_of_each_file() -> None:
     one = exported("plain", excluded=("layer.0.value (12)",))
     assert ShippedForm.of(one, quantized=False) == ShippedForm("float32", "fused")
     form = ShippedForm.of(one, quantized=True)
-    assert form == ShippedForm("dynamic-int8", "plain", ("layer.0.value (12)",))
+    assert form == ShippedForm(quantization="dynamic-int8", graph="plain", float32_layers=("layer.0.value (12)",))
     assert form.describe() == "dynamic-int8, plain graph, 1 layer in float32"
     assert form.to_dict() == {
         "quantization": "dynamic-int8",
@@ -46,7 +49,10 @@ def test_the_form_of_each_file() -> None:
         "float32_layers": ["layer.0.value (12)"],
     }
     assert ShippedForm("float32", "fused").describe() == "float32, fused graph"
-    assert ShippedForm("static-int8", "fused", ("a", "b")).describe() == "static-int8, fused graph, 2 layers in float32"
+    assert (
+        ShippedForm(quantization="static-int8", graph="fused", float32_layers=("a", "b")).describe()
+        == "static-int8, fused graph, 2 layers in float32"
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,10 @@ def test_a_verdict_on_another_best_says_nothing(raced: Report) -> None:
     mild, hard = standings(report)
     assert (mild.best.number, mild.verdict, mild.optimism) == (7, None, None)
     assert hard.verdict is raced.verdicts[1]
-    assert mild.gains == {"uniform": GainRecord(1, 0.25, None, None), "knapsack": GainRecord(2, 0.1875, None, None)}
+    assert mild.gains == {
+        "uniform": GainRecord(number=1, value=0.25, low=None, high=None),
+        "knapsack": GainRecord(number=2, value=0.1875, low=None, high=None),
+    }
     found, won = verdict_tables(report)
     assert _text(found)[0][4:] == ["–", "6", "1", "–", "–"]
     assert _text(won)[0] == ["50 %", "+25.0", "+18.8"]

@@ -65,7 +65,13 @@ def toy_run(folder: Path, spec: TaskSpec, rows: Sequence[Row], model: Any, token
 
 
 def shipped_model(name: str, model: Any, budget: float | None) -> ShippedModel:
-    return ShippedModel(name, f"{name} weights", Architecture((4, 4), (64, 64)), budget, lambda: model)
+    return ShippedModel(
+        name=name,
+        digest=f"{name} weights",
+        architecture=Architecture((4, 4), (64, 64)),
+        budget=budget,
+        load=lambda: model,
+    )
 
 
 @dataclass
@@ -89,7 +95,7 @@ class Stagehand:
     def fuse(self, model: Any, names: Any, path: Path, **_: Any) -> Any:
         path.write_text(f"apart {model}")
         none = Fused(0, 0)
-        return Fusion(none, none, none, none, notes=())
+        return Fusion(attentions=none, gelus=none, norms=none, embeddings=none, notes=())
 
     def add_embeddings(self, apart: Path, whole: Path) -> str | None:
         whole.write_text(apart.read_text().replace("apart", "fused"))
@@ -119,7 +125,12 @@ class Stagehand:
 
     def interleave(self, models: Mapping[str, Any], *_: Any, **__: Any) -> Samples:
         self.done.append(f"time {' '.join(models)}")
-        return Samples((0, 1), {name: (self.milliseconds.get(name, 10.0),) * 2 for name in models}, 0, 0)
+        return Samples(
+            schedule=(0, 1),
+            milliseconds={name: (self.milliseconds.get(name, 10.0),) * 2 for name in models},
+            rejected=0,
+            noisy=0,
+        )
 
 
 @pytest.fixture
@@ -134,7 +145,11 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stagehand:
         "largest_difference": lambda *_: 0.0,
         "quantize": hand.quantize,
         "interleave": hand.interleave,
-        "suspects": lambda *_: [Suspect("n2", "layer.2", 9.0), Suspect("n0", "layer.0", 3.0), Suspect("n5", "x", 1.0)],
+        "suspects": lambda *_: [
+            Suspect(node="n2", layer="layer.2", error=9.0),
+            Suspect(node="n0", layer="layer.0", error=3.0),
+            Suspect(node="n5", layer="x", error=1.0),
+        ],
         "OnnxModel": lambda path, threads: SimpleNamespace(logits=None),
         "Source": SimpleNamespace(load=hand.load),
         "Judge": ShareOfRight,
@@ -505,7 +520,7 @@ def test_the_layer_with_outliers_stays_float32_and_the_score_is_back(
         model.classifier.bias[1] -= float(np.median(logits[:, 1] - logits[:, 0]))
     labels = np.stack(evaluate(model, prepared).logits).argmax(-1)
     assert labels.sum() == 32
-    rows = [Row(row.text, int(label), row.source) for row, label in zip(drawn, labels, strict=True)]
+    rows = [Row(text=row.text, label=int(label), source=row.source) for row, label in zip(drawn, labels, strict=True)]
 
     deploy = {"fuse": "never", "max_loss": 10, "variants": ["dynamic-int8", "static-int8"]}
     losses = {}

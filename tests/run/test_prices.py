@@ -18,13 +18,13 @@ from aebert.search.budget import make_budget
 from aebert.search.space import load_space, make_grid
 
 SHAPE = bert_shape(32, 2, 4, 64)
-BLOCKS = Blocks(1.0, Curve((1, 4), (0.5, 2.0)), Curve((16, 64), (0.25, 1.0)))
+BLOCKS = Blocks(floor_ms=1.0, heads=Curve((1, 4), (0.5, 2.0)), ffn=Curve((16, 64), (0.25, 1.0)))
 Estimated = Callable[..., EstimatedPrices]
 
 
 @pytest.fixture
 def estimated(board: Callable[..., Path]) -> Estimated:
-    return lambda **values: EstimatedPrices(load_device(str(board(**values))), SHAPE, "int8")
+    return lambda **values: EstimatedPrices(device=load_device(str(board(**values))), shape=SHAPE, form="int8")
 
 
 def budget(**more: object) -> BudgetConfig:
@@ -33,7 +33,7 @@ def budget(**more: object) -> BudgetConfig:
 
 def table(**machine: object) -> LatencyTable:
     facts = {**machine_facts(), "cpu": "Toy 1", **machine}
-    return LatencyTable(facts, "int8", TableShape.of(SHAPE), {Workload(16): BLOCKS})
+    return LatencyTable(machine=facts, form="int8", shape=TableShape.of(SHAPE), prices={Workload(16): BLOCKS})
 
 
 def test_an_estimate_has_no_margin_unless_one_is_asked_for(estimated: Estimated) -> None:

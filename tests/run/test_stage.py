@@ -31,7 +31,7 @@ def work(tmp_path: Path) -> Work:
 @pytest.fixture
 def stage(tmp_path: Path) -> Callable[..., Stage]:
     def make(inputs: Mapping[str, Any] = INPUTS, name: str = "dense") -> Stage:
-        return Stage(tmp_path, name, inputs, outputs=["model"])
+        return Stage(folder=tmp_path, name=name, inputs=inputs, outputs=["model"])
 
     return make
 

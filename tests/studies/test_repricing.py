@@ -35,8 +35,13 @@ INFO = StudyInfo(
     search_rows=100,
 )
 # 1 ms, 0.5 ms a head, 0.25 ms per 16 neurons: 7 ms for the dense model
-BLOCKS = Blocks(1.0, Curve((1, 4), (0.5, 2.0)), Curve((16, 64), (0.25, 1.0)))
-TABLE = LatencyTable({"cpu": "Toy 1"}, "float32", TableShape("bert", 32, 8, (4, 4), (64, 64)), {Workload(16): BLOCKS})
+BLOCKS = Blocks(floor_ms=1.0, heads=Curve((1, 4), (0.5, 2.0)), ffn=Curve((16, 64), (0.25, 1.0)))
+TABLE = LatencyTable(
+    machine={"cpu": "Toy 1"},
+    form="float32",
+    shape=TableShape(family="bert", hidden=32, head_size=8, heads=(4, 4), ffn=(64, 64)),
+    prices={Workload(16): BLOCKS},
+)
 AT_16 = Workload(16)
 
 
@@ -46,7 +51,14 @@ def trial(number: int, heads: tuple[int, int], ffn: tuple[int, int], score: floa
     origin: Origin = "dense" if number == 0 else "sampled"
     budget = None if number == 0 else 0.5
     return TrialRecord(
-        number, origin, Architecture(heads, ffn), budget, score, {"accuracy": score}, 0.5, **{**values, **more}
+        number=number,
+        origin=origin,
+        architecture=Architecture(heads, ffn),
+        budget=budget,
+        score=score,
+        metrics={"accuracy": score},
+        loss=0.5,
+        **{**values, **more},
     )
 
 
@@ -82,7 +94,7 @@ def test_every_candidate_gets_its_price_and_the_front_follows_it() -> None:
 
 def test_an_estimate_prices_the_same_candidates(board: Callable[..., Path]) -> None:
     # 2 ms, 1 ms a block, 1 ms a head, 0.05 ms a neuron
-    source = EstimatedPrices(load_device(str(board())), bert_shape(32, 2, 4, 64), "int8")
+    source = EstimatedPrices(device=load_device(str(board())), shape=bert_shape(32, 2, 4, 64), form="int8")
     prices = latency_prices(REPORT, source, AT_16)
     assert costs(prices) == pytest.approx({0: 20.4, 1: 16.4, 2: 12.0, 3: 8.4, 4: 2.0, 5: 3.8})
     assert front(prices) == [0, 1, 2, 3, 4]
@@ -116,7 +128,7 @@ def test_sizes_are_counted_from_the_shape_of_the_dense_model() -> None:
 
 
 def test_a_source_for_another_encoder_is_refused() -> None:
-    other = replace(TABLE, shape=TableShape("bert", 32, 8, (4, 4, 4), (64, 64, 64)))
+    other = replace(TABLE, shape=TableShape(family="bert", hidden=32, head_size=8, heads=(4, 4, 4), ffn=(64, 64, 64)))
     with pytest.raises(ConfigError, match=r"are of heads \[4, 4, 4\] and ffn .*, the study has heads \[4, 4\] and"):
         latency_prices(REPORT, other, AT_16)
 
