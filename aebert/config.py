@@ -109,6 +109,9 @@ class DataConfig(Section):
     roles: which rows train, search, select and report; a split name or a part of one, `dev[:60%]`, taken after a
       shuffle by the run's seed. Parts must not overlap.
     limits: most rows of a role.
+    max_length: most tokens of a row, special ones included; longer rows are cut.
+    window: whether NER sentences that are longer are read in consecutive windows of whole words instead, so that no
+      word is lost; scores are those of whole sentences.
     """
 
     root: Path | None = None
@@ -122,6 +125,7 @@ class DataConfig(Section):
     roles: dict[Literal["train", "search", "select", "report"], str] | None = None
     limits: dict[Literal["train", "search", "select", "report"], Positive] = {}
     max_length: Annotated[int, Field(ge=8)] = 128
+    window: bool = False
 
     @field_validator("header", mode="before")
     @classmethod

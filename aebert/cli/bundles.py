@@ -128,7 +128,8 @@ def _facts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     task, text, graph, parity = (values[key] for key in ("task", "text", "graph", "parity"))
     yield "name", f"{values['name']} (bundle format {values['format']})"
     yield "task", f"{task['name']}, {task['kind']}: {', '.join(task['labels']) or 'a number'}"
-    yield "text", f"{' and '.join(task['columns'])}, at most {text['max_length']} tokens"
+    longer = ", longer ones in windows" if text.get("window") else ""
+    yield "text", f"{' and '.join(task['columns'])}, at most {text['max_length']} tokens{longer}"
     yield "graph", f"{graph['quantization']}, opset {graph['opset']}, {values['parts']['model.onnx']['bytes']} bytes"
     yield "parity", f"{len(parity['cases'])} rows, tolerance {parity['tolerance']:.2g}"
     yield from _measured(values, task["headline"])

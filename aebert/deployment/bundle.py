@@ -29,9 +29,9 @@ from aebert.runtime.container import (
     write_zip,
 )
 from aebert.runtime.encoding import Encoder
-from aebert.runtime.manifest import FORMAT, parse_manifest
+from aebert.runtime.manifest import FORMAT, WITHOUT_WINDOWS, parse_manifest
 from aebert.runtime.session import Graph, read_opsets
-from aebert.tasks.encoding import encode
+from aebert.tasks.encoding import encode_windows, join_windows
 from aebert.tasks.task import Row, TaskSpec
 
 
@@ -54,6 +54,11 @@ class BundleSource:
     max_length: int
     samples: Sequence[Row]
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def bundle_format(spec: TaskSpec) -> int:
+    """The oldest format that says all of a task: a reader that knows no windows would cut texts and say nothing."""
+    return FORMAT if spec.window else WITHOUT_WINDOWS
 
 
 def write_bundle(source: BundleSource, target: Path) -> Path:
@@ -135,11 +140,11 @@ def _tokenizer_json(tokenizer: PreTrainedTokenizerBase) -> bytes:
 def _values(source: BundleSource, content: bytes) -> dict[str, Any]:
     spec, graph = source.spec, Graph(str(source.graph), source.graph, 1)
     text = _text_values(source)
-    encoded = encode(source.samples, spec, source.tokenizer, text["max_length"])
-    cases = make_cases(graph, encoded)
+    parts = encode_windows(source.samples, spec, source.tokenizer, text["max_length"])
+    cases = make_cases(graph, [window for row in parts for window in row])
     tolerance = measure_tolerance(cases, source.graph, source.reference, text["pad_id"])
     return {
-        "format": FORMAT,
+        "format": bundle_format(spec),
         "name": source.name,
         "task": {
             "name": spec.name,
@@ -176,6 +181,7 @@ def _text_values(source: BundleSource) -> dict[str, Any]:
         "pad_type_id": tokenizer.pad_token_type_id,
         "unknown": tokenizer.unk_token,
         "words": word_rule(source.samples) if spec.kind == "ner" else "blanks",
+        **({"window": True} if spec.window else {}),
         "probes": [
             {"text": list(probe.text), "ids": list(probe.ids)} for probe in make_probes(spec, tokenizer, max_length)
         ],
@@ -187,7 +193,7 @@ def _check_rows(source: BundleSource, contents: Mapping[str, bytes]) -> None:
     manifest = parse_manifest(contents[MANIFEST], source.graph)
     encoder = Encoder(Tokenizer.from_buffer(contents[TOKENIZER]), manifest, manifest.max_length, "blanks")
     texts = [row.text if manifest.pair or manifest.kind == "ner" else row.text[0] for row in source.samples]
-    there = encode(source.samples, source.spec, source.tokenizer, manifest.max_length)
+    there = map(join_windows, encode_windows(source.samples, source.spec, source.tokenizer, manifest.max_length))
     for row, mine, expected in zip(source.samples, encoder.encode(texts), there, strict=True):
         if list(mine.ids) != list(expected["input_ids"]):
             raise ExportError(f"bundle {source.name} can't be made: the runtime reads {row.source} not as training did")

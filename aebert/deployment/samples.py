@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from aebert.runtime.manifest import Case, Probe
 from aebert.runtime.session import Graph
 from aebert.runtime.words import is_mark
-from aebert.tasks.encoding import encode
+from aebert.tasks.encoding import encode_windows, join_windows
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 CASES = 4
@@ -45,7 +45,7 @@ def make_probes(spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: 
     long = " ".join(f"{number} words" for number in range(max_length))
     texts = [*_TEXTS, long]
     rows = [_probe_row(spec, texts, index) for index in range(len(texts))]
-    encoded = encode(rows, spec, tokenizer, max_length)
+    encoded = map(join_windows, encode_windows(rows, spec, tokenizer, max_length))
     return tuple(Probe(row.text, tuple(one["input_ids"])) for row, one in zip(rows, encoded, strict=True))
 
 

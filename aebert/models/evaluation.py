@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
@@ -12,19 +14,34 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.errors import ModelError
 from aebert.models.families import family_of
-from aebert.tasks.encoding import Batch, batches, encode
+from aebert.tasks.encoding import IGNORED, Batch, batches, encode_windows, join_windows
 from aebert.tasks.metrics import evaluate_outputs
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows prepared once for many evaluations: encoded, sorted by length, and in batches."""
+    """Rows prepared once for many evaluations: encoded, sorted by length, and in batches.
+
+    windows: what the batches are of, in the order of the rows. counts: windows of each row; None where each has one.
+    """
 
     spec: TaskSpec
     rows: Sequence[Row]
-    encoded: Sequence[EncodedRow]
+    windows: Sequence[EncodedRow]
     batches: Sequence[Batch]
+    counts: Sequence[int] | None = None
+
+    @cached_property
+    def encoded(self) -> Sequence[EncodedRow]:
+        """Each row, with its windows behind each other."""
+        return self.windows if self.counts is None else [join_windows(self.windows[one]) for one in self.places]
+
+    @property
+    def places(self) -> list[slice]:
+        """Where the windows of each row are."""
+        counts = [1] * len(self.rows) if self.counts is None else self.counts
+        return [slice(start, end) for start, end in pairwise([0, *accumulate(counts)])]
 
 
 @dataclass(frozen=True)
@@ -45,8 +62,10 @@ def prepare(
     rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int, max_tokens: int
 ) -> Prepared:
     """Encode rows and cut them into length-sorted batches of at most `max_tokens` tokens, padding included."""
-    encoded = encode(rows, spec, tokenizer, max_length)
-    return Prepared(spec, rows, encoded, list(batches(encoded, tokenizer, max_tokens)))
+    parts = encode_windows(rows, spec, tokenizer, max_length)
+    windows = [window for row in parts for window in row]
+    made = list(batches(windows, tokenizer, max_tokens))
+    return Prepared(spec, rows, windows, made, [len(row) for row in parts] if spec.window else None)
 
 
 def model_inputs(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -94,13 +113,25 @@ def evaluate_forward(forward: Callable[[Mapping[str, torch.Tensor]], torch.Tenso
 
 
 def gather(outputs: Iterable[torch.Tensor], prepared: Prepared) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Losses [rows], float64, and logits (one array per row), in row order, from the float32 logits of each batch."""
+    """Losses [rows], float64, and logits (one array per row), in row order, from the float32 logits of each batch.
+
+    The logits of a row's windows are behind each other, as they are in `prepared.encoded`.
+    """
     spec = prepared.spec
-    logits: list[np.ndarray] = [np.empty(0)] * len(prepared.rows)
-    losses = np.empty(len(prepared.rows))
+    logits: list[np.ndarray] = [np.empty(0)] * len(prepared.windows)
+    losses = np.empty(len(prepared.windows))
     for batch, output in zip(prepared.batches, outputs, strict=True):
         losses[list(batch.indices)] = example_losses(spec, output, batch.tensors["labels"]).double().numpy()
         for index, one in zip(batch.indices, output.numpy(), strict=True):
             # logits of padding say nothing about the row, and no later reader must take them for output
-            logits[index] = one[: len(prepared.encoded[index]["input_ids"])] if spec.kind == "ner" else one
-    return losses, logits
+            logits[index] = one[: len(prepared.windows[index]["input_ids"])] if spec.kind == "ner" else one
+    return (losses, logits) if prepared.counts is None else _joined(losses, logits, prepared)
+
+
+def _joined(
+    losses: np.ndarray, logits: Sequence[np.ndarray], prepared: Prepared
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Losses and logits of rows from those of their windows; a loss is the mean over the words of all of them."""
+    words = [sum(label != IGNORED for label in window["labels"]) for window in prepared.windows]
+    means = np.array([np.average(losses[place], weights=words[place]) for place in prepared.places])
+    return means, [np.concatenate(logits[place]) for place in prepared.places]

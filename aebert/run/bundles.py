@@ -9,7 +9,7 @@ from typing import Any
 
 from aebert.config import digest as values_digest
 from aebert.config import plain
-from aebert.deployment.bundle import BundleSource, write_bundle
+from aebert.deployment.bundle import BundleSource, bundle_format, write_bundle
 from aebert.digests import file_digest
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.shipped import ShippedForm
@@ -17,7 +17,6 @@ from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.pipeline import Pipeline
 from aebert.run.run import Run
-from aebert.runtime.manifest import FORMAT
 
 BUNDLES = "bundles"  # in a run's folder
 SAMPLES = 64  # train rows that parity vectors are drawn from
@@ -33,7 +32,12 @@ def _bundle(pipeline: Pipeline, model: ShippedModel) -> Path:
     target, shipped = run.folder / BUNDLES / name, pipeline.export.shipped(name)
     form = ShippedForm.of(pipeline.export.forms[name], quantized=shipped != name)
     facts = _facts(pipeline, model, form)
-    inputs = {"format": FORMAT, "graph": file_digest(files[shipped]), "shipped": shipped, "facts": facts}
+    inputs = {
+        "format": bundle_format(run.task.spec),
+        "graph": file_digest(files[shipped]),
+        "shipped": shipped,
+        "facts": facts,
+    }
 
     def make() -> dict[str, Any]:
         source = BundleSource(

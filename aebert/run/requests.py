@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import Feed
 from aebert.run.run import Run
+from aebert.tasks.encoding import collate
 from aebert.tasks.task import Row
 
 
@@ -27,7 +28,5 @@ def requests_of(
     """
     parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     prepared = [run.encoded(part, tokenizer, 10**9, length) for part in parts]
-    return [
-        {name: tensor.numpy() for name, tensor in one.batches[0].tensors.items() if name != "labels"}
-        for one in prepared
-    ]
+    batches = [collate(one.windows, tokenizer) for one in prepared]
+    return [{name: tensor.numpy() for name, tensor in batch.items() if name != "labels"} for batch in batches]

@@ -94,5 +94,7 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
     settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
     if KINDS[config.search.budget.kind].is_of_file:
         settings["deploy.int8"] = config.deploy.int8
+    if config.data.window:  # only then, since studies of older versions state nothing
+        settings["data.window"] = True
     settings |= {f"data.{role}_rows": run.task.digests[role] for role in ("train", "search")}
     return settings | flat(values)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Union
 
@@ -27,6 +29,7 @@ class Encoded:
     """A row as token ids. ids, type_ids: [seq]. truncated: something was cut off.
 
     text, words, first_tokens: for NER, the text, its words, and the index of each word's first token.
+    cuts: where in the ids the second and each later window of a long NER text begins.
     """
 
     ids: tuple[int, ...]
@@ -35,6 +38,12 @@ class Encoded:
     text: str = ""
     words: tuple[Word, ...] = ()
     first_tokens: tuple[int, ...] = ()
+    cuts: tuple[int, ...] = ()
+
+    def windows(self) -> list[Encoded]:
+        """What the graph takes one at a time: the ids alone."""
+        bounds = zip((0, *self.cuts), (*self.cuts, len(self.ids)))
+        return [Encoded(self.ids[start:end], self.type_ids[start:end], False) for start, end in bounds]
 
 
 def parse_tokenizer(content: bytes, path: Path) -> Tokenizer:
@@ -80,7 +89,32 @@ class Encoder:
 
     def _encode_words(self, index: int, text: Text) -> Encoded:
         whole, places = (text, split_words(text, self._words)) if isinstance(text, str) else join_words(text)
-        words = [_valid(index, word.text) for word in places[: self._max_length]]  # each has at least one token
+        most = None if self._manifest.window else self._max_length  # each word has at least one token
+        windows = [self._window(words) for words in self._split([_valid(index, word.text) for word in places[:most]])]
+        starts = [0, *accumulate(len(one.ids) for one in windows)]
+        first_tokens = [start + place for start, one in zip(starts, windows) for place in one.first_tokens]
+        return Encoded(
+            tuple(chain.from_iterable(one.ids for one in windows)),
+            tuple(chain.from_iterable(one.type_ids for one in windows)),
+            len(first_tokens) < len(places) or any(one.truncated for one in windows),
+            whole,
+            tuple(places),
+            tuple(first_tokens),
+            tuple(starts[1:-1]),
+        )
+
+    def _split(self, words: list[str]) -> list[list[str]]:
+        """The words of each window; all in one where a text that is too long is cut."""
+        if not self._manifest.window:
+            return [words]
+        found = self._pre_split(words)
+        tokens = Counter(word for part in (found, *found.overflowing) for word in part.word_ids)
+        room = self._max_length - self._tokenizer.num_special_tokens_to_add(False)
+        ends = window_ends([tokens[place] for place in range(len(words))], room)
+        return [words[start:end] for start, end in zip([0, *ends], ends)]
+
+    def _window(self, words: list[str]) -> Encoded:
+        """Words that follow each other, cut where they are too long."""
         found = self._pre_split(words)
         seen = {word for word in found.word_ids if word is not None}
         end = len(words) if len(found.ids) < self._max_length else max(seen, default=0)
@@ -94,8 +128,7 @@ class Encoder:
             found = self._pre_split(words[:half])
         firsts = {word: place for place, word in reversed(list(enumerate(found.word_ids))) if word is not None}
         first_tokens = tuple(firsts[word] for word in sorted(firsts))
-        truncated = len(first_tokens) < len(places) or cut
-        return Encoded(tuple(found.ids), tuple(found.type_ids), truncated, whole, tuple(places), first_tokens)
+        return Encoded(tuple(found.ids), tuple(found.type_ids), cut, first_tokens=first_tokens)
 
     def _pre_split(self, words: list[str]) -> Any:
         return self._tokenizer.encode(words, is_pretokenized=True)
@@ -109,6 +142,30 @@ class Encoder:
             ids[index, : len(row.ids)], types[index, : len(row.ids)] = row.ids, row.type_ids
             mask[index, : len(row.ids)] = 1
         return {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+
+
+def window_ends(tokens: Sequence[int], room: int) -> list[int]:
+    """The word behind each window of a sentence: as few windows as possible, and those as even as possible.
+
+    tokens: of each word; one for a word without any, which becomes the unknown token. room: tokens of a window, special
+    ones left out. A word that alone is longer has a window for itself.
+    """
+    sizes = [max(1, count) for count in tokens]
+    fewest, low, high = len(_filled(sizes, room)), 1, room
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(_filled(sizes, middle)) == fewest else (middle + 1, high)
+    return _filled(sizes, low)
+
+
+def _filled(sizes: Sequence[int], room: int) -> list[int]:
+    ends, used = [], 0
+    for place, size in enumerate(sizes):
+        if used and used + size > room:
+            ends.append(place)
+            used = 0
+        used += size
+    return [*ends, len(sizes)]
 
 
 def half_word(found: Any) -> int:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from aebert.errors import BundleError
 from aebert.runtime.container import MANIFEST, Digest
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_WINDOWS = 1  # the format of bundles that older versions read as this one does
 KINDS = ("classification", "regression", "ner")
 
 
@@ -40,7 +41,8 @@ class Manifest:
 
     outputs: name of each logit: classes, BIO tags, or `score`. columns: those that held the texts in training, two for
     sentence pairs. inputs: of the graph.
-    max_length: tokens that texts were cut to in training. max_positions: most tokens that the graph can take.
+    max_length: tokens that texts were cut to in training; with window, NER texts that are longer are read in windows.
+    max_positions: most tokens that the graph can take.
     vocabulary: number of ids of the tokenizer. unknown: its token for what it doesn't know. words: how NER text is cut.
     tolerance: the most by which a logit may differ from that of a parity vector.
     """
@@ -56,6 +58,7 @@ class Manifest:
     pad_type_id: int
     unknown: str | None
     words: str
+    window: bool
     opset: int
     vocabulary: int
     tolerance: float
@@ -84,7 +87,7 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
         raise BundleError(
             f"bundle {path} has format {stated}, this aebert reads up to {FORMAT}: install a newer aebert"
         )
-    if stated != FORMAT:
+    if stated not in (WITHOUT_WINDOWS, FORMAT):
         raise BundleError(f"bundle {path}: {MANIFEST} must state the format of a bundle, 1 to {FORMAT}, got {stated!r}")
     try:
         return _checked(_read(values), path)
@@ -111,6 +114,7 @@ def _read(values: Mapping[str, Any]) -> Manifest:
         pad_type_id=int(text["pad_type_id"]),
         unknown=text["unknown"],
         words=text["words"],
+        window=values["format"] > WITHOUT_WINDOWS and text["window"],
         opset=int(graph["opset"]),
         vocabulary=int(text["vocabulary"]),
         tolerance=float(parity["tolerance"]),

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aebert.errors import BundleError, ConfigError
 from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
-from aebert.runtime.encoding import Encoder, Text, parse_tokenizer
+from aebert.runtime.encoding import Encoded, Encoder, Text, parse_tokenizer
 from aebert.runtime.manifest import Manifest, parse_manifest
 from aebert.runtime.predictions import Prediction, decode
 from aebert.runtime.session import Graph
@@ -69,13 +72,20 @@ class Model:
         if batch < 1:
             raise ConfigError(f"batch must be at least 1, got {batch}")
         rows = self._encoder.encode(texts)
+        parts = [row.windows() for row in rows]
+        logits = iter(self._logits([window for windows in parts for window in windows], batch))
+        joined = [np.concatenate([next(logits) for _ in windows]) for windows in parts]
+        return [decode(self.manifest, row, one) for row, one in zip(rows, joined)]
+
+    def _logits(self, rows: Sequence[Encoded], batch: int) -> list[NDArray[np.float32]]:
+        """Logits [outputs] of each row, or NER [seq, outputs] without those of padding."""
         order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
-        found: dict[int, Prediction] = {}
+        found: dict[int, NDArray[np.float32]] = {}
         for start in range(0, len(order), batch):
             places = order[start : start + batch]
             logits = self._graph.logits(self._encoder.pad([rows[place] for place in places]))
             self._check_width(logits.shape[-1])
-            found |= {place: decode(self.manifest, rows[place], one) for place, one in zip(places, logits)}
+            found |= {place: one[: len(rows[place].ids)] if one.ndim > 1 else one for place, one in zip(places, logits)}
         return [found[place] for place in range(len(rows))]
 
     def _check_width(self, width: int) -> None:

@@ -73,7 +73,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def decode(manifest: Manifest, encoded: Encoded, logits: NDArray[np.float32]) -> Prediction:
-    """Prediction of one row from its logits [outputs], or NER [seq, outputs], padding included."""
+    """Prediction of one row from its logits [outputs], or NER [seq, outputs]."""
     if manifest.kind == "regression":
         return ScorePrediction(float(logits[0]), encoded.truncated)
     if manifest.kind == "ner":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from aebert.errors import ModelError
-from aebert.runtime.encoding import half_word
+from aebert.runtime.encoding import half_word, window_ends
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 if TYPE_CHECKING:
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a position that loss and metric leave out."""
 
+UNCUT = 10**9
+"""A `max_length` that no row reaches."""
+
 BATCH_TOKENS = 64
 """What starting a batch costs, in positions: of the order of what a forward pass costs beside its matrix products."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded inputs [batch, seq] and labels of some rows; `indices` are the rows' places in the encoded list."""
+    """Padded inputs [batch, seq] and labels of some rows; `indices` are their places among the encoded ones."""
 
     indices: tuple[int, ...]
     tensors: dict[str, torch.Tensor]
@@ -58,6 +63,40 @@ def encode(
         {**{name: values[index] for name, values in inputs.items()}, "labels": label}
         for index, label in enumerate(labels)
     ]
+
+
+def encode_windows(
+    rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[list[dict[str, Any]]]:
+    """What `encode` makes of each row's windows: of the whole row, unless `spec.window` splits it.
+
+    The windows of a sentence that is too long are whole words that follow each other, as few as possible. Labels have
+    no say in where it is split, since a served model does not know them.
+    """
+    parts = _split(rows, tokenizer, max_length) if spec.window and rows else [[row] for row in rows]
+    encoded = iter(encode([part for row in parts for part in row], spec, tokenizer, max_length))
+    return [[next(encoded) for _ in row] for row in parts]
+
+
+def _split(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[list[Row]]:
+    _check_aligns(tokenizer)
+    words = [list(row.text) for row in rows]
+    inputs = tokenizer(words, is_split_into_words=True, truncation=True, max_length=UNCUT)
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    return [_windows(row, Counter(inputs.word_ids(index)), room) for index, row in enumerate(rows)]
+
+
+def _windows(row: Row, tokens: Mapping[int | None, int], room: int) -> list[Row]:
+    ends = window_ends([tokens[word] for word in range(len(row.text))], room)
+    bounds = pairwise([0, *ends])
+    return [replace(row, text=row.text[start:end], label=row.label[start:end]) for start, end in bounds]  # type: ignore[index]
+
+
+def join_windows(windows: Sequence[EncodedRow]) -> EncodedRow:
+    """The encoded windows of a row behind each other, special tokens included, as one encoded row."""
+    if len(windows) == 1:
+        return windows[0]
+    return {name: list(chain.from_iterable(one[name] for one in windows)) for name in windows[0]}
 
 
 def _encode_words(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[dict[str, Any]]:

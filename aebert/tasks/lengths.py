@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from seqeval.metrics.sequence_labeling import get_entities
 
-from aebert.tasks.encoding import IGNORED, encode
+from aebert.tasks.encoding import IGNORED, UNCUT, encode
 from aebert.tasks.task import Role, Row, TaskSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-_UNCUT = 10**9  # tokens
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,10 @@ class Lengths:
 
 
 def lengths_of(rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Lengths:
-    """Count the tokens of rows, and what `encode` loses of those with more than `max_length`."""
-    lengths = [len(row["input_ids"]) for row in encode(rows, spec, tokenizer, _UNCUT)]
-    long = [row for row, length in zip(rows, lengths, strict=True) if length > max_length]
-    tokens = sum(min(length, max_length) for length in lengths)
+    """Count the tokens of rows, and what `encode` loses of those with more than `max_length`; nothing with windows."""
+    lengths = [len(row["input_ids"]) for row in encode(rows, spec, tokenizer, UNCUT)]
+    long = [] if spec.window else [row for row, length in zip(rows, lengths, strict=True) if length > max_length]
+    tokens = sum(length if spec.window else min(length, max_length) for length in lengths)
     found = Lengths(len(rows), max(lengths, default=0), len(long), tokens)
     if spec.kind != "ner":
         return found

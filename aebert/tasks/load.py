@@ -49,12 +49,15 @@ def load_task(task: TaskConfig, data: DataConfig, root: Path | None, seed: int) 
 
     Raises: ConfigError or DataError, one line.
     """
-    loaded = _load(task_spec(task), task, data, root, seed)
+    spec = replace(task_spec(task), window=data.window)
+    if spec.window and spec.kind != "ner":
+        raise ConfigError(f"data.window must be false for {spec.kind} (only sentences of ner have windows), got true")
+    loaded = _load(spec, task, data, root, seed)
     _check_metric(loaded.spec)
     assignment = assign_roles(loaded.splits, data.roles, data.limits, seed)
     _check_classes(loaded.spec, assignment.rows["train"])
-    script = metric_for(loaded.spec.kind, loaded.spec.metric).script_hash
-    digests: dict[Role, str] = {role: rows_digest(rows, script) for role, rows in assignment.rows.items()}
+    how = metric_for(loaded.spec.kind, loaded.spec.metric).script_hash + ("windows" if loaded.spec.window else "")
+    digests: dict[Role, str] = {role: rows_digest(rows, how) for role, rows in assignment.rows.items()}
     notes = (*loaded.notes, *assignment.notes, *coverage_notes(loaded.spec, assignment.rows))
     return Task(loaded.spec, assignment.rows, digests, notes)
 
@@ -148,12 +151,13 @@ def _check_classes(spec: TaskSpec, rows: Sequence[Row]) -> None:
         raise DataError(f"{rule}, got only {name!r} in {len(rows)} rows (the first is {rows[0].source})")
 
 
-def rows_digest(rows: Sequence[Row], script_hash: str = "") -> str:
+def rows_digest(rows: Sequence[Row], how: str = "") -> str:
     """SHA-256 (hex) of the rows' texts and labels, in their order.
 
-    script_hash: of a metric that the user may change; another metric makes other trials, as other rows do.
+    how: how they are read and scored: the hash of a metric that the user may change, and whether there are windows.
+    Other ways make other trials, as other rows do.
     """
-    sha = hashlib.sha256(script_hash.encode())
+    sha = hashlib.sha256(how.encode())
     for row in rows:
         sha.update(json.dumps([row.text, row.label], ensure_ascii=True).encode() + b"\n")
     return sha.hexdigest()

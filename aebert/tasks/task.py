@@ -23,6 +23,7 @@ class TaskSpec:
     metric: name in `aebert.tasks.metrics.METRICS`, or `evaluate:` and the path of a script; `headline` is the key of
     its result that ranks models, higher is better. A metric's values are shares (0..1) or correlations (-1..1), never
     percent.
+    window: NER: whether sentences longer than `max_length` are read in windows instead of being cut.
     """
 
     name: str
@@ -33,6 +34,7 @@ class TaskSpec:
     metric: str
     headline: str
     source: str = ""
+    window: bool = False
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from aebert.errors import ModelError
 from aebert.models.evaluation import model_inputs
 from aebert.models.families import family_of
 from aebert.progress import SILENT, Bar, Progress
-from aebert.tasks.encoding import collate, encode
+from aebert.tasks.encoding import collate, encode_windows
 from aebert.tasks.task import Row, TaskSpec
 from aebert.training.losses import hidden_loss, logits_loss, task_loss
 
@@ -50,7 +50,7 @@ def fine_tune(
 
     Raises: ModelError at the first step whose loss is not finite, and at the end where weights are not.
     """
-    encoded = encode(rows, spec, tokenizer, max_length)
+    encoded = [window for row in encode_windows(rows, spec, tokenizer, max_length) for window in row]
     settings = {name: getattr(config, name) for name in TrainConfig.model_fields}  # without those of finalists alone
     checkpoints = _own_folder(
         folder,
@@ -62,7 +62,7 @@ def fine_tune(
             encoded,
         ),
     )
-    with progress.bar(title, _steps(len(rows), config)) as bar:
+    with progress.bar(title, _steps(len(encoded), config)) as bar:
         trainer = _DistillingTrainer(
             model=model,
             args=_arguments(config, checkpoints, seed),

@@ -13,6 +13,8 @@ from transformers import AutoModelForSequenceClassification
 
 from aebert.deployment.session import OnnxModel
 from aebert.pruning.subnetwork import architecture_of
+from aebert.runtime import Entity, EntityPrediction, Model
+from aebert.runtime.predictions import Prediction
 
 from .conftest import REVIEWS, Aebert, Workspace
 
@@ -132,3 +134,51 @@ def test_other_kinds_of_task(kind: str, aebert: Aebert, workspace: Workspace, mo
     summary = json.loads(Path("results/other/summary.json").read_text())
     assert summary["info"]["metric"] == headline
     assert all(headline in row["report_metrics"] for row in summary["finalists"])
+
+
+@pytest.mark.slow
+def test_sentences_longer_than_the_limit_are_read_in_windows(aebert: Aebert, workspace: Workspace) -> None:
+    text = yaml.safe_load(REVIEWS)
+    text |= {"model": {"path": "my-encoder"}, "task": {"name": "entities", "kind": "ner"}}
+    text["dense"] = {"epochs": 30, "learning_rate": 0.003, "batch_size": 8}
+    text["deploy"] = {"int8": False, "fuse": "never"}
+    files = {split: f"data/{split}.conll" for split in ("train", "dev", "test")}
+    text["data"] = {"files": files, "max_length": 8, "window": True}
+    Path("windows.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
+    result = aebert("run", "windows.yaml")
+    assert result.code == 0, result.err
+    blocks = Path("data/test.conll").read_text(encoding="utf-8").strip().split("\n\n")
+    sentences = [[line.split("\t") for line in block.splitlines()] for block in blocks]
+    assert max(map(len, sentences)) > 6
+    # the bundle finds what the report counts: whole sentences
+    model = Model.load("results/windows/bundles/dense")
+    rows = model.predict([[word for word, _ in sentence] for sentence in sentences])
+    found = {(place, one.start, one.end) for place, row in enumerate(rows) for one in _entities(row)}
+    true = {(place, *span) for place, sentence in enumerate(sentences) for span in _spans(sentence)}
+    assert found
+    assert not any(row.truncated for row in rows)
+    summary = json.loads(Path("results/windows/summary.json").read_text())
+    dense = summary["finalists"][0]["report_metrics"]
+    assert dense["recall"] == pytest.approx(len(found & true) / len(true))
+    assert dense["precision"] == pytest.approx(len(found & true) / len(found))
+    assert summary["classes"][0]["support"] == len(true)
+    refused = aebert("run", "windows.yaml", "--set", "data.window=false")
+    assert refused.code == 2
+    assert "data.window was True, now None" in refused.err
+
+
+def _entities(row: Prediction) -> tuple[Entity, ...]:
+    assert isinstance(row, EntityPrediction)
+    return row.entities
+
+
+def _spans(sentence: list[list[str]]) -> list[tuple[int, int]]:
+    """Start and end of each entity in the words joined by blanks."""
+    spans, place = [], 0
+    for word, tag in sentence:
+        if tag.startswith("B-"):
+            spans.append((place, place + len(word)))
+        elif tag.startswith("I-"):
+            spans[-1] = (spans[-1][0], place + len(word))
+        place += len(word) + 1
+    return spans

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from aebert.errors import ModelError
 from aebert.models.evaluation import evaluate, evaluate_forward, example_losses, model_inputs, prepare
 from aebert.models.families import FAMILIES
-from aebert.tasks.encoding import collate
+from aebert.tasks.encoding import collate, encode
+from aebert.tasks.resampling import headline_of, row_marks
 from aebert.tasks.task import Row, TaskSpec
 
 TinyModel = Callable[..., PreTrainedModel]
@@ -45,6 +47,36 @@ def test_logits_and_losses_are_those_of_each_row_alone(
         loss = example_losses(spec, logits, alone["labels"]).item()
         assert result.losses[index] == pytest.approx(loss, rel=1e-4, abs=1e-5)
     assert result.loss == pytest.approx(sum(result.losses) / 9)
+
+
+def test_windows_are_scored_as_their_sentence(
+    tiny_model: TinyModel, tiny_task: TinyTask, tiny_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    spec, rows = tiny_task("ner", rows=9)
+    rows = [replace(row, text=row.text * 4, label=row.label * 4) for row in rows[:6]] + rows[6:]
+    windowed, model = replace(spec, window=True), tiny_model("bert", "token", 3)
+    prepared = prepare(rows, windowed, tiny_tokenizer, 12, max_tokens=40)
+    counts = prepared.counts
+    assert counts is not None
+    assert (len(prepared.encoded), sum(counts)) == (9, len(prepared.windows))
+    assert min(counts[:6]) > 1
+    result, windows = evaluate(model, prepared), iter(prepared.windows)
+    for index, row in enumerate(rows):
+        tags, losses = [], 0.0
+        for encoded in [next(windows) for _ in range(counts[index])]:
+            alone = collate([encoded], tiny_tokenizer)
+            there = alone["labels"] != -100
+            with torch.no_grad():
+                logits = model(**model_inputs(model, alone)).logits
+            losses += int(there.sum()) * example_losses(spec, logits, alone["labels"]).item()
+            tags += logits[there].argmax(-1).tolist()
+        assert len(tags) == len(row.text)  # no word is lost
+        assert result.losses[index] == pytest.approx(losses / len(tags), rel=1e-4)
+        (whole,) = encode([row], spec, tiny_tokenizer, 1000)
+        given = np.eye(3)[[0 if label == -100 else tags.pop(0) for label in whole["labels"]]]
+        mine = row_marks(windowed, [row], [prepared.encoded[index]], [result.logits[index]])
+        assert mine.tolist() == row_marks(spec, [row], [whole], [given]).tolist()  # whole entities, also across windows
+    assert result.metrics["f1"] == headline_of(spec, row_marks(windowed, rows, prepared.encoded, result.logits))
 
 
 def test_rows_longer_than_the_model_s_positions_are_refused_in_one_line(tiny_model: TinyModel) -> None:

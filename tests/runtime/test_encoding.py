@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from transformers import BertTokenizerFast, PreTrainedTokenizerFast, RobertaToke
 from aebert.config import DataConfig, TaskConfig
 from aebert.errors import BundleError, DataError
 from aebert.runtime.container import MANIFEST
-from aebert.runtime.encoding import Encoder, parse_tokenizer
+from aebert.runtime.encoding import Encoder, parse_tokenizer, window_ends
 from aebert.runtime.manifest import Manifest, parse_manifest
-from aebert.tasks.encoding import collate, encode
+from aebert.tasks.encoding import collate, encode, encode_windows, join_windows
 from aebert.tasks.load import load_task
 from aebert.tasks.task import Row
 
@@ -70,8 +71,9 @@ def _manifest(made: dict[str, Path], kind: str, tokenizer: PreTrainedTokenizerFa
 
 
 def _compare(manifest: Manifest, tokenizer: PreTrainedTokenizerFast, rows: Sequence[Row], max_length: int) -> None:
-    spec = SPECS[manifest.kind]
-    expected = encode(rows, spec, tokenizer, max_length)
+    spec = replace(SPECS[manifest.kind], window=manifest.window)
+    parts = encode_windows(rows, spec, tokenizer, max_length)
+    expected = [join_windows(windows) for windows in parts]
     encoder = Encoder(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), manifest, max_length, "blanks")
     mine = encoder.encode([row.text if manifest.kind != "classification" else row.text[0] for row in rows])
     for one, other in zip(mine, expected, strict=True):
@@ -80,10 +82,11 @@ def _compare(manifest: Manifest, tokenizer: PreTrainedTokenizerFast, rows: Seque
         if manifest.kind == "ner":
             places = [place for place, label in enumerate(other["labels"]) if label != -100]
             assert list(one.first_tokens) == places
-        (whole,) = encode(rows[:1], spec, tokenizer, 10**6)
-        assert mine[0].truncated == (len(whole["input_ids"]) > max_length)
-    inputs = encoder.pad(mine)
-    for name, tensor in collate(expected, tokenizer).items():
+        if not spec.window:
+            (whole,) = encode(rows[:1], spec, tokenizer, 10**6)
+            assert mine[0].truncated == (len(whole["input_ids"]) > max_length)
+    inputs = encoder.pad([window for one in mine for window in one.windows()])
+    for name, tensor in collate([window for windows in parts for window in windows], tokenizer).items():
         if name != "labels":
             assert inputs[name].tolist() == tensor.tolist()
 
@@ -100,6 +103,7 @@ def test_real_rows(
     tagged = [Row(row.text, (0,) * len(row.text)) for row in sentences]
     for kind, rows in (("classification", single), ("regression", pairs), ("ner", tagged)):
         _compare(_manifest(made, kind, tokenizer), tokenizer, rows, max_length)
+    _compare(replace(_manifest(made, "ner", tokenizer), window=True), tokenizer, tagged, max_length)
 
 
 WORDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=12)
@@ -115,7 +119,9 @@ def test_any_text(family: str, words: list[str], other: str, made: dict[str, Pat
     # blanks in a word are a matter of the data's format: rows of NER never have them
     parts = tuple(part for word in words if (part := "".join(word.split())))
     if parts:
-        _compare(_manifest(made, "ner", tokenizer), tokenizer, [Row(parts, (0,) * len(parts))], 12)
+        manifest = _manifest(made, "ner", tokenizer)
+        for window in (False, True):
+            _compare(replace(manifest, window=window), tokenizer, [Row(parts, (0,) * len(parts))], 12)
 
 
 @pytest.mark.parametrize("text", ["good bad " * 5000, "good" + "x" * 9000, " " * 9000 + "good bad nice fine"])
@@ -126,6 +132,38 @@ def test_very_long_texts_are_read_as_the_whole_text(
     _compare(manifest, tiny_tokenizer, [Row((text,), 0)], 8)
     _compare(_manifest(made, "regression", tiny_tokenizer), tiny_tokenizer, [Row((text, "the film"), 0.0)], 8)
     _compare(_manifest(made, "ner", tiny_tokenizer), tiny_tokenizer, [Row(words, (0,) * len(words))], 8)
+
+
+def test_windows_are_few_and_even() -> None:
+    assert window_ends([1] * 10, 8) == [5, 10]
+    assert window_ends([1] * 8, 8) == [8]
+    assert window_ends([3, 3, 1, 1, 0], 5) == [1, 2, 5]
+    assert window_ends([1, 9, 1, 1], 5) == [1, 2, 4]  # a word that is too long stands alone
+    assert window_ends([], 5) == [0]
+
+
+@given(tokens=st.lists(st.integers(0, 12), max_size=40), room=st.integers(1, 10))
+def test_windows_fit_and_no_fewer_would_do(tokens: list[int], room: int) -> None:
+    ends = window_ends(tokens, room)
+    windows = [[max(1, one) for one in tokens[start:end]] for start, end in pairwise([0, *ends])]
+    assert [one for window in windows for one in window] == [max(1, one) for one in tokens]
+    assert all(sum(window) <= room or len(window) == 1 for window in windows)
+    greedy: list[list[int]] = [[]]
+    for one in (max(1, one) for one in tokens):
+        if greedy[-1] and sum(greedy[-1]) + one > room:
+            greedy.append([])
+        greedy[-1].append(one)
+    assert len(windows) == len(greedy)
+    assert max(map(sum, windows)) <= max(map(sum, greedy))
+
+
+def test_windows_lose_no_word(made: dict[str, Path], tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    manifest = replace(_manifest(made, "ner", tiny_tokenizer), window=True)
+    encoder = Encoder(Tokenizer.from_str(tiny_tokenizer.backend_tokenizer.to_str()), manifest, 8, "blanks")
+    short, long, none = encoder.encode(["the film", "the film is good " * 5, ""])
+    assert (short.cuts, short.truncated, none.cuts) == ((), False, ())
+    assert (len(long.words), len(long.first_tokens), long.truncated) == (20, 20, False)
+    assert [len(one.ids) for one in long.windows()] == [7, 7, 7, 7]
 
 
 def test_what_was_cut_is_said(made: dict[str, Path], tiny_tokenizer: PreTrainedTokenizerFast) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from math import exp
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aebert.deployment.bundle import write_bundle
 from aebert.errors import BundleError, ConfigError
 from aebert.runtime import ClassPrediction, Entity, EntityPrediction, Model, ScorePrediction
+from aebert.runtime.container import MANIFEST
+from aebert.runtime.manifest import parse_manifest
+
+from .conftest import SPECS, Source
 
 
 def test_classes(made: dict[str, Path]) -> None:
@@ -47,6 +54,28 @@ def test_entities_of_a_text_and_of_words(made: dict[str, Path]) -> None:
     (words,) = model.predict([["nice", "\u200b", "the", "good"]])
     assert isinstance(words, EntityPrediction)
     assert [(one.start, one.end, one.text) for one in words.entities] == [(0, 4, "nice"), (11, 15, "good")]
+
+
+def test_entities_beyond_the_limit_are_found_in_windows(toy_source: Source, tmp_path: Path) -> None:
+    spec = replace(SPECS["ner"], window=True)
+    bundle = write_bundle(toy_source("ner", spec=spec, max_length=8), tmp_path / "windows")
+    assert parse_manifest((bundle / MANIFEST).read_bytes(), bundle).window
+    # windows of five words: the first entity is in the second and in the third one
+    before = "the film is a very dull story and it "
+    text = f"{before}good fine was the nice"
+    for batch in (1, 32):
+        long, short = Model.load(bundle).predict([text, "good"], batch)
+        assert isinstance(long, EntityPrediction)
+        assert isinstance(short, EntityPrediction)
+        found = [(one.start, one.end, one.text) for one in long.entities]
+        assert found == [(len(before), len(before) + 9, "good fine"), (len(text) - 4, len(text), "nice")]
+        assert (long.truncated, [one.text for one in short.entities]) == (False, ["good"])
+
+
+def test_a_bundle_without_windows_is_of_the_first_format(made: dict[str, Path]) -> None:
+    content = (made["ner"] / MANIFEST).read_bytes()
+    assert json.loads(content)["format"] == 1
+    assert parse_manifest(content, made["ner"]).window is False
 
 
 def test_a_word_of_several_sub_words_counts_by_its_first(made: dict[str, Path]) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -6,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertTokenizerFast, PreTrainedTokenizerFast, RobertaTokenizerFast
 
 from aebert.errors import ModelError
-from aebert.tasks.encoding import batches, collate, encode
+from aebert.tasks.encoding import batches, collate, encode, encode_windows, join_windows
 from aebert.tasks.task import Row, TaskSpec
 
 SINGLE = TaskSpec(
@@ -68,6 +70,27 @@ def test_tags_stand_at_first_sub_words(tokenizer: PreTrainedTokenizerFast) -> No
     (row,) = encode([Row(("the", "cats", "sat"), (0, 1, 3))], NER, tokenizer, 16)
     assert row["input_ids"] == [CLS, THE, CAT, S, SAT, SEP]
     assert row["labels"] == [-100, 0, 1, -100, 3, -100]
+
+
+def test_windows_hold_all_words_of_a_sentence(tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [Row(("the", "cats", "sat"), (0, 1, 3)), Row(("the", "\u200b", "cats"), (1, 3, 2)), Row(("sat",), (4,))]
+    spec = replace(NER, window=True)
+    first, second, third = encode_windows(rows, spec, tokenizer, 4)
+    assert [one["input_ids"] for one in first] == [[CLS, THE, SEP], [CLS, CAT, S, SEP], [CLS, SAT, SEP]]
+    assert [one["labels"] for one in first] == [[-100, 0, -100], [-100, 1, -100, -100], [-100, 3, -100]]
+    assert [one["labels"] for one in second] == [[-100, 1, 3, -100], [-100, 2, -100, -100]]
+    assert join_windows(second)["labels"] == [-100, 1, 3, -100, -100, 2, -100, -100]
+    assert third == encode(rows[2:], NER, tokenizer, 4)
+    # labels have no say
+    other = [replace(row, label=(0,) * len(row.text)) for row in rows]
+    ids = [[one["input_ids"] for one in row] for row in (first, second, third)]
+    assert [[one["input_ids"] for one in row] for row in encode_windows(other, spec, tokenizer, 4)] == ids
+
+
+def test_without_windows_a_row_is_cut(tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [Row(("the", "cats", "sat"), (0, 1, 3))]
+    assert encode_windows(rows, NER, tokenizer, 4) == [encode(rows, NER, tokenizer, 4)]
+    assert encode_windows([], replace(NER, window=True), tokenizer, 4) == []
 
 
 def test_words_are_cut_between(tokenizer: PreTrainedTokenizerFast) -> None:

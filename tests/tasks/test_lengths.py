@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -49,6 +51,12 @@ def test_words_that_the_tokenizer_makes_nothing_of_have_a_token(tokenizer: PreTr
     counted = {"words": 3, "lost_words": 1, "entities": 1, "lost_entities": 1}
     assert lengths_of([row], NER, tokenizer, 4) == Lengths(rows=1, longest=5, cut=1, tokens=4, **counted)
     assert lengths_of([row], NER, tokenizer, 5).cut == 0
+
+
+def test_windows_lose_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
+    row = Row(("the", "cats", "sat", "on"), (1, 2, 0, 3))
+    found = lengths_of([row], replace(NER, window=True), tokenizer, 4)
+    assert found == Lengths(rows=1, longest=7, cut=0, tokens=7, words=4, entities=2)
 
 
 def test_notes() -> None:

@@ -196,6 +196,18 @@ def test_paths_may_start_at_home(write: Write, tmp_path: Path, monkeypatch: pyte
         load({"name": "n", "kind": "ner"}, {**files(all="~/docs"), "roles": roles}, None)
 
 
+def test_windows_are_for_sentences_and_make_other_rows(write: Write, tmp_path: Path) -> None:
+    write("train.csv", TRAIN)
+    with pytest.raises(ConfigError, match=r"^data\.window must be false for classification \(only .*\), got true$"):
+        load(MOOD, {**files(train="none.csv"), "window": True}, tmp_path)
+    for split in ("train", "dev"):
+        write(f"{split}.conll", "".join(f"{split}{number}\tB-X\n\n" for number in range(9)))
+    data, task = files(train="train.conll", dev="dev.conll"), {"name": "n", "kind": "ner"}
+    cut, windows = load(task, data, tmp_path), load(task, {**data, "window": True}, tmp_path)
+    assert (cut.spec.window, windows.spec.window, windows.rows) == (False, True, cut.rows)
+    assert all(windows.digests[role] != digest for role, digest in cut.digests.items())
+
+
 def test_another_metric(write: Write, tmp_path: Path) -> None:
     write("train.csv", TRAIN)
     write("dev.csv", DEV)

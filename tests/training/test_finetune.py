@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from aebert.models.counting import shape_of
 from aebert.models.evaluation import Prepared, evaluate, prepare
 from aebert.progress import Bar
 from aebert.pruning.slicing import Selection, extract
+from aebert.tasks.encoding import encode_windows
 from aebert.tasks.task import Row, TaskSpec
 from aebert.training.finetune import fine_tune, last_whole_checkpoint
 
@@ -112,6 +114,23 @@ def test_training_learns_the_rows(
     assert (steps.total, steps.taken) == (32, 32)
     assert steps.notes[0].startswith("loss ")
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_long_sentences_are_trained_on_in_windows(
+    tiny_model: TinyModel, tiny_task: TinyTask, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    spec, rows = tiny_task("ner")
+    seen = []
+    for window in (False, True):
+        model, steps = tiny_model("bert", "token", 3), Steps()
+        given = replace(spec, window=window)
+        config = CONFIG.model_copy(update={"batch_size": 1, "epochs": 1.0})
+        fixed: dict[str, Any] = {"max_length": 5, "seed": 5, "folder": tmp_path, "progress": steps}
+        fine_tune(model, tiny_tokenizer, rows, given, config, **fixed)
+        assert steps.taken == steps.total
+        seen.append(steps.taken)
+    assert seen[0] == len(rows)
+    assert seen[1] == sum(map(len, encode_windows(rows, replace(spec, window=True), tiny_tokenizer, 5))) > len(rows)
 
 
 def test_a_sub_network_keeps_its_shape(tiny_model: TinyModel, train: Callable[..., Steps]) -> None:
