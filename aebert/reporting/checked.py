@@ -34,7 +34,8 @@ class Checked:
     """What a run starts from.
 
     checkpoint: as `CheckpointFacts.to_dict`. trains: whether the dense model is fine-tuned first.
-    lengths: by role, as `Lengths.to_dict`, at max_length tokens. classes: by role, the number of rows of each class, or
+    lengths: by role, as `Lengths.to_dict`, at max_length tokens; window: whether longer rows are read in windows of it,
+      and not cut. classes: by role, the number of rows of each class, or
       of entities of each type; empty for regression.
     score: None where the dense model is fine-tuned first.
     seconds, bytes: what the run is expected to take, by part; see `aebert.run.expected`.
@@ -45,6 +46,7 @@ class Checked:
     checkpoint: Mapping[str, Any]
     trains: bool
     max_length: int
+    window: bool
     lengths: Mapping[str, Mapping[str, int]]
     classes: Mapping[str, Mapping[str, int]]
     score: DenseScore | None
@@ -115,8 +117,11 @@ def _output(found: Checked) -> str:
 def _tokenizer(found: Checked) -> str:
     of = found.checkpoint
     case = "capitals become small letters" if of["lowercases"] else "capitals are kept"
-    pieces = f"{of['vocabulary']:,} pieces"
-    return f"{of['tokenizer']}, {pieces}, {case}; {of['positions']} positions, rows are cut at {found.max_length}"
+    longer = "read in windows of" if found.window else "cut at"
+    return (
+        f"{of['tokenizer']}, {of['vocabulary']:,} pieces, {case}; {of['positions']} positions, longer rows are "
+        f"{longer} {found.max_length}"
+    )
 
 
 def _rows(found: Checked) -> Iterator[str]:

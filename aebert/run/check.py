@@ -93,6 +93,7 @@ def check(run: Run, start: Checkpoint) -> Checked:
         checkpoint=start.facts.to_dict(),
         trains=trains,
         max_length=most,
+        window=spec.window,
         lengths={role: found.to_dict() for role, found in lengths.items()},
         classes={role: class_counts(spec, run.task.rows[role]) for role in ROLES},
         score=None if trains else _score(run, prepared, result),

@@ -23,6 +23,7 @@ FOUND = Checked(
     },
     trains=False,
     max_length=128,
+    window=False,
     lengths={
         "train": {"rows": 6917, "longest": 166, "cut": 3, "tokens": 99999},
         "search": {"rows": 584, "longest": 66, "cut": 0, "tokens": 999},
@@ -47,8 +48,8 @@ def test_lines() -> None:
         "Model    my-model: bert, 2 layers of 384, 12 heads and 1536 FFN neurons each,",
         "         22,600,000 parameters, from model.safetensors (float16)",
         "Output   the checkpoint's own (BertForSequenceClassification: bad = NEG, good)",
-        "Tokens   BertTokenizer, 30,522 pieces, capitals are kept; 512 positions, rows",
-        "         are cut at 128",
+        "Tokens   BertTokenizer, 30,522 pieces, capitals are kept; 512 positions, longer",
+        "         rows are cut at 128",
         "Rows     train: 6,917, longest 166 tokens, 3 cut; bad 3,300, good 3,617",
         "         search: 584, longest 66 tokens; 9 classes, from c0 1 to c8 9",
         "Score    accuracy 88.4 (95 % interval 85.5 to 91.1) on 584 search rows;",
@@ -71,6 +72,10 @@ def test_what_is_to_be_trained() -> None:
     lines = checked_lines(new)
     assert "Output   new; the dense model is fine-tuned first" in lines
     assert "Score    not known before that" in lines
+
+
+def test_windows() -> None:
+    assert "         rows are read in windows of 128" in checked_lines(replace(FOUND, window=True))
 
 
 def test_a_score_without_an_interval() -> None:
