@@ -18,6 +18,7 @@ from aebert.run.bundles import bundles
 from aebert.run.export import INT8
 from aebert.run.finalists import Finalist
 from aebert.run.pipeline import Pipeline
+from aebert.search.connections import without_password
 from aebert.search.kinds import KINDS
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import ROLES
@@ -159,6 +160,12 @@ def _model_and_kind(file: str) -> tuple[str, str]:
     return file.removesuffix(INT8), "int8" if file.endswith(INT8) else "float32"
 
 
+def _shown(argument: str) -> str:
+    """An argument of the command line as a report may show it: without the password of a database."""
+    key, equals, value = argument.partition("=")
+    return f"{key}={without_password(value)}" if equals and key.endswith("search.storage") else argument
+
+
 def _machine(measured: Mapping[str, Any]) -> dict[str, Any]:
     first = measured["profiles"][0]
     facts = {key: first[key] for key in ("threads", "batch_size", "runs", "warmup", "lengths")}
@@ -178,6 +185,6 @@ def _provenance(pipeline: Pipeline) -> dict[str, Any]:
         "seed": config.seed,
         "data": dict(pipeline.run.task.digests),
         "dense_weights": pipeline.dense.digest,
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([Path(sys.argv[0]).name, *map(_shown, sys.argv[1:])]),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
     }

@@ -19,7 +19,7 @@ from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import pruning_method
 from aebert.run.stage import Stage
-from aebert.search.connections import sqlite_url
+from aebert.search.connections import kept_url, sqlite_url
 from aebert.search.first import first_methods
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import usable_device
@@ -65,8 +65,11 @@ class Run:
 
     def store_config(self) -> None:
         """Write the resolved config into the run's folder, so that reports can be made from the folder alone."""
+        values = plain(self.config)
+        if values["search"]["storage"] is not None:
+            values["search"]["storage"] = kept_url(values["search"]["storage"])
         with replacing(self.folder / CONFIG) as path:
-            path.write_text(yaml.safe_dump(plain(self.config), sort_keys=False), encoding="utf-8")
+            path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
     def stage(self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = ()) -> Stage:
         """A stage that is recorded in the run's folder."""

@@ -49,6 +49,9 @@ def _problem(url: str, error: BaseException) -> str:
         return f"the disk of study database {url} is full: free some space and run the command again; no trial is lost"
     if "malformed" in reason:
         return f"study database {url} is damaged ({reason}): restore a copy of it, or delete it and start again"
+    if "no password supplied" in reason:
+        rule = "needs a password, which is not kept with a run"
+        return f"study database {url} {rule}: set PGPASSWORD, or write it into ~/.pgpass"
     if isinstance(error, DatabaseError) and not isinstance(error, OperationalError):
         return f"study database {url} must be one of Optuna's, it is not ({reason})"
     return f"study database {url} can't be used: {reason}"
@@ -80,6 +83,13 @@ def without_password(url: str) -> str:
         return make_url(url).difference_update_query(["password"]).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return re.sub(r"^(.*?//)?.*@", r"\1***@", url, flags=re.DOTALL)
+
+
+def kept_url(url: str) -> str:
+    """The URL as it may be kept on disk, without a password: drivers have PGPASSWORD and ~/.pgpass for that."""
+    full = _parsed(url).difference_update_query(["password"])
+    kept = URL.create(full.drivername, full.username, None, full.host, full.port, full.database, full.query)
+    return kept.render_as_string()
 
 
 def check_is_of_optuna(url: str) -> list[str] | None:

@@ -111,3 +111,17 @@ def test_scores_from_before_those_of_classes_are_made_again(pipeline: MakePipeli
 
 def _untimed(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "seconds"}
+
+
+def test_a_report_says_no_password(pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["run", "c.yaml", "--set", "search.storage=postgresql://me:secret@host/db", "--name=secretary"]
+    monkeypatch.setattr("sys.argv", ["/bin/aebert", *arguments])
+    command = build_report(pipeline()).provenance["command"]
+    assert command == "aebert run c.yaml --set search.storage=postgresql://me:***@host/db --name=secretary"
+
+
+def test_a_run_keeps_no_password(pipeline: MakePipeline) -> None:
+    toy = pipeline(search={"trials": 6, "storage": "postgresql://me:secret@host/db"})
+    toy.run.folder.mkdir(parents=True)
+    toy.run.store_config()
+    assert "storage: postgresql://me@host/db\n" in (toy.run.folder / "config.yaml").read_text(encoding="utf-8")
