@@ -48,7 +48,15 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
         if not graph.exists():  # sentence pairs have the graph of single sentences
             export_onnx(loaded.model, loaded.tokenizer.model_input_names, graph, opset=20)
         source = BundleSource(
-            family, graph, None, "float32", loaded.tokenizer, loaded.model.config, spec, max_length=64, samples=rows
+            name=family,
+            graph=graph,
+            reference=None,
+            quantization="float32",
+            tokenizer=loaded.tokenizer,
+            config=loaded.model.config,
+            spec=spec,
+            max_length=64,
+            samples=rows,
         )
         bundle = write_bundle(source, root / family / f"{spec.kind}-{len(spec.columns)}.zip")
         return Model.load(bundle), folder

@@ -13,7 +13,15 @@ from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.tasks.task import TaskSpec
 
-ACCURACY = TaskSpec("task", "classification", ("text",), "label", ("bad", "good"), "accuracy", "accuracy")
+ACCURACY = TaskSpec(
+    name="task",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("bad", "good"),
+    metric="accuracy",
+    headline="accuracy",
+)
 
 
 def tried(
@@ -90,7 +98,7 @@ def test_two_rows_of_124_do_not_prove_that_a_file_loses_more_than_a_point() -> N
     assert wide is not None
     assert wide.low < 1 < wide.high
     # a loss on every row is certain
-    assert lost_rows(5, lost=5) == LossInterval(100.0, 100.0, 5)
+    assert lost_rows(5, lost=5) == LossInterval(low=100.0, high=100.0, rows=5)
     assert lost_rows(1, lost=1) is None
 
 

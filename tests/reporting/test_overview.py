@@ -33,7 +33,9 @@ def test_the_tables_of_a_report_come_in_the_order_of_the_run(report: Report, tri
         "What the search won in toy",
     ]
     classes = tuple(
-        ClassRow(name, "float32", label, 0.5, 0.5, 0.5, 1) for name in ("dense", "trial-2") for label in "abc"
+        ClassRow(name=name, kind="float32", label=label, precision=0.5, recall=0.5, f1=0.5, support=1)
+        for name in ("dense", "trial-2")
+        for label in "abc"
     )
     forms = {"dense": ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))}
     formed = replace(report, forms=forms, classes=classes)

@@ -115,7 +115,11 @@ def test_tables_hold_the_front_finalists_and_profiles(report: Report, trials_onl
 
 def test_all_classes_have_a_row(report: Report) -> None:
     names = [f"{HOSTILE}{number}" for number in range(30)]
-    classes = [ClassRow(file, "float32", name, 0.5, 0.5, 0.5, 1) for file in ("dense", "trial-2") for name in names]
+    classes = [
+        ClassRow(name=file, kind="float32", label=name, precision=0.5, recall=0.5, f1=0.5, support=1)
+        for file in ("dense", "trial-2")
+        for name in names
+    ]
     page = Page(_without_plotly(front_html(replace(report, classes=tuple(classes)))))
     assert [row[0] for row in page.cells if row and row[0].startswith(HOSTILE)] == names
 

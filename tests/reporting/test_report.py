@@ -69,14 +69,16 @@ PLAIN = st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | COUNTS 
 ONE_FORM = ExportedForms(parity={}, fusion=None, kept=KeptGraphs("plain"))
 REPORTS = st.builds(
     Report,
-    INFOS,
-    *(st.lists(rows, max_size=2).map(tuple) for rows in (TRIALS, FINALISTS, PROFILES)),
-    PLAIN,
-    PLAIN,
-    st.dictionaries(st.sampled_from(["train", "report"]), COUNTS),
-    st.lists(VERDICTS, max_size=2).map(tuple),
-    st.dictionaries(st.sampled_from(["dense", "trial-1"]), st.just(ONE_FORM), max_size=2),
-    st.lists(CLASSES, max_size=2).map(tuple),
+    info=INFOS,
+    trials=st.lists(TRIALS, max_size=2).map(tuple),
+    finalists=st.lists(FINALISTS, max_size=2).map(tuple),
+    profiles=st.lists(PROFILES, max_size=2).map(tuple),
+    machine=PLAIN,
+    provenance=PLAIN,
+    rows=st.dictionaries(st.sampled_from(["train", "report"]), COUNTS),
+    verdicts=st.lists(VERDICTS, max_size=2).map(tuple),
+    forms=st.dictionaries(st.sampled_from(["dense", "trial-1"]), st.just(ONE_FORM), max_size=2),
+    classes=st.lists(CLASSES, max_size=2).map(tuple),
 )
 
 
@@ -110,7 +112,10 @@ def test_format_2_has_no_forms(report: Report) -> None:
 
 
 def test_a_summary_from_before_the_scores_of_classes_has_none(report: Report) -> None:
-    classed = replace(report, classes=(ClassRow("dense", "float32", "good", 0.5, 0.25, 0.75, 3),))
+    classed = replace(
+        report,
+        classes=(ClassRow(name="dense", kind="float32", label="good", precision=0.5, recall=0.25, f1=0.75, support=3),),
+    )
     values = {key: value for key, value in classed.to_dict().items() if key != "classes"}
     assert Report.from_dict(values) == report
 

@@ -356,7 +356,7 @@ def test_what_a_file_does_is_kept_for_each_select_row(
     spec, rows = tiny_task("classification", 24)
     model = tiny_model("bert", labels=2)
     run = toy_run(tmp_path, spec, rows, model, tiny_tokenizer, deploy={"fuse": "never", "variants": ["weight-int8"]})
-    one = forms.Forms(run.run, run.dense, run.models[0])
+    one = forms.Forms(run=run.run, dense=run.dense, model=run.models[0])
     path = export_onnx(model, tiny_tokenizer.model_input_names, tmp_path / "model.onnx", opset=20)
     found, expected = one.outcomes(path), evaluate(model, prepare(rows, spec, tiny_tokenizer, 16, 4096))
     assert found.losses == pytest.approx(expected.losses, rel=1e-4)

@@ -8,9 +8,27 @@ from transformers import PreTrainedTokenizerFast
 from aebert.tasks.lengths import Lengths, length_notes, lengths_of
 from aebert.tasks.task import Row, TaskSpec
 
-TEXT = TaskSpec("s", "classification", ("text",), "label", ("a", "b"), "accuracy", "accuracy")
-PAIR = TaskSpec("p", "regression", ("one", "two"), "label", (), "pearson_spearman", "spearman")
-NER = TaskSpec("n", "ner", ("tokens",), "tags", ("X", "Y"), "seqeval", "f1")  # O B-X I-X B-Y I-Y
+TEXT = TaskSpec(
+    name="s",
+    kind="classification",
+    columns=("text",),
+    label_column="label",
+    labels=("a", "b"),
+    metric="accuracy",
+    headline="accuracy",
+)
+PAIR = TaskSpec(
+    name="p",
+    kind="regression",
+    columns=("one", "two"),
+    label_column="label",
+    labels=(),
+    metric="pearson_spearman",
+    headline="spearman",
+)
+NER = TaskSpec(
+    name="n", kind="ner", columns=("tokens",), label_column="tags", labels=("X", "Y"), metric="seqeval", headline="f1"
+)  # O B-X I-X B-Y I-Y
 
 
 def test_texts(tokenizer: PreTrainedTokenizerFast) -> None:
