@@ -387,7 +387,7 @@ def test_padding_is_what_is_no_token() -> None:
     speed = script("scoring_ways")
     encoded = [{"input_ids": [1] * length} for length in (4, 2, 3)]
     batches = [Batch((0, 1), {"input_ids": torch.ones(2, 4)}), Batch((2,), {"input_ids": torch.ones(1, 3)})]
-    found = speed.waste([Prepared(spec=SPEC, rows=[], encoded=encoded, batches=batches)])
+    found = speed.waste([Prepared(spec=SPEC, rows=[], windows=encoded, batches=batches)])
     assert (found["tokens"], found["positions"]) == (9, 11)
     assert found["padding_share"] == pytest.approx(2 / 11)
 
