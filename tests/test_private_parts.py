@@ -173,15 +173,35 @@ for _ours in ("deployment/modes.py", "deployment/fusion.py", "pruning/subnetwork
     )
 
 
+@part("models/settings.py", "transformers", "GenerationConfig._get_default_generation_params: keys that generate reads")
+def _generation_keys() -> None:
+    from transformers import GenerationConfig
+
+    assert {"temperature", "num_beams", "top_k"} <= GenerationConfig._get_default_generation_params().keys()
+
+
 # --- evaluate, torch, onnx, onnxruntime -------------------------------------------------------------------------------
 
 
-@part("tasks/metrics.py", "evaluate", "Metric._build_data_dir: makes a folder below the home folder")
+@part("tasks/offline_metric.py", "evaluate", "Metric._build_data_dir: makes a folder below the home folder")
 def _no_folder() -> None:
     from evaluate import EvaluationModule
 
     assert "self._build_data_dir()" in inspect.getsource(EvaluationModule.__init__)
     assert list(inspect.signature(EvaluationModule._build_data_dir).parameters) == ["self"]
+
+
+@part("tasks/metric_scripts.py", "evaluate", "EvaluationModule._hash: of a metric's script")
+def _hash_of_a_script() -> None:
+    from evaluate import EvaluationModule
+
+    assert "self._hash = hash" in inspect.getsource(EvaluationModule.__init__)
+
+
+@part("terminal.py", "torch", "torch.utils._pytree: the name of its logger")
+def _pytree_logger() -> None:
+    module = importlib.import_module("torch.utils._pytree")
+    assert "logging.getLogger(__name__)" in inspect.getsource(module)
 
 
 @part("deployment/onnx_export.py", "torch", "torch.onnx._internal.exporter._registration: the name of its logger")
@@ -336,7 +356,7 @@ def _requirements() -> Mapping[str, Requirement]:
     return {one.name: one for one in map(Requirement, project["dependencies"])}
 
 
-# Of torch it is the name of a logger only: if that changes, an export shows one line more.
+# Of torch it is the names of loggers only: if they change, a line more is shown.
 @pytest.mark.parametrize("library", sorted({one.library for one in PARTS} - {"torch"}))
 def test_a_library_with_private_parts_is_bounded_behind_the_version_that_was_tested(library: str) -> None:
     pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"), re.M))
