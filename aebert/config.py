@@ -132,7 +132,10 @@ class DataConfig(Section):
     def _mapped_columns_are_names(cls, header: Any) -> Any:
         if not isinstance(header, dict):
             return header
-        return {_as_name(old): _as_name(new) for old, new in header.items()}
+        renamed = {_as_name(old): _as_name(new) for old, new in header.items()}
+        if len(renamed) < len(header):
+            raise ValueError(f"must rename each column once, got {' and '.join(map(repr, header))}")
+        return renamed
 
     @field_validator("encoding")
     @classmethod

@@ -100,6 +100,7 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
             r"data\.separator: must be one character other than a quote \(a tab is \"\\t\" in dou",
         ),
         ("data: {separator: '\"'}", r"data\.separator: must be one character other than a quote"),
+        ('data: {header: {1: a, "1": b}}', r"data\.header: must rename each column once, got 1 and '1'"),
         ("data: {header: {no: a}}", r"data\.header: must be a text or an integer; put it in quotes, since YAML reads"),
         ("model:", r"model: .*, got None"),
         ("model: minilm", r"model: .*, got 'minilm'"),
