@@ -16,10 +16,11 @@ from aebert.tasks.task import Role
 _TRAINING = 3.3  # a step on some tokens: forward, backward, padding, and what the optimizer takes
 _DISTILLED = 3.0  # a step of a finalist: the same on what is left of the encoder, and a pass of its teacher
 _TRIAL = 0.5  # a candidate on the search rows: what is left of the encoder, and races that stop most early
-_CALIBRATION = 3.5  # a pass over the calibration rows that collects moments, without their products
-_REMOVAL = 35.0  # removing the units of a block one by one: this many times its width³ multiply-accumulates
+_CALIBRATION = 2.0  # a pass over the calibration rows that collects moments, without their products
+_PRODUCTS = 0.5  # these products, which have larger matrices than a forward pass
+_REMOVAL = 12.0  # removing the units of a block one by one: this many times its width³ multiply-accumulates
 _KEPT = 0.6  # of a finalist's encoder
-_PER_MODEL = 15.0  # seconds to export, check, quantize and time the files of a model
+_PER_MODEL = 35.0  # seconds to export, check, quantize and time the files of a model
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def expected_seconds(
 def _library(shape: ModelShape, tokens: float, timed: Timed) -> float:
     widths = [heads * shape.head_size for heads in shape.heads] + list(shape.ffn)
     by_mac = timed.seconds / timed.macs
-    products = tokens * sum(width**2 for width in widths) * by_mac
+    products = _PRODUCTS * tokens * sum(width**2 for width in widths) * by_mac
     return _CALIBRATION * tokens * timed.seconds + products + _REMOVAL * sum(width**3 for width in widths) * by_mac
 
 
