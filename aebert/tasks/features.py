@@ -34,7 +34,7 @@ def read_arrow(path: Path) -> Dataset:
             table = _table(file)
         return datasets.Dataset(datasets.table.InMemoryTable(table))
     except FileNotFoundError:
-        raise DataError(f"data file {path} must exist; check data.files and data.root") from None
+        raise DataError(f"data file {path} must exist; check data.files, data.root and AEBERT_DATA") from None
     except (OSError, pa.ArrowException, ValueError, NotImplementedError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"data file {path} must be a whole Parquet or Arrow file: {reason}") from None

@@ -22,7 +22,7 @@ def find_files(root: Path, path: Path) -> list[Path]:
     found = [whole] if whole.exists() else _matching(root, path)
     if not found:
         pattern = " or match files as a pattern" if glob.has_magic(str(path)) else ""
-        raise DataError(f"data file {whole} must exist{pattern}; check data.files and data.root")
+        raise DataError(f"data file {whole} must exist{pattern}; check data.files, data.root and AEBERT_DATA")
     for one in found:
         _check_whole(one, found)
     return found

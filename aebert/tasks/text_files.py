@@ -17,6 +17,6 @@ def numbered_lines(path: Path, encoding: str = UTF_8) -> Lines:
         with path.open("rb") as file:
             yield from text_lines(file, str(path), encoding, "data.encoding")
     except FileNotFoundError:
-        raise DataError(f"data file {path} must exist; check data.files and data.root") from None
+        raise DataError(f"data file {path} must exist; check data.files, data.root and AEBERT_DATA") from None
     except OSError as error:
         raise DataError(f"data file {path} can't be read: {error.strerror}") from None
