@@ -10,7 +10,7 @@ SECTIONS = {
     "Run and its stages": ("check", "run", "dense", "library", "search", "finalists", "export"),
     "Look at studies, tasks and spaces": ("studies", "show", "pareto", "tasks", "spaces"),
     "Measure": ("profile", "explain", "latency-table", "devices"),
-    "Ship": ("bundle", "predict"),
+    "Ship": ("best", "bundle", "predict"),
 }
 _WIDTH = max(len(name) for names in SECTIONS.values() for name in names)
 

@@ -45,10 +45,12 @@ def run(
     The stages: check, dense, library, search, finalists, export, profile, bundles.
     """
     with started(config, sets, model=model, trials=trials, name=name, trust=trust) as work:
+        from aebert.reporting.best import Wish, best_file
         from aebert.run.report import report
 
         finished = report(work)
         print_report(finished)
+        typer.echo("\n" + "\n".join(best_file(finished, Wish()).lines))
         typer.echo(f"\nEverything is in {work.run.folder}; open {work.run.folder / 'front.html'} in a browser.")
 
 

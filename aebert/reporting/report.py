@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -99,10 +100,39 @@ class ProfileRow:
         """Plain values, for JSON; `from_dict` is the inverse."""
         return asdict(self)
 
+    @property
+    def file(self) -> str:
+        """Name and kind, as `trial-5 int8`."""
+        return f"{self.name} {self.kind}"
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProfileRow:
         """Inverse of `to_dict`."""
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class FileDifference:
+    """By how much one ONNX file scores above another on the same report rows, with its 95 % interval, as shares.
+
+    file, than: name and kind of their `ProfileRow`, as `trial-5 int8`. low, high: NaN where the error is not known.
+    """
+
+    file: str
+    than: str
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` is the inverse."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}  # JSON has no NaN
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FileDifference:
+        """Inverse of `to_dict`."""
+        low, high = (math.nan if values[name] is None else values[name] for name in ("low", "high"))
+        return cls(values["file"], values["than"], values["value"], low, high)
 
 
 @dataclass(frozen=True)
@@ -142,6 +172,7 @@ class Report:
     forms: how each model was exported, by its name: fused nodes, and the quantized forms that were tried.
     checked: how checkpoint and rows were understood before any work; None in runs of older versions.
     classes: by file, the classes in the order of their ids; empty for regression, and in studies of older versions.
+    differences: of each pair of ONNX files; empty in studies of older versions.
     """
 
     info: StudyInfo
@@ -155,6 +186,7 @@ class Report:
     forms: Mapping[str, ExportedForms] = field(default_factory=dict)
     checked: Checked | None = None
     classes: tuple[ClassRow, ...] = ()
+    differences: tuple[FileDifference, ...] = ()
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -164,6 +196,15 @@ class Report:
                     f"every trial must have the headline metric {self.info.metric!r}, "
                     f"trial {trial.number} of study {self.info.name!r} has {known}"
                 )
+
+    def difference(self, file: str, than: str) -> FileDifference | None:
+        """How much `file` scores above another one; None where they were not compared."""
+        for one in self.differences:
+            if (one.file, one.than) == (file, than):
+                return one
+            if (one.file, one.than) == (than, file):
+                return FileDifference(file, than, -one.value, -one.high, -one.low)
+        return None
 
     @property
     def dense(self) -> TrialRecord | None:
@@ -191,6 +232,7 @@ class Report:
             "finalists": [row.to_dict() for row in self.finalists],
             "profiles": [row.to_dict() for row in self.profiles],
             "classes": [row.to_dict() for row in self.classes],
+            "differences": [one.to_dict() for one in self.differences],
             "forms": {name: one.to_dict() for name, one in self.forms.items()},
             "checked": self.checked and self.checked.to_dict(),
             "machine": dict(self.machine),
@@ -218,6 +260,7 @@ class Report:
             forms=_forms(values["forms"]) if values["format"] > 2 else {},
             checked=Checked.from_dict(values["checked"]) if values.get("checked") else None,
             classes=tuple(ClassRow.from_dict(row) for row in values.get("classes", ())),  # came without a new format
+            differences=tuple(FileDifference.from_dict(one) for one in values.get("differences", ())),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from aebert import __version__
 from aebert.config import digest as values_digest
 from aebert.config import plain
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import ClassRow, FinalistRow, ProfileRow, Report
+from aebert.reporting.report import ClassRow, FileDifference, FinalistRow, ProfileRow, Report
 from aebert.reporting.writing import write_report
 from aebert.run.bundles import bundles
 from aebert.run.export import INT8
 from aebert.run.finalists import Finalist
 from aebert.run.pipeline import Pipeline
+from aebert.run.scores import compare_files
 from aebert.search.connections import without_password
+from aebert.search.difference import CONFIDENCE
 from aebert.search.kinds import KINDS
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import ROLES
@@ -47,6 +49,7 @@ def build_report(pipeline: Pipeline) -> Report:
         forms=pipeline.export.forms,
         checked=pipeline.checked,
         classes=tuple(_class_rows(pipeline)),
+        differences=tuple(_differences(pipeline)),
     )
 
 
@@ -158,6 +161,12 @@ def _class_rows(pipeline: Pipeline) -> list[ClassRow]:
 def _model_and_kind(file: str) -> tuple[str, str]:
     """What `ProfileRow` calls the model and the kind of an ONNX file."""
     return file.removesuffix(INT8), "int8" if file.endswith(INT8) else "float32"
+
+
+def _differences(pipeline: Pipeline) -> Iterator[FileDifference]:
+    for names, found in compare_files(pipeline.run, pipeline.scores).items():
+        file, than = (f"{name.removesuffix(INT8)} {'int8' if name.endswith(INT8) else 'float32'}" for name in names)
+        yield FileDifference(file, than, found.value, found.low(CONFIDENCE), found.high(CONFIDENCE))
 
 
 def _shown(argument: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -15,8 +17,11 @@ from aebert.digests import file_digest
 from aebert.models.evaluation import Prepared, evaluate_forward
 from aebert.run.requests import file_forward
 from aebert.run.run import Run
+from aebert.search.difference import Difference
+from aebert.search.judge import Judge
+from aebert.search.outcomes import Outcomes
 from aebert.tasks.class_scores import class_scores
-from aebert.tasks.resampling import bootstrap, resampler
+from aebert.tasks.resampling import bootstrap, resampler, row_marks
 
 RESAMPLES = 1000  # of a bootstrap interval
 
@@ -38,6 +43,7 @@ def report_inputs(run: Run, path: Path) -> dict[str, Any]:
     """What the scores of a file on the report rows depend on."""
     spec = run.task.spec
     return {
+        "outcomes": True,  # scores that were kept without those of each row are taken again
         "file": file_digest(path),
         "rows": run.rows_digest("report"),
         "metric": spec.metric,
@@ -46,11 +52,27 @@ def report_inputs(run: Run, path: Path) -> dict[str, Any]:
 
 
 def score_file(run: Run, name: str, model: ExportedModel, prepared: Prepared) -> dict[str, Any]:
-    """Metrics of a file on some rows, the 95 % interval of the headline one, and the scores of each class."""
+    """Metrics of a file on some rows, the 95 % interval of the headline one, the scores of each class, and outcomes."""
     with run.progress.bar(f"report rows, {name}", 1) as bar:
         result = evaluate_forward(file_forward(model), prepared)
         bar.advance()
     outputs = run.task.spec, prepared.rows, prepared.encoded, result.logits
     interval = bootstrap(resampler(*outputs), len(prepared.rows), run.config.seed, RESAMPLES)
     classes = {label: one.to_dict() for label, one in class_scores(*outputs).items()}
-    return {"metrics": dict(result.metrics), "interval": interval, "classes": classes, "rows": len(prepared.rows)}
+    outcomes = Outcomes(result.losses.astype(np.float32), row_marks(*outputs).astype(np.float32))
+    return {
+        "metrics": dict(result.metrics),
+        "interval": interval,
+        "classes": classes,
+        "rows": len(prepared.rows),
+        "outcomes": outcomes.encode(),
+    }
+
+
+def compare_files(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Difference]:
+    """By how much each file scores above each that comes before it on the report rows, by the names of both."""
+    judge = Judge(run.task.spec)
+    outcomes = {name: Outcomes.decode(found["outcomes"]) for name, found in scores.items()}
+    return {
+        (name, other): judge.difference(outcomes[name], outcomes[other]) for other, name in combinations(outcomes, 2)
+    }

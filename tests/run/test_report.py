@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from aebert.config import digest
 from aebert.pruning.architecture import Architecture
+from aebert.reporting.best import Wish, best_file
 from aebert.reporting.report import FinalistRow
 from aebert.run.report import build_report, mark_chosen, report
 
@@ -125,3 +127,15 @@ def test_a_run_keeps_no_password(pipeline: MakePipeline) -> None:
     toy.run.folder.mkdir(parents=True)
     toy.run.store_config()
     assert "storage: postgresql://me@host/db\n" in (toy.run.folder / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_files_are_compared_on_the_same_rows(pipeline: MakePipeline) -> None:
+    found = build_report(pipeline())
+    scores = {row.file: row.report_score or 0.0 for row in found.profiles}
+    assert {(one.file, one.than) for one in found.differences} == {
+        (file, than) for than, file in combinations(scores, 2)
+    }
+    for one in found.differences:
+        assert one.value == pytest.approx(scores[one.file] - scores[one.than])
+        assert one.low <= one.value <= one.high
+    assert best_file(found, Wish(max_loss=100)).file is not None

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from aebert.errors import StudyError
+from aebert.reporting.best import Wish, best_file
+from aebert.reporting.report import FileDifference, ProfileRow, Report
+
+
+def profile(name: str, kind: str, ms: float, mb: float, score: float) -> ProfileRow:
+    return ProfileRow(
+        name=name,
+        kind=kind,
+        size_bytes=round(1e6 * mb),
+        p50_ms=ms,
+        p90_ms=ms,
+        p99_ms=ms,
+        throughput_per_s=1000 / ms,
+        report_score=score,
+    )
+
+
+PROFILES = (
+    profile("dense", "float32", 10.0, 80.0, 0.80),
+    profile("dense", "int8", 5.0, 20.0, 0.79),
+    profile("trial-1", "float32", 6.0, 60.0, 0.81),
+    profile("trial-1", "int8", 3.0, 15.0, 0.805),
+    profile("trial-2", "float32", 4.0, 40.0, 0.78),
+    profile("trial-2", "int8", 2.0, 10.0, 0.77),
+    profile("trial-1", "LiteRT int8, 32 tokens", 1.0, 1.0, 0.9),
+)
+
+
+def difference(file: str, than: str, value: float, half: float) -> FileDifference:
+    return FileDifference(file=file, than=than, value=value, low=value - half, high=value + half)
+
+
+DIFFERENCES = (
+    difference("dense int8", "dense float32", -0.01, 0.004),
+    difference("trial-1 int8", "dense float32", 0.005, 0.012),
+    difference("trial-2 int8", "dense float32", -0.03, 0.012),
+    difference("trial-1 int8", "dense int8", 0.015, 0.012),
+    difference("trial-2 int8", "dense int8", -0.02, 0.03),
+    difference("trial-2 int8", "trial-1 int8", -0.035, 0.01),
+)
+
+
+@pytest.fixture
+def measured(report: Report) -> Report:
+    return replace(report, profiles=PROFILES, differences=DIFFERENCES, rows={"report": 1821})
+
+
+def chosen(report: Report, wish: Wish) -> str | None:
+    found = best_file(report, wish).file
+    return None if found is None else found.file
+
+
+def test_the_fastest_that_surely_loses_little_ships(measured: Report) -> None:
+    assert chosen(measured, Wish()) == "trial-1 int8"
+    assert chosen(measured, Wish(max_loss=4.3)) == "trial-2 int8"
+
+
+def test_what_it_costs_and_beats_is_said(measured: Report) -> None:
+    assert best_file(measured, Wish()).lines[1:] == (
+        "Against dense float32: +0.5 points (-0.7 to +1.7), 3.33 times as fast, 5.3 times smaller.",
+        "Against dense int8: +1.5 points (+0.3 to +2.7), 1.67 times as fast, 1.3 times smaller.",
+        "It is the only file that keeps what was asked (at most 1 point lost, by the whole 95 % interval).",
+    )
+    first = best_file(measured, Wish()).lines[0]
+    assert first.startswith("Ship trial-1 int8: accuracy 80.5")
+    assert first.endswith(" on 1,821 report rows, 3.00 ms, 15.0 MB.")
+
+
+def test_files_that_score_alike_are_named(measured: Report) -> None:
+    assert (
+        best_file(measured, Wish(max_loss=5))
+        .lines[-1]
+        .endswith(" The report rows can't tell its score from that of dense int8.")
+    )
+
+
+def test_limits_are_kept(measured: Report) -> None:
+    assert chosen(measured, Wish(min_score=0.75)) == "trial-2 int8"
+    assert chosen(measured, Wish(min_score=0.80)) == "trial-1 int8"
+    assert chosen(measured, Wish(max_loss=5, size_mb=12)) == "trial-2 int8"
+    assert chosen(measured, Wish(size_mb=12)) is None
+    assert chosen(measured, Wish(latency_ms=2.5)) is None
+    assert chosen(measured, Wish(latency_ms=2.5, max_loss=5)) == "trial-2 int8"
+    assert chosen(measured, Wish(min_score=0.95)) is None
+
+
+def test_where_nothing_fits_each_file_says_why(measured: Report) -> None:
+    assert best_file(measured, Wish(latency_ms=4, max_loss=0)).lines == (
+        "No file of toy that ships keeps what was asked (at most 4 ms, at most 0 points lost, by the whole 95 % "
+        "interval).",
+        "trial-2 int8 may lose up to 4.2 points.",
+        "trial-1 int8 may lose up to 0.7 points.",
+        "dense int8 takes 5.00 ms and may lose up to 1.4 points.",
+        "--max-loss 4.2 takes trial-2 int8; more report rows would narrow the intervals.",
+    )
+
+
+def test_what_is_advised_is_enough(measured: Report) -> None:
+    *_, advice = best_file(measured, Wish(max_loss=0)).lines
+    most = float(advice.split()[1])
+    assert chosen(measured, Wish(max_loss=most)) == "trial-2 int8"
+
+
+def test_what_is_slower_or_larger_than_the_dense_files_is_said_so(measured: Report) -> None:
+    slow = replace(PROFILES[3], p50_ms=12.0, size_bytes=90_000_000)
+    lines = best_file(replace(measured, profiles=(*PROFILES[:3], slow)), Wish(max_loss=0.8)).lines
+    assert "1.20 times SLOWER, 1.1 times LARGER." in lines[1]
+    assert "2.40 times SLOWER, 4.5 times LARGER." in lines[2]
+
+
+def test_an_unknown_error_is_no_proof(measured: Report) -> None:
+    unknown = tuple(replace(one, low=math.nan, high=math.nan) for one in DIFFERENCES)
+    assert chosen(replace(measured, differences=unknown), Wish(max_loss=99)) is None
+
+
+def test_a_dense_model_in_float32_alone_loses_nothing(measured: Report) -> None:
+    only = replace(measured, profiles=(PROFILES[0], PROFILES[2]))
+    only = replace(only, differences=(difference("trial-1 float32", "dense float32", -0.05, 0.01),))
+    assert chosen(only, Wish()) == "dense float32"
+
+
+def test_studies_without_comparisons_are_refused(measured: Report) -> None:
+    for found in (replace(measured, differences=()), replace(measured, profiles=())):
+        with pytest.raises(StudyError, match=r"^study 'toy' has no files that were measured and compared: run"):
+            best_file(found, Wish())
+
+
+def test_differences_come_back_and_turn_around(measured: Report) -> None:
+    again = Report.from_dict(json.loads(json.dumps(measured.to_dict())))
+    assert again.differences == DIFFERENCES
+    turned = again.difference("dense float32", "trial-1 int8")
+    assert turned is not None
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-0.005, -0.017, 0.007))
+    assert again.difference("dense float32", "dense float32") is None
+    unknown = FileDifference(file="a", than="b", value=0.1, low=math.nan, high=math.nan)
+    assert math.isnan(FileDifference.from_dict(json.loads(json.dumps(unknown.to_dict()))).low)
