@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,14 @@ def pipeline_of(config: Path, sets: list[str] | None, **given: object) -> Pipeli
     overrides = dict(_split(item) for item in sets or [])
     keys = {"model": "model.path", "trials": "search.trials", "name": "name", "trust": "model.trust"}
     overrides |= {keys[key]: str(value) for key, value in given.items() if value not in (None, False)}
-    return Pipeline(load_config(config / CONFIG if config.is_dir() else config, overrides), Terminal())
+    if not config.is_dir():
+        return Pipeline(load_config(config, overrides), Terminal())
+    # wherever the command is given: what `results` says from there may be another folder, with no run in it
+    parent = config.parent if config.name.strip(".") else config.absolute().resolve().parent
+    loaded = load_config(config / CONFIG, {"results": json.dumps(str(parent)), **overrides})
+    if not {"name", "results"} & overrides.keys() and loaded.name != config.resolve().name:
+        raise ConfigError(f"folder {config} must be called {loaded.name}, as its run is; rename it, or say --name")
+    return Pipeline(loaded, Terminal())
 
 
 def _split(item: str) -> tuple[str, str]:
