@@ -131,14 +131,14 @@ def _is_buffer(name: str) -> bool:
 
 def _unexpected(candidate: Candidate, unexpected: list[str]) -> str:
     stored = candidate.stored.__name__
-    told = f"weights must be those of a {stored} as config.json describes it, {_some(unexpected)} not"
+    rule = f"weights must be those of a {stored} as config.json describes it, {_some(unexpected)} not"
     if any("lora_" in name or ".base_layer." in name for name in unexpected):
-        return f"{told}; merge the adapter with PeftModel.merge_and_unload() and save the result"
+        return f"{rule}; merge the adapter with PeftModel.merge_and_unload() and save the result"
     if prefix := _wrapper(candidate, unexpected[0]):
-        return f"{told}; save the model inside the wrapper that adds {prefix!r}, such as model.module of DataParallel"
+        return f"{rule}; save the model inside the wrapper that adds {prefix!r}, such as model.module of DataParallel"
     if not candidate.stated.get("architectures"):
-        return f"{told}; name the class of the model in architectures of config.json"
-    return f"{told}; correct config.json, or save the model again with save_pretrained"
+        return f"{rule}; name the class of the model in architectures of config.json"
+    return f"{rule}; correct config.json, or save the model again with save_pretrained"
 
 
 def _wrapper(candidate: Candidate, name: str) -> str | None:

@@ -59,7 +59,7 @@ def guess_score(
 def _guessing(
     spec: TaskSpec, rows: Sequence[Row], encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]
 ) -> tuple[str | None, str | None]:
-    """Why the model must be guessing, or else why it can't be told."""
+    """Why the model must be guessing, or else why the rows can't tell."""
     marks = row_marks(spec, rows, encoded, logits)
     guess, what = _guess(spec, marks)
     generator = np.random.default_rng(0)
