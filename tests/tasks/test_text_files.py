@@ -62,7 +62,7 @@ def test_plain_ascii_is_the_same_in_most_encodings(write: Write) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no\.csv must exist; check data\.files and data\.root"):
+    with pytest.raises(DataError, match=r"no\.csv must exist; check data\.files, data\.root and AEBERT_DATA"):
         list(numbered_lines(tmp_path / "no.csv"))
 
 
