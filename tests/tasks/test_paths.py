@@ -33,7 +33,9 @@ def test_the_root_is_no_pattern(write: Write, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data file \S*no\.csv must exist; check data\.files, data\.root and AEBERT_DATA"):
+    with pytest.raises(
+        DataError, match=r"data file \S*no\.csv must exist; check data\.files, data\.root and AEBERT_DATA"
+    ):
         find_files(tmp_path, Path("no.csv"))
     with pytest.raises(DataError, match=r"data file \S*no-\*\.csv must exist or match files as a pattern; check"):
         find_files(tmp_path, Path("no-*.csv"))
