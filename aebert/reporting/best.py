@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from aebert.errors import StudyError
 from aebert.reporting import units
 from aebert.reporting.report import FileDifference, ProfileRow, Report
+from aebert.reporting.shipped import FLOAT32
 
-_DENSE, _FLOAT32, _INT8 = "dense", "float32", "int8"
+_DENSE, _INT8 = "dense", "int8"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def best_file(report: Report, wish: Wish) -> Answer:
 def _shipped(report: Report) -> list[ProfileRow]:
     found: dict[str, ProfileRow] = {}
     for row in report.profiles:
-        if row.kind == _INT8 or (row.kind == _FLOAT32 and row.name not in found):
+        if row.kind == _INT8 or (row.kind == FLOAT32 and row.name not in found):
             found[row.name] = row
     return list(found.values())
 
@@ -74,7 +75,7 @@ def _faults(report: Report, one: ProfileRow, wish: Wish) -> Iterator[str]:
 
 
 def _from_dense(report: Report, one: ProfileRow) -> FileDifference:
-    dense = f"{_DENSE} {_FLOAT32}"
+    dense = f"{_DENSE} {FLOAT32}"
     found = report.difference(one.file, dense)
     # a model that ships in float32 alone is compared with itself where it is the dense one
     return found or FileDifference(one.file, dense, *((0.0,) * 3 if one.file == dense else (math.nan,) * 3))
@@ -93,7 +94,7 @@ def _why(report: Report, wish: Wish, fit: Sequence[ProfileRow]) -> Iterator[str]
         f"{units.significant(best.p50_ms)} ms, {units.megabytes(best.size_bytes)} MB."
     )
     for other in report.profiles:
-        if other.name == _DENSE and other.kind in (_FLOAT32, _INT8) and other.file != best.file:
+        if other.name == _DENSE and other.kind in (FLOAT32, _INT8) and other.file != best.file:
             yield f"Against {other.file}: {_against(report, best, other)}."
     asked = ", ".join(_asked(wish))
     others = [one.file for one in fit[1:] if _is_tied(report, best, one)]

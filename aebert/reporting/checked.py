@@ -61,11 +61,12 @@ class Checked:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Checked:
         """Inverse of `to_dict`."""
-        score = values["score"] and {**values["score"], "interval": _pair(values["score"]["interval"])}
+        score = values["score"] and {**values["score"], "interval": pair(values["score"]["interval"])}
         return cls(**{**values, "score": score and DenseScore(**score), "notes": tuple(values["notes"])})
 
 
-def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+def pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+    """An interval as it was before JSON made a list of it."""
     return None if values is None else (values[0], values[1])
 
 

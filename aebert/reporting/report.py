@@ -11,7 +11,7 @@ from typing import Any
 from aebert.deployment.exported import ExportedForms
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.checked import Checked
+from aebert.reporting.checked import Checked, pair
 from aebert.search.axis import Axis, study_axis
 from aebert.search.front import pareto_front
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
@@ -67,7 +67,7 @@ class FinalistRow:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FinalistRow:
         """Inverse of `to_dict`."""
-        pairs = {name: _pair(values[name]) for name in ("report_interval", "int8_report_interval")}
+        pairs = {name: pair(values[name]) for name in ("report_interval", "int8_report_interval")}
         return cls(**{**values, **pairs, "architecture": Architecture.from_dict(values["architecture"])})
 
 
@@ -266,7 +266,3 @@ class Report:
 
 def _forms(values: Mapping[str, Mapping[str, Any]]) -> dict[str, ExportedForms]:
     return {name: ExportedForms.from_dict(one) for name, one in values.items()}
-
-
-def _pair(values: list[float] | None) -> tuple[float, float] | None:
-    return None if values is None else (values[0], values[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -78,7 +77,7 @@ def check(run: Run, start: Checkpoint) -> Checked:
     trains, parameters = is_trained(config, start), start.facts.parameters
     lengths = {role: lengths_of(run.task.rows[role], spec, start.tokenizer, most) for role in ROLES}
     shape, tokens = start.facts.shape, {role: found.tokens for role, found in lengths.items()}
-    prepared = _prepared(run, start, None if not trains else _TIMED_ROWS)
+    prepared = _prepared(run, start, _TIMED_ROWS if trains else None)
     began = time.perf_counter()
     result = evaluate(start.model, prepared)
     count = sum(len(one["input_ids"]) for one in prepared.encoded)
@@ -89,7 +88,7 @@ def check(run: Run, start: Checkpoint) -> Checked:
         () if trains else check_sanity(spec, prepared.rows, prepared.encoded, result.logits, trust=config.model.trust)
     )
     return Checked(
-        model=Path(config.model.path).name if Path(config.model.path).is_dir() else config.model.path,
+        model=run.model_name,
         checkpoint=start.facts.to_dict(),
         trains=trains,
         max_length=most,

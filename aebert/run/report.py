@@ -165,7 +165,7 @@ def _model_and_kind(file: str) -> tuple[str, str]:
 
 def _differences(pipeline: Pipeline) -> Iterator[FileDifference]:
     for names, found in compare_files(pipeline.run, pipeline.scores).items():
-        file, than = (f"{name.removesuffix(INT8)} {'int8' if name.endswith(INT8) else 'float32'}" for name in names)
+        file, than = (" ".join(_model_and_kind(name)) for name in names)
         yield FileDifference(file, than, found.value, found.low(CONFIDENCE), found.high(CONFIDENCE))
 
 

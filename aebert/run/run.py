@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -79,6 +80,12 @@ class Run:
     def storage(self) -> str:
         """URL of the study database."""
         return self.config.search.storage or sqlite_url(self.folder / DATABASE)
+
+    @property
+    def model_name(self) -> str:
+        """What reports call the checkpoint: a folder by its name alone, since where it lies is nobody's business."""
+        path = self.config.model.path
+        return Path(path).name if Path(path).is_dir() else path
 
     @cached_property
     def task(self) -> Task:

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
-from aebert.models.evaluation import Prepared, evaluate_forward
+from aebert.models.evaluation import Evaluation, Prepared, evaluate_forward
 from aebert.run.requests import file_forward
 from aebert.run.run import Run
 from aebert.search.difference import Difference
@@ -59,14 +59,19 @@ def score_file(run: Run, name: str, model: ExportedModel, prepared: Prepared) ->
     outputs = run.task.spec, prepared.rows, prepared.encoded, result.logits
     interval = bootstrap(resampler(*outputs), len(prepared.rows), run.config.seed, RESAMPLES)
     classes = {label: one.to_dict() for label, one in class_scores(*outputs).items()}
-    outcomes = Outcomes(result.losses.astype(np.float32), row_marks(*outputs).astype(np.float32))
     return {
         "metrics": dict(result.metrics),
         "interval": interval,
         "classes": classes,
         "rows": len(prepared.rows),
-        "outcomes": outcomes.encode(),
+        "outcomes": outcomes_of(result, prepared).encode(),
     }
+
+
+def outcomes_of(result: Evaluation, prepared: Prepared) -> Outcomes:
+    """What a file did on each row, for comparing it with others."""
+    marks = row_marks(prepared.spec, prepared.rows, prepared.encoded, result.logits)
+    return Outcomes(result.losses.astype(np.float32), marks.astype(np.float32))
 
 
 def compare_files(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Difference]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -68,7 +67,7 @@ def _info(run: Run, source: PriceSource | None, notes: tuple[str, ...]) -> Study
     return StudyInfo(
         name=config.name,
         task=task.spec.name,
-        model=Path(config.model.path).name if Path(config.model.path).is_dir() else config.model.path,
+        model=run.model_name,
         metric=task.spec.headline,
         budget_kind=config.search.budget.kind,
         targets=config.search.budget.targets,
