@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,7 @@ def best(
             raise typer.Exit(NOT_MET)
         return
     if to is None:
-        typer.echo(f"Write its bundle with: aebert bundle make {study} --model {answer.file.name} --out FOLDER")
+        command = f"aebert bundle make {shlex.quote(str(folder))} --model {answer.file.name} --out FOLDER"
+        typer.echo(f"Write its bundle with: {command}")
         return
     make(str(folder), results, answer.file.name, to)

@@ -39,12 +39,13 @@ def best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def test_the_answer_comes_first(best: Best) -> None:
-    code, out, err = best()
+    code, out, err = best("--results=elsewhere")
     assert (code, err) == (0, "")
     first, *_, last = out.splitlines()
     assert first.startswith("Ship ")
     assert first.split()[1] in last
     assert last.startswith("Write its bundle with: aebert bundle make ")
+    assert "/toy --model " in last, "the folder, since the name alone would be looked for in ./results"
 
 
 def test_a_gate_fails_where_no_file_will_do(best: Best) -> None:
