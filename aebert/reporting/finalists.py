@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from aebert.reporting import units
 from aebert.reporting.costs import cost_titles, finalist_cost, milliseconds
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.report import Behind, FinalistRow, Report
 from aebert.reporting.shipped import unpriced
 from aebert.reporting.tables import (
     Cell,
@@ -41,7 +42,11 @@ def finalists_table(report: Report) -> Table:
 def _note(report: Report) -> Iterator[str]:
     kept = ", before those that miss the budget" if KINDS[report.info.budget_kind].is_priced else ""
     rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
-    yield f"* marks the model to use at each budget, the one that scores best on the select rows{kept}."
+    rule = "the one that scores best on the select rows"
+    if any(row.behind for row in report.finalists):
+        rule = "the first that was picked of those that the select rows can't tell from the best there"
+    yield f"* marks the model to use at each budget, {rule}{kept}."
+    yield from (_why(row, row.behind) for row in report.finalists if row.chosen and row.behind)
     yield (
         f"Scores are {report.info.metric} × 100: on the search rows before fine-tuning, on the select rows and the "
         f"{rows}report rows after it."
@@ -52,6 +57,16 @@ def _note(report: Report) -> Iterator[str]:
     )
     if KINDS[report.info.budget_kind].is_priced:
         yield from _latency_note(report)
+
+
+def _why(row: FinalistRow, behind: Behind) -> str:
+    """Why a finalist is chosen that is not the best on the select rows."""
+    known = not math.isnan(behind.low)
+    between = f", {units.difference(behind.low)} to {units.difference(behind.high)}" if known else ""
+    return (
+        f"{row.name} is chosen: the select rows can't tell {behind.best} from it ({units.difference(behind.value)} "
+        f"points{between}), and it was picked first."
+    )
 
 
 def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:

@@ -21,6 +21,24 @@ _READABLE = (1, 2, FORMAT)  # 1 has no verdicts, 2 no forms
 
 
 @dataclass(frozen=True)
+class Behind:
+    """By how much the best of a budget scores above another finalist on the select rows, as shares.
+
+    best: name of its `FinalistRow`. low, high: the paired 95 % interval; NaN where the error is not known.
+    """
+
+    best: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def tied(self) -> bool:
+        """Whether these rows can't tell the two apart."""
+        return not self.low > 0
+
+
+@dataclass(frozen=True)
 class FinalistRow:
     """One fine-tuned model, or the dense model it is compared with.
 
@@ -32,6 +50,8 @@ class FinalistRow:
     report_interval: 95 % interval of the headline metric in `report_metrics`; None where there is none.
     int8_report_metrics, int8_report_interval: the same, of the quantized file.
     chosen: whether it is the one to use, picked by the select rows.
+    behind: how far it is behind the best of its budget on these rows; None for the best itself, for a finalist that was
+      not compared, as where it is the only one, and in studies of older versions.
     predicted_ms, measured_ms: under a latency budget, the time by the device's table or estimate, and the median time
       of the shipped file on that device; None under other budgets, and where the device was not at hand.
     """
@@ -52,6 +72,7 @@ class FinalistRow:
     chosen: bool = False
     predicted_ms: float | None = None
     measured_ms: float | None = None
+    behind: Behind | None = None
 
     @property
     def meets_budget(self) -> bool | None:
@@ -68,7 +89,9 @@ class FinalistRow:
     def from_dict(cls, values: Mapping[str, Any]) -> FinalistRow:
         """Inverse of `to_dict`."""
         pairs = {name: pair(values[name]) for name in ("report_interval", "int8_report_interval")}
-        return cls(**{**values, **pairs, "architecture": Architecture.from_dict(values["architecture"])})
+        behind = values.get("behind")  # came without a new format
+        made = {"architecture": Architecture.from_dict(values["architecture"]), "behind": behind and Behind(**behind)}
+        return cls(**{**values, **pairs, **made})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.digests import weights_digest
 from aebert.models.evaluation import evaluate
@@ -16,9 +16,12 @@ from aebert.pruning.sequential import repair_sequentially
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.run.candidates import Candidates
 from aebert.run.dense import Dense
+from aebert.run.run import Run
 from aebert.run.training import settings_given, store_model, train_model
+from aebert.search.outcomes import Outcomes
 from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
+from aebert.search.scoring import outcomes_of
 from aebert.studies.folder import DENSE
 
 _NOT_OF_TRAINING = ("count", "by", "repair")  # settings of `finalists` that say which are trained, not how
@@ -76,6 +79,21 @@ def _finalist(candidates: Candidates, trial: TrialRecord) -> Finalist:
 
     result = stage.run(make)
     return Finalist(trial, folder, result["weights"], result["metrics"], result["seconds"])
+
+
+def select_outcomes(run: Run, tokenizer: PreTrainedTokenizerBase, finalist: Finalist) -> Outcomes:
+    """What a finalist did on each select row.
+
+    It is a stage of its own, so that only finalists that are compared take the time, those of older versions included.
+    """
+    inputs = {"weights": finalist.digest, "rows": run.rows_digest("select")}
+
+    def make() -> dict[str, Any]:
+        rows = run.rows("select", tokenizer)
+        result = evaluate(load_subnetwork(finalist.folder), rows)
+        return {"outcomes": outcomes_of(rows, result.losses, result.logits).encode()}
+
+    return Outcomes.decode(run.stage(f"select-{finalist.trial.architecture.key()}", inputs).run(make)["outcomes"])
 
 
 def _inputs(candidates: Candidates, trial: TrialRecord) -> dict[str, Any]:

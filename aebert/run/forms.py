@@ -36,11 +36,11 @@ from aebert.run.dense import Dense
 from aebert.run.finalists import ShippedModel
 from aebert.run.requests import file_forward, requests_of
 from aebert.run.run import Run
-from aebert.run.scores import outcomes_of
 from aebert.search.difference import CONFIDENCE
 from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Outcomes
+from aebert.search.scoring import outcomes_of
 
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
 
@@ -228,7 +228,8 @@ class Forms:
         """What a file does on the select rows; the report rows have no say in a choice."""
         session = OnnxModel(path, threads=torch.get_num_threads())
         rows = self.run.rows("select", self.dense.tokenizer)
-        return outcomes_of(evaluate_forward(file_forward(session), rows), rows)
+        result = evaluate_forward(file_forward(session), rows)
+        return outcomes_of(rows, result.losses, result.logits)
 
     @cached_property
     def calibration(self) -> list[Feed]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,16 @@ from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import ClassRow, FileDifference, FinalistRow, ProfileRow, Report
 from aebert.reporting.writing import write_report
 from aebert.run.bundles import bundles
+from aebert.run.choice import mark_chosen
 from aebert.run.export import INT8
-from aebert.run.finalists import Finalist
+from aebert.run.finalists import Finalist, select_outcomes
 from aebert.run.pipeline import Pipeline
 from aebert.run.scores import compare_files
 from aebert.search.connections import without_password
 from aebert.search.difference import CONFIDENCE
+from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
+from aebert.search.outcomes import Outcomes
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import ROLES
 
@@ -55,7 +57,12 @@ def build_report(pipeline: Pipeline) -> Report:
 
 def _finalist_rows(pipeline: Pipeline) -> list[FinalistRow]:
     rows = [_finalist_row(finalist, pipeline) for finalist in pipeline.finalists]
-    return [_dense_row(pipeline), *mark_chosen(rows)]
+    finalists = {finalist.name: finalist for finalist in pipeline.finalists}
+
+    def outcomes(name: str) -> Outcomes:
+        return select_outcomes(pipeline.run, pipeline.dense.tokenizer, finalists[name])
+
+    return [_dense_row(pipeline), *mark_chosen(rows, Judge(pipeline.run.task.spec), outcomes)]
 
 
 def _finalist_row(finalist: Finalist, pipeline: Pipeline) -> FinalistRow:
@@ -102,23 +109,6 @@ def _reported(scores: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, A
             values[f"{prefix}_metrics"] = found["metrics"]
             values[f"{prefix}_interval"] = tuple(found["interval"]) if found["interval"] else None
     return values
-
-
-def mark_chosen(rows: Sequence[FinalistRow]) -> list[FinalistRow]:
-    """The same rows, the best of each budget on the select rows marked as chosen; the report rows have no say.
-
-    What keeps a latency budget when it is measured comes before what does not.
-    """
-    best: dict[float | None, FinalistRow] = {}
-    for row in rows:
-        leader = best.get(row.budget)
-        if leader is None or _rank(row) > _rank(leader):
-            best[row.budget] = row
-    return [replace(row, chosen=best[row.budget] is row) for row in rows]
-
-
-def _rank(row: FinalistRow) -> tuple[bool, float]:
-    return row.meets_budget is not False, row.select_score or 0.0
 
 
 def _profile_rows(pipeline: Pipeline) -> list[ProfileRow]:

@@ -7,21 +7,21 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
-from aebert.models.evaluation import Evaluation, Prepared, evaluate_forward
+from aebert.models.evaluation import Prepared, evaluate_forward
 from aebert.run.requests import file_forward
 from aebert.run.run import Run
 from aebert.search.difference import Difference
 from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
+from aebert.search.scoring import outcomes_of
 from aebert.tasks.class_scores import class_scores
-from aebert.tasks.resampling import bootstrap, resampler, row_marks
+from aebert.tasks.resampling import bootstrap, resampler
 
 RESAMPLES = 1000  # of a bootstrap interval
 
@@ -64,14 +64,8 @@ def score_file(run: Run, name: str, model: ExportedModel, prepared: Prepared) ->
         "interval": interval,
         "classes": classes,
         "rows": len(prepared.rows),
-        "outcomes": outcomes_of(result, prepared).encode(),
+        "outcomes": outcomes_of(prepared, result.losses, result.logits).encode(),
     }
-
-
-def outcomes_of(result: Evaluation, prepared: Prepared) -> Outcomes:
-    """What a file did on each row, for comparing it with others."""
-    marks = row_marks(prepared.spec, prepared.rows, prepared.encoded, result.logits)
-    return Outcomes(result.losses.astype(np.float32), marks.astype(np.float32))
 
 
 def compare_files(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Difference]:

@@ -117,6 +117,12 @@ def dense_logits(dense: PreTrainedModel, prepared: Prepared, device: str = "cpu"
         return gather(outputs(), prepared)[1]
 
 
+def outcomes_of(prepared: Prepared, losses: np.ndarray, logits: Sequence[np.ndarray]) -> Outcomes:
+    """What a model or a file did on each row, for comparing it with others; losses and logits as of `Evaluation`."""
+    marks = row_marks(prepared.spec, prepared.rows, prepared.encoded, logits)
+    return Outcomes(losses.astype(np.float32), marks.astype(np.float32))
+
+
 def usable_device(device: str) -> torch.device:
     """The device of this name. Raises: ConfigError when torch can't use it on this machine."""
     try:
@@ -191,12 +197,12 @@ class _Seen:
     def add(self, leg: Prepared, outputs: Iterator[torch.Tensor]) -> None:
         """Take in the logits of a leg's batches."""
         losses, logits = gather(outputs, leg)
-        losses = losses.astype(np.float32)
-        marks = row_marks(self._spec, leg.rows, leg.encoded, logits).astype(np.float32)
+        found = outcomes_of(leg, losses, logits)
         if self._legs:
-            losses = np.concatenate([self.outcomes.losses, losses])
-            marks = np.concatenate([self.outcomes.marks, marks])
-        self.outcomes = Outcomes(losses, marks)
+            found = Outcomes(
+                np.concatenate([self.outcomes.losses, found.losses]), np.concatenate([self.outcomes.marks, found.marks])
+            )
+        self.outcomes = found
         self._legs.append(leg)
         self._logits += logits
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from aebert.reporting.finalists import finalists_table
 from aebert.reporting.fronts import front_table
-from aebert.reporting.report import Report
+from aebert.reporting.report import Behind, Report
 from aebert.reporting.tables import Table
 
 
@@ -18,6 +19,25 @@ def test_finalist_rows(report: Report) -> None:
     scores = ["62.5", "70.0", "78.0", "68.0–88.0", "-2.0", "77.0", "67.0–87.0"]
     assert small == ["trial-2 *", "2", "50.0 %", "1.50", *scores]
     assert "100 report rows" in finalists_table(report).note
+
+
+def test_the_note_says_why_another_than_the_best_is_chosen(report: Report, timed: Report) -> None:
+    dense, small = report.finalists
+    assert finalists_table(report).note.startswith(
+        "* marks the model to use at each budget, the one that scores best on the select rows.\n"
+    )
+    tied = replace(small, behind=Behind("trial-9", 0.008, -0.004, 0.02))
+    best = replace(small, name="trial-9", chosen=False)
+    assert finalists_table(replace(report, finalists=(dense, tied, best))).note.startswith(
+        "* marks the model to use at each budget, the first that was picked of those that the select rows can't tell "
+        "from the best there.\n"
+        "trial-2 is chosen: the select rows can't tell trial-9 from it (+0.8 points, -0.4 to +2.0), and it was picked "
+        "first.\n"
+    )
+    unsure = replace(tied, behind=Behind("trial-9", 0.008, math.nan, math.nan))
+    note = finalists_table(replace(timed, finalists=(dense, unsure, best))).note.splitlines()
+    assert note[0].endswith("best there, before those that miss the budget.")
+    assert note[1].endswith("can't tell trial-9 from it (+0.8 points), and it was picked first.")
 
 
 def test_finalists_of_a_latency_budget_are_predicted_and_measured(timed: Report) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import ClassRow, FinalistRow, ProfileRow, Report
+from aebert.reporting.report import Behind, ClassRow, FinalistRow, ProfileRow, Report
 from aebert.search.record import GainRecord, StudyInfo, TrialRecord, Verdict
 
 NUMBERS = st.floats(allow_nan=False)
@@ -55,6 +55,7 @@ FINALISTS = st.builds(
     report_interval=st.none() | PAIRS,
     int8_report_metrics=st.none() | METRICS,
     int8_report_interval=st.none() | PAIRS,
+    behind=st.none() | st.builds(Behind, **dict.fromkeys(("value", "low", "high"), NUMBERS)),
     **{name: st.none() | NUMBERS for name in ("budget", "search_score", "select_score")},
     **dict.fromkeys(("sparsity", "macs_removed"), SHARES),
 )
@@ -117,6 +118,13 @@ def test_a_summary_from_before_the_scores_of_classes_has_none(report: Report) ->
         classes=(ClassRow(name="dense", kind="float32", label="good", precision=0.5, recall=0.25, f1=0.75, support=3),),
     )
     values = {key: value for key, value in classed.to_dict().items() if key != "classes"}
+    assert Report.from_dict(values) == report
+
+
+def test_finalists_from_before_they_were_compared_are_behind_none(report: Report) -> None:
+    values = report.to_dict()
+    for row in values["finalists"]:
+        del row["behind"]
     assert Report.from_dict(values) == report
 
 

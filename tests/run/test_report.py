@@ -9,42 +9,10 @@ from typing import Any
 import pytest
 
 from aebert.config import digest
-from aebert.pruning.architecture import Architecture
 from aebert.reporting.best import Wish, best_file
-from aebert.reporting.report import FinalistRow
-from aebert.run.report import build_report, mark_chosen, report
+from aebert.run.report import build_report, report
 
 from .conftest import MakePipeline
-
-
-def row(name: str, budget: float | None, select: float, measured_ms: float | None = None) -> FinalistRow:
-    return FinalistRow(
-        name=name,
-        trial=1,
-        architecture=Architecture((1,), (8,)),
-        budget=budget,
-        sparsity=0.5,
-        macs_removed=0.5,
-        params=100,
-        search_score=0.9,
-        select_score=select,
-        measured_ms=measured_ms,
-    )
-
-
-def test_the_best_of_each_budget_on_the_select_rows_is_chosen() -> None:
-    rows = [row("a", 0.3, 0.8), row("b", 0.3, 0.9), row("c", 0.6, 0.7)]
-    assert [one.chosen for one in mark_chosen(rows)] == [False, True, True]
-
-
-def test_report_rows_have_no_say_in_the_choice() -> None:
-    rows = [row("a", 0.3, 0.8), replace(row("b", 0.3, 0.7), report_metrics={"accuracy": 1.0})]
-    assert [one.chosen for one in mark_chosen(rows)] == [True, False]
-
-
-def test_what_keeps_its_latency_budget_comes_before_what_scores_higher() -> None:
-    rows = [row("slow", 10.0, 0.9, measured_ms=11.0), row("fast", 10.0, 0.8, measured_ms=9.0)]
-    assert [one.chosen for one in mark_chosen(rows)] == [False, True]
 
 
 def test_a_report_says_what_each_stage_made(pipeline: MakePipeline) -> None:
@@ -53,6 +21,7 @@ def test_a_report_says_what_each_stage_made(pipeline: MakePipeline) -> None:
     (finalist,) = toy.finalists
     assert [one.name for one in found.finalists] == ["dense", finalist.name]
     assert found.finalists[1].chosen
+    assert not list((toy.run.folder / "stages").glob("select-*"))  # there is none to compare it with
     assert {(one.name, one.kind) for one in found.profiles} == {
         (name, kind) for name in ("dense", finalist.name) for kind in ("float32", "int8")
     }
