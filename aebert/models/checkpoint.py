@@ -9,6 +9,7 @@ from huggingface_hub import snapshot_download
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import ModelConfig
+from aebert.digests import weights_digest
 from aebert.errors import ModelError
 from aebert.files import expand_user
 from aebert.models.candidate import Candidate
@@ -26,12 +27,17 @@ _PICKLED = ["pytorch_model.bin", "pytorch_model-*-of-*.bin"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A dense model for a task. fine_tuned: whether its output layer came with the checkpoint."""
+    """A dense model for a task.
+
+    fine_tuned: whether its output layer came with the checkpoint. digest: of the weights as they were loaded; training
+      changes the model in place.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fine_tuned: bool
     facts: CheckpointFacts
+    digest: str
 
 
 def load_checkpoint(
@@ -62,7 +68,13 @@ def load_checkpoint(
         notes = run_checks(candidate)
     except ModelError as error:
         raise type(error)(f"checkpoint {config.path}: {error}") from error
-    return Checkpoint(candidate.model, candidate.tokenizer, candidate.head.kept, facts_of(candidate, notes))
+    return Checkpoint(
+        model=candidate.model,
+        tokenizer=candidate.tokenizer,
+        fine_tuned=candidate.head.kept,
+        facts=facts_of(candidate, notes),
+        digest=weights_digest(candidate.model),
+    )
 
 
 def _folder(config: ModelConfig) -> Path:

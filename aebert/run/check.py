@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from aebert.config import RunConfig
-from aebert.digests import weights_digest
 from aebert.models.checkpoint import Checkpoint, load_checkpoint
 from aebert.models.evaluation import Evaluation, Prepared, evaluate
 from aebert.models.outputs import UnnamedOutputs
@@ -62,7 +61,7 @@ def checked(run: Run, start: Checkpoint) -> Checked:
       `model.trust`.
     """
     inputs = {
-        "weights": weights_digest(start.model),
+        "weights": start.digest,
         "labels": run.task.spec.output_names,
         "rows": run.rows_digest(*ROLES),
         "trains": is_trained(run.config, start),

@@ -9,7 +9,6 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import ModelConfig
-from aebert.digests import weights_digest
 from aebert.errors import StudyError
 from aebert.models.checkpoint import Checkpoint, load_checkpoint
 from aebert.models.counting import shape_of
@@ -66,7 +65,7 @@ def dense_model(run: Run, start: Checkpoint, check: Callable[[], None], *, in_us
         model=stored.model,
         tokenizer=stored.tokenizer,
         shape=shape_of(stored.model),
-        digest=weights_digest(stored.model),
+        digest=stored.digest,
         seconds=result["seconds"],
     )
 
@@ -81,7 +80,7 @@ def _inputs(run: Run, start: Checkpoint, train: bool) -> dict[str, Any]:
     config = run.config
     trained_on = {**settings_given(config.dense), "rows": run.task.digests["train"], "seed": config.seed}
     return {
-        "weights": weights_digest(start.model),
+        "weights": start.digest,
         "labels": run.task.spec.output_names,
         "train": trained_on if train else None,
         "max_length": config.data.max_length,

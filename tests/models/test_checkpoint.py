@@ -11,6 +11,7 @@ from huggingface_hub import constants
 from transformers import GPT2Config, PreTrainedModel, PreTrainedTokenizerFast
 
 from aebert.config import ModelConfig
+from aebert.digests import weights_digest
 from aebert.errors import ModelError
 from aebert.models.checkpoint import Checkpoint, load_checkpoint
 from aebert.models.families import FAMILIES
@@ -79,6 +80,15 @@ def test_a_fine_tuned_checkpoint_gives_the_logits_it_was_saved_with(
     # with a single output, where a weight lies in memory decides the last bit
     torch.testing.assert_close(loaded.model(**padded_batch).logits, model(**padded_batch).logits, rtol=1e-6, atol=1e-6)
     assert tuple(loaded.model.config.id2label.values()) == spec.output_names
+
+
+def test_the_digest_is_of_the_weights_as_they_were_loaded(tiny_model: TinyModel, folder: Path) -> None:
+    save(tiny_model(), folder, SPEC.labels)
+    loaded = load(folder)
+    assert loaded.digest == load(folder).digest == weights_digest(loaded.model)
+    with torch.no_grad():
+        loaded.model.classifier.bias += 1
+    assert loaded.digest == load(folder).digest != weights_digest(loaded.model)
 
 
 def test_outputs_are_brought_into_the_task_s_order_by_name(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ def test_an_encoder_is_fine_tuned_once(
     before = start_digest(toy)
     first = dense_model(toy.run, toy.start, accept, in_use=False)
     assert first.digest != before
+    assert toy.start.digest == before != start_digest(toy)  # training changes the model in place
+    record = json.loads((toy.run.folder / "stages" / "dense.json").read_text())
+    assert record["detail"]["weights"] == before
     monkeypatch.setattr("aebert.run.dense.train_model", lambda *_, **__: pytest.fail("it is trained already"))
     again = pipeline(**values)
     assert dense_model(again.run, again.start, accept, in_use=True).digest == first.digest
