@@ -277,7 +277,8 @@ class SearchConfig(Section):
     """The study. trials: total number, the dense model and the first trials included.
 
     first: methods whose architecture is tried at each budget before the sampler explores; by default all, those that
-      need the block library only with it.
+      need the block library only with it. `study:NAME`, a folder below `results` or a path, stands for another study:
+      of what it chose, the architecture that is nearest to the budget, laid over this model by relative depth.
     storage: URL of an Optuna storage; by default SQLite in the study's folder.
     objective: `metric` (the task's headline metric, ties broken by the loss) or `loss` (its negative).
     race: stop candidates that are clearly behind the best one of their budget before they saw all search rows.

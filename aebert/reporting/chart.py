@@ -22,12 +22,12 @@ from aebert.reporting.tables import (
     trial_key,
 )
 from aebert.reporting.window import score_floor
-from aebert.search.first import FIRST_TRIALS
+from aebert.search.first import first_marks
 from aebert.search.record import TrialRecord
 
 _SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows all
 
-# Marks of the first trials in the order of their registry, with some to spare; the colours are in page.css.
+# Marks of the first trials in the order of their registry, with some to spare for other studies; page.css has colours.
 _FIRST = ("square", "triangle-down", "hexagon", "cross", "pentagon", "triangle-left")
 
 # The marks of a finalist's two files are moved apart by these shares of the chart's width, so that both can be seen.
@@ -73,7 +73,7 @@ def progress_chart(report: Report) -> go.Figure | None:
             line={"shape": "hv"},
             x=[trial.number for trial in known],
             y=[trial.hypervolume for trial in known],
-            customdata=[[trial_key(trial.number), trial.origin] for trial in known],
+            customdata=[[trial_key(trial.number), html.escape(trial.origin)] for trial in known],
             hovertemplate="trial %{x} (%{customdata[1]}): %{y:.4f}<extra></extra>",
         )
     )
@@ -91,7 +91,9 @@ def progress_chart(report: Report) -> go.Figure | None:
 
 
 def _trial_traces(report: Report) -> list[go.Scatter]:
-    of = {origin: [trial for trial in report.trials if trial.origin == origin] for origin in ("dense", *FIRST_TRIALS)}
+    marks = first_marks(report.trials, _FIRST)
+    drawn = ("dense", *(method for method, _ in marks))
+    of = {origin: [trial for trial in report.trials if trial.origin == origin] for origin in drawn}
     full, stopped = (explored(report.trials, stopped=flag) for flag in (False, True))
     found = [_trials(report, full, "trial", "muted", symbol="circle", size=8, opacity=0.55)]
     if stopped:
@@ -110,12 +112,16 @@ def _trial_traces(report: Report) -> list[go.Scatter]:
         ),
         # over the front, which may pass through them; hollow, so that it shows
         *(
-            _trials(report, of[method], f"first trial: {method}", f"first-{symbol}", symbol=f"{symbol}-open", size=12)
-            for method, symbol in zip(FIRST_TRIALS, _FIRST, strict=False)
+            _trials(report, of[method], _named(method), f"first-{symbol}", symbol=f"{symbol}-open", size=12)
+            for method, symbol in marks
             if of[method]
         ),
         _trials(report, of["dense"], "dense model", "ink", symbol="star", size=15),
     ]
+
+
+def _named(method: str) -> str:
+    return f"first trial: {html.escape(method)}"
 
 
 def _trials(
@@ -142,7 +148,7 @@ def _trial_hover(trial: TrialRecord, report: Report) -> str:
         seen = f"{trial.stopped_at:,} of {report.info.search_rows:,} search rows (estimated)"
     return "<br>".join(
         [
-            f"<b>trial {trial.number}</b> ({trial.origin})",
+            f"<b>trial {trial.number}</b> ({html.escape(trial.origin)})",
             f"{html.escape(report.info.metric)} {units.points(score)} on {seen}, loss {trial.loss:.3f}",
             _size(report.axis.cost(trial), trial.params, report),
             *_blocks(trial.architecture),

@@ -13,7 +13,7 @@ from aebert.files import replacing
 from aebert.reporting.report import Report
 from aebert.reporting.tables import headline
 from aebert.reporting.verdicts import first_trial
-from aebert.search.first import FIRST_TRIALS
+from aebert.search.first import first_origins
 from aebert.search.record import TrialRecord
 
 SUMMARY = "summary.json"  # in a run's folder
@@ -45,8 +45,9 @@ def _csv_columns(report: Report) -> list[str]:
 
 
 def _methods(report: Report) -> list[str]:
-    """The methods whose first trials the study has."""
-    return [method for method in FIRST_TRIALS if any(trial.origin == method for trial in report.trials)]
+    """The methods and other studies whose first trials the study has."""
+    known = {trial.origin for trial in report.trials}
+    return [origin for origin in first_origins(report.trials) if origin in known]
 
 
 def _minus(name: str, report: Report) -> str:

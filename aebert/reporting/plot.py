@@ -25,13 +25,13 @@ from aebert.reporting.tables import (
     scored_on,
 )
 from aebert.reporting.window import below, score_floor
-from aebert.search.first import FIRST_TRIALS
+from aebert.search.first import first_marks
 from aebert.search.record import TrialRecord
 
 # Okabe & Ito's palette can be distinguished with any kind of colour vision; shapes differ as well.
 GREY, BLACK, BLUE, VERMILLION, GREEN = "#8c8c8c", "#222222", "#0072B2", "#D55E00", "#009E73"
 PURPLE, ORANGE, SKY, BROWN, VIOLET = "#CC79A7", "#E69F00", "#56B4E9", "#7A5230", "#5B4FA2"
-# Marks of the first trials in the order of their registry, with some to spare.
+# Marks of the first trials in the order of their registry, with some to spare for other studies.
 _FIRST = (("s", BLACK), ("v", PURPLE), ("h", ORANGE), ("P", SKY), ("p", BROWN), ("<", VIOLET))
 _INCHES, _DPI = (12.0, 8.0), 100  # 1200 × 800 pixels
 
@@ -65,10 +65,10 @@ def _draw_trials(axes: Axes, report: Report) -> None:
     _scatter(axes, report, full, "trials", label="trial (search rows)", alpha=0.5, s=34, **small)
     label = "stopped by a race (estimate)"
     _scatter(axes, report, stopped, "stopped", label=label, alpha=0.55, s=22, marker="x", linewidths=0.9, **small)
-    for method, (marker, color) in zip(FIRST_TRIALS, _FIRST, strict=False):
+    for method, (marker, color) in first_marks(report.trials, _FIRST):
         # drawn over the front, which may pass through them, and hollow, so that it shows
         hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": color, "linewidths": 1.8, "zorder": 5.5}
-        label = f"first trial: {method} (search rows)"
+        label = f"first trial: {method} (search rows)".replace("$", r"\$")  # a study's folder may be called anything
         _scatter(axes, report, of(method), method, label=label, s=105, marker=marker, **hollow)
     _scatter(
         axes,

@@ -18,7 +18,7 @@ from aebert.reporting.tables import (
     trial_key,
     trial_name,
 )
-from aebert.search.first import FIRST_TRIALS
+from aebert.search.first import first_origins, meaning_of
 from aebert.search.front import best_per_budget, meets
 from aebert.search.leaders import KEPT
 from aebert.search.record import GainRecord, TrialRecord, Verdict
@@ -75,7 +75,7 @@ def _gains(
 ) -> dict[str, GainRecord]:
     """Gains by method, without an interval where the search has not compared the two."""
     gains = {}
-    for method in FIRST_TRIALS:
+    for method in first_origins(trials):
         first = first_trial(trials, method, budget)
         if verdict is not None and method in verdict.gains:
             gains[method] = verdict.gains[method]
@@ -178,9 +178,9 @@ def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
 
 
 def _won_table(report: Report, found: Sequence[Standing]) -> Table:
-    methods = [method for method in FIRST_TRIALS if any(method in standing.gains for standing in found)]
+    methods = [method for method in first_origins(report.trials) if any(method in standing.gains for standing in found)]
     scale = _Scale(is_of_metric(report))
-    meanings = ", ".join(f"{method} ({FIRST_TRIALS[method].meaning})" for method in methods)
+    meanings = ", ".join(f"{method} ({meaning_of(method)})" for method in methods)
     architectures = {trial.number: trial.architecture for trial in report.trials}
     rows = []
     for standing in found:

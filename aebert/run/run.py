@@ -19,6 +19,7 @@ from aebert.files import replacing
 from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import pruning_method
+from aebert.run.sources import read_sources
 from aebert.run.stage import Stage
 from aebert.search.connections import kept_url, sqlite_url
 from aebert.search.first import first_methods
@@ -43,7 +44,10 @@ class Run:
         self.folder = config.folder
         self.space: SearchSpace = load_space(config.search.space)
         self.method = pruning_method(config.pruning.method)
-        self.first = first_methods(config, has_library=self.method.built_on == "library")
+        names = first_methods(config, has_library=self.method.built_on == "library")
+        sources = read_sources(config, names)
+        self.sources = {source.origin: source for source in sources.values()}
+        self.first = tuple(sources[name].origin if name in sources else name for name in names)
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
         _ = [VARIANTS[name] for name in config.deploy.tried]
         if config.deploy.litert is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from aebert.config import flat, plain
+from aebert.config import digest, flat, plain
 from aebert.latency.sources import PriceSource
 from aebert.models.counting import shape_of
 from aebert.run.prices import describe_device, prices_of, settings_of, study_prices
@@ -95,5 +96,7 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
         settings["deploy.int8"] = config.deploy.int8
     if config.data.window:  # only then, since studies of older versions state nothing
         settings["data.window"] = True
+    # what was read there: the other study may change, or be gone
+    settings |= {f"search.first.{origin}": digest(asdict(source)) for origin, source in run.sources.items()}
     settings |= {f"data.{role}_rows": run.task.digests[role] for role in ("train", "search")}
     return settings | flat(values)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import Pruner
 from aebert.run.candidates import Candidates
 from aebert.run.dense import Dense
@@ -51,8 +52,12 @@ def _doubt(run: Run, dense: Dense) -> np.ndarray:
 
 
 def first_trials(candidates: Candidates, budgets: Sequence[Budget]) -> FirstTrials:
-    """What the methods of the first trials propose for each budget."""
-    return {
-        name: [FIRST_TRIALS[name].propose(candidates, candidates.grid, budget) for budget in budgets]
-        for name in candidates.run.first
-    }
+    """What the methods and studies of the first trials propose for each budget, by origin."""
+    grid, sources = candidates.grid, candidates.run.sources
+
+    def propose(origin: str, budget: Budget) -> Architecture:
+        if origin in sources:
+            return sources[origin].propose(grid, budget)
+        return FIRST_TRIALS[origin].propose(candidates, grid, budget)
+
+    return {origin: [propose(origin, budget) for budget in budgets] for origin in candidates.run.first}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from aebert.errors import ConfigError
 from aebert.pruning.architecture import Architecture
 from aebert.registry import Registry
 from aebert.search.budget import Budget, project
+from aebert.search.record import TrialRecord
 from aebert.search.space import Grid
 
 if TYPE_CHECKING:  # reports read the registry, and should not have to load torch for it
@@ -48,9 +49,30 @@ class FirstTrial:
 
 FIRST_TRIALS: Registry[FirstTrial] = Registry("first trial")
 
+Mark = TypeVar("Mark")  # how a plot draws a first trial
+STUDY = "study:"  # begins what stands for another study among them
+
+
+def first_origins(trials: Iterable[TrialRecord]) -> list[str]:
+    """Origins that first trials may have, in the order of reports: all methods, then the other studies of `trials`."""
+    studies = (trial.origin for trial in trials if trial.origin.startswith(STUDY))
+    return list(dict.fromkeys([*FIRST_TRIALS, *studies]))
+
+
+def first_marks(trials: Iterable[TrialRecord], marks: Sequence[Mark]) -> list[tuple[str, Mark]]:
+    """Each origin with a mark of its own; where too few are left for the other studies, these share the last."""
+    return [(origin, marks[min(place, len(marks) - 1)]) for place, origin in enumerate(first_origins(trials))]
+
+
+def meaning_of(origin: str) -> str:
+    """What a first trial of this origin is, in a few words."""
+    if origin.startswith(STUDY):
+        return "what that study chose, brought onto the budget"
+    return FIRST_TRIALS[origin].meaning
+
 
 def first_methods(config: RunConfig, *, has_library: bool) -> tuple[str, ...]:
-    """Names of the methods of a run's first trials: those that the config gives, else all that can be asked.
+    """Names of the methods and studies of a run's first trials: those of the config, else all that can be asked.
 
     Raises: ConfigError for an unknown name, for one that needs the block library where there is none, and for a total
     of trials without room for them.
@@ -59,6 +81,8 @@ def first_methods(config: RunConfig, *, has_library: bool) -> tuple[str, ...]:
     if names is None:
         names = tuple(name for name in FIRST_TRIALS if has_library or not FIRST_TRIALS[name].needs_library)
     for name in names:
+        if name.startswith(STUDY):  # `aebert.run.sources` reads it
+            continue
         if FIRST_TRIALS[name].needs_library and not has_library:
             raise ConfigError(
                 f"search.first: {name} needs the block library's errors; leave it out or set pruning.method to "

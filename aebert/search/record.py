@@ -8,7 +8,7 @@ from typing import Any
 
 from aebert.pruning.architecture import Architecture
 
-Origin = str  # "dense", "neighbour", "sampled", or the name of a first trial
+Origin = str  # "dense", "neighbour", "sampled", the name of a first trial, or "study:" and the name of a study
 
 
 # Keys of the attributes that a study database holds for us
@@ -21,8 +21,8 @@ VERDICTS = "aebert-verdicts"  # of a study: what it says about each budget
 class TrialRecord:
     """One scored candidate; nothing here was fine-tuned.
 
-    origin: who proposed it: one of the methods of the first trials, the best of a neighbouring budget (neighbour), or
-      the sampler.
+    origin: who proposed it: one of the methods of the first trials, another study (study:NAME), the best of a
+      neighbouring budget (neighbour), or the sampler.
     budget: target of the budget it was proposed for (see `StudyInfo.budget_kind`); None for the dense model.
     score: higher is better, what the search maximizes, on the search rows; metrics and loss on the same rows.
     sparsity: share of the encoder's parameters removed; macs_removed: share of its multiply-accumulates removed.

@@ -84,6 +84,20 @@ def test_a_new_first_trial_is_drawn_at_once(raced: Report, monkeypatch: pytest.M
     assert list(traces["first trial: mine (search rows)"].y) == [56.25]
 
 
+def test_architectures_of_other_studies_are_first_trials(raced: Report) -> None:
+    origins = {1: "study:other", 2: "study:<i>"}
+    trials = tuple(replace(trial, origin=origins.get(trial.number, trial.origin)) for trial in raced.trials)
+    found = replace(raced, trials=trials)
+    first = {trace.name: trace for trace in front_chart(found).data if trace.name.startswith("first trial")}
+    assert list(first) == ["first trial: study:other (search rows)", "first trial: study:&lt;i&gt; (search rows)"]
+    assert len({trace.marker.symbol for trace in first.values()}) == 2
+    hover = first["first trial: study:&lt;i&gt; (search rows)"].customdata[0][1]
+    assert hover.startswith("<b>trial 2</b> (study:&lt;i&gt;)<br>")
+    figure = progress_chart(found)
+    assert figure is not None
+    assert figure.data[0].customdata[2][1] == "study:&lt;i&gt;"
+
+
 def test_progress_is_the_hypervolume_by_trial(raced: Report, report: Report) -> None:
     figure = progress_chart(raced)
     assert figure is not None

@@ -57,6 +57,19 @@ def test_estimates_and_first_trials_are_distinguished(raced: Report) -> None:
     assert {"stopped by a race (estimate)", "first trial: knapsack (search rows)"} < labels
 
 
+def test_architectures_of_other_studies_are_first_trials_with_marks_of_their_own(raced: Report) -> None:
+    origins = {1: "study:other", 2: "study:$x^$"}
+    trials = tuple(replace(trial, origin=origins.get(trial.number, trial.origin)) for trial in raced.trials)
+    found = replace(raced, trials=trials)
+    marks = _marks(found)
+    assert marks["study:other"].tolist() == [[50.0, 50.0]]
+    assert marks["study:$x^$"].tolist() == [[50.0, 56.25]]
+    figure = front_figure(found)
+    figure.canvas.draw()
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert "first trial: study:other (search rows)" in labels
+
+
 def test_every_registered_first_trial_has_a_marker_and_a_colour_of_its_own() -> None:
     assert len(FIRST_TRIALS) <= len(plot._FIRST)
     for part in zip(*plot._FIRST, strict=True):

@@ -52,6 +52,16 @@ def _with(report: Report, verdict: Verdict) -> Report:
     return replace(report, verdicts=(verdict, report.verdicts[1]))
 
 
+def test_what_was_won_over_another_study_is_said(raced: Report) -> None:
+    trials = tuple(replace(one, origin="study:other") if one.number == 2 else one for one in raced.trials)
+    verdict = raced.verdicts[0]
+    gains = {"uniform": verdict.gains["uniform"], "study:other": verdict.gains["knapsack"]}
+    _, won = verdict_tables(replace(_with(raced, replace(verdict, gains=gains)), trials=trials))
+    assert [column.title for column in won.columns] == ["budget", "over uniform", "over study:other"]
+    assert _text(won)[0] == ["50 %", "+12.5 (+5.0 to +20.0)", "+6.2 (-1.0 to +13.5)"]
+    assert won.note.endswith("study:other (what that study chose, brought onto the budget).")
+
+
 def test_the_tables_are_the_stored_text(raced: Report) -> None:
     stream = io.StringIO()
     print_tables(*verdict_tables(raced), file=stream)
