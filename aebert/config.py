@@ -279,6 +279,9 @@ class SearchConfig(Section):
     first: methods whose architecture is tried at each budget before the sampler explores; by default all, those that
       need the block library only with it. `study:NAME`, a folder below `results` or a path, stands for another study:
       of what it chose, the architecture that is nearest to the budget, laid over this model by relative depth.
+    rungs: with the block library, the search goes down a ladder of budgets, and builds the library of each from the
+      repaired best of the one before. `auto` puts further rungs between budgets that lie far apart, a list of targets
+      (in the unit of the budget) puts these, and `none` builds every candidate from the dense model's library.
     storage: URL of an Optuna storage; by default SQLite in the study's folder.
     objective: `metric` (the task's headline metric, ties broken by the loss) or `loss` (its negative).
     race: stop candidates that are clearly behind the best one of their budget before they saw all search rows.
@@ -290,6 +293,7 @@ class SearchConfig(Section):
     trials: Positive = 60
     budget: BudgetConfig = BudgetConfig(sparsity=(0.5,))
     first: tuple[str, ...] | None = None
+    rungs: Literal["auto", "none"] | tuple[float, ...] = "auto"
     objective: Literal["metric", "loss"] = "metric"
     race: bool = True
     storage: str | None = None
@@ -315,8 +319,9 @@ class FinalistsConfig(TrainConfig):
 
     count: how many. by: `front` takes for each budget in turn, of the best candidates that the search rows can't tell
       apart, the nearest to the dense model; `score` the best overall.
-    repair: `sequential` repairs output projections once more before fine-tuning, block by block, with the inputs that
-      the pruned blocks before really produce; `none` starts from the weights that were scored.
+    repair: `sequential` repairs the output projections of a candidate that the search did not repair before it is
+      fine-tuned, block by block, with the inputs that the pruned blocks before really produce; `none` starts from the
+      weights that were scored.
     distill: `null` fine-tunes on the labels alone.
     """
 

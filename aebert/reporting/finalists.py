@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from aebert.reporting import units
 from aebert.reporting.costs import cost_titles, finalist_cost, milliseconds
-from aebert.reporting.report import Behind, FinalistRow, Report
+from aebert.reporting.report import Behind, FinalistRow, Repair, Report
 from aebert.reporting.shipped import unpriced
 from aebert.reporting.tables import (
     Cell,
@@ -47,6 +47,7 @@ def _note(report: Report) -> Iterator[str]:
         rule = "the first that was picked of those that the select rows can't tell from the best there"
     yield f"* marks the model to use at each budget, {rule}{kept}."
     yield from (_why(row, row.behind) for row in report.finalists if row.chosen and row.behind)
+    yield from (_repaired(row.name, row.repair) for row in report.finalists if row.repair)
     yield (
         f"Scores are {report.info.metric} × 100: on the search rows before fine-tuning, on the select rows and the "
         f"{rows}report rows after it."
@@ -67,6 +68,13 @@ def _why(row: FinalistRow, behind: Behind) -> str:
         f"{row.name} is chosen: the select rows can't tell {behind.best} from it ({units.difference(behind.value)} "
         f"points{between}), and it was picked first."
     )
+
+
+def _repaired(name: str, repair: Repair) -> str:
+    """What repair brought before training, and whether training started from it."""
+    start = "starts repaired" if repair.used else "starts unrepaired, since repair loses"
+    between = "" if math.isnan(repair.low) else f", {units.difference(repair.low)} to {units.difference(repair.high)}"
+    return f"{name} {start} ({units.difference(repair.value)} points on the select rows before training{between})."
 
 
 def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:

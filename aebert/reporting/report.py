@@ -39,6 +39,23 @@ class Behind:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """By how much a repaired candidate scores above the unrepaired one on the select rows, before training, as shares.
+
+    low, high: the paired 95 % interval; NaN where the error is not known.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def used(self) -> bool:
+        """Whether training starts from it: unless these rows prove that it is worse."""
+        return not self.high < 0
+
+
+@dataclass(frozen=True)
 class FinalistRow:
     """One fine-tuned model, or the dense model it is compared with.
 
@@ -52,6 +69,7 @@ class FinalistRow:
     chosen: whether it is the one to use, picked by the select rows.
     behind: how far it is behind the best of its budget on these rows; None for the best itself, for a finalist that was
       not compared, as where it is the only one, and in studies of older versions.
+    repair: what repairing it brought before training; None where it was not repaired.
     predicted_ms, measured_ms: under a latency budget, the time by the device's table or estimate, and the median time
       of the shipped file on that device; None under other budgets, and where the device was not at hand.
     """
@@ -73,6 +91,7 @@ class FinalistRow:
     predicted_ms: float | None = None
     measured_ms: float | None = None
     behind: Behind | None = None
+    repair: Repair | None = None
 
     @property
     def meets_budget(self) -> bool | None:
@@ -89,9 +108,9 @@ class FinalistRow:
     def from_dict(cls, values: Mapping[str, Any]) -> FinalistRow:
         """Inverse of `to_dict`."""
         pairs = {name: pair(values[name]) for name in ("report_interval", "int8_report_interval")}
-        behind = values.get("behind")  # came without a new format
-        made = {"architecture": Architecture.from_dict(values["architecture"]), "behind": behind and Behind(**behind)}
-        return cls(**{**values, **pairs, **made})
+        behind, repair = values.get("behind"), values.get("repair")  # came without a new format
+        made = {"behind": behind and Behind(**behind), "repair": repair and Repair(**repair)}
+        return cls(**{**values, **pairs, **made, "architecture": Architecture.from_dict(values["architecture"])})
 
 
 @dataclass(frozen=True)

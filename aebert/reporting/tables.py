@@ -11,7 +11,7 @@ from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.costs import PARAMS, cost_title
 from aebert.reporting.report import FinalistRow, Report
-from aebert.search.record import StudyInfo, TrialRecord
+from aebert.search.record import LATER, StudyInfo, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def headline(record: TrialRecord, info: StudyInfo) -> float:
 
 def explored(trials: Sequence[TrialRecord], *, stopped: bool) -> list[TrialRecord]:
     """The trials after the first ones: either those that a race stopped, or those that saw all rows."""
-    after = (trial for trial in trials if trial.origin in ("sampled", "neighbour"))
+    after = (trial for trial in trials if trial.origin in LATER)
     return [trial for trial in after if (trial.stopped_at is not None) is stopped]
 
 

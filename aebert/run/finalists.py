@@ -10,14 +10,19 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.digests import weights_digest
-from aebert.models.evaluation import evaluate
+from aebert.models.evaluation import Prepared, evaluate
 from aebert.pruning.architecture import Architecture
-from aebert.pruning.sequential import repair_sequentially
+from aebert.pruning.recipe import Recipe
 from aebert.pruning.subnetwork import load_subnetwork
-from aebert.run.candidates import Candidates
+from aebert.reporting.report import Repair
 from aebert.run.dense import Dense
 from aebert.run.run import Run
+from aebert.run.rungs import Rungs
 from aebert.run.training import settings_given, store_model, train_model
+from aebert.search.difference import CONFIDENCE
+from aebert.search.front import own_budget
+from aebert.search.judge import Judge
+from aebert.search.knowledge import recipe_of
 from aebert.search.outcomes import Outcomes
 from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
@@ -29,13 +34,20 @@ _NOT_OF_TRAINING = ("count", "by", "repair")  # settings of `finalists` that say
 
 @dataclass(frozen=True)
 class Finalist:
-    """A fine-tuned candidate. folder: of the model; select_metrics: on the select rows; seconds: of its training."""
+    """A fine-tuned candidate.
+
+    budget: the hardest of the study's that it meets. folder: of the model. select_metrics: on the select rows.
+    seconds: of its training.
+    repair: what repair brought before training; None for a candidate that was not repaired.
+    """
 
     trial: TrialRecord
+    budget: float | None
     folder: Path
     digest: str
     select_metrics: Mapping[str, float]
     seconds: float
+    repair: Repair | None = None
 
     @property
     def name(self) -> str:
@@ -47,7 +59,7 @@ class Finalist:
 class ShippedModel:
     """A model that a run ships: the dense one, or a finalist.
 
-    digest: of its weights. budget: that its trial was made for; None for the dense model.
+    digest: of its weights. budget: the hardest of the study's that it meets; None for the dense model.
     """
 
     name: str
@@ -58,27 +70,63 @@ class ShippedModel:
 
 
 def fine_tuned_finalists(
-    candidates: Candidates, trials: Sequence[TrialRecord], verdicts: Sequence[Verdict], info: StudyInfo
+    rungs: Rungs, trials: Sequence[TrialRecord], verdicts: Sequence[Verdict], info: StudyInfo
 ) -> list[Finalist]:
     """The finalists of a study: cut from the dense model, fine-tuned, and scored on the select rows."""
-    config = candidates.run.config.finalists
-    return [_finalist(candidates, trial) for trial in pick(trials, verdicts, info, config.count, config.by)]
+    config, by_number = rungs.run.config.finalists, {trial.number: trial for trial in trials}
+    picked = pick(trials, verdicts, info, config.count, config.by)
+    return [_finalist(rungs, trial, own_budget(trial, info), _recipe(rungs, trial, by_number)) for trial in picked]
 
 
-def _finalist(candidates: Candidates, trial: TrialRecord) -> Finalist:
-    run, dense, key = candidates.run, candidates.dense, trial.architecture.key()
+def _recipe(rungs: Rungs, trial: TrialRecord, trials: Mapping[int, TrialRecord]) -> Recipe:
+    """How the weights that training starts from are made."""
+    recipe = recipe_of(trial, trials)
+    return recipe.as_repaired if rungs.run.config.finalists.repair == "sequential" else recipe
+
+
+def _finalist(rungs: Rungs, trial: TrialRecord, budget: float | None, recipe: Recipe) -> Finalist:
+    run, tokenizer = rungs.run, rungs.candidates.dense.tokenizer
+    inputs, key = _inputs(rungs, recipe), rungs.key(recipe)
     folder = run.folder / "finalists" / key
     outputs = [str(folder.relative_to(run.folder))]
-    stage = run.stage(f"finalist-{key}", _inputs(candidates, trial), outputs)
+    stage = run.stage(f"finalist-{key}", inputs, outputs)
+    repair = _repair(rungs, recipe, inputs) if recipe.repaired else None
 
     def make() -> dict[str, Any]:
-        model = _tuned(candidates, trial, stage.name)
-        store_model(model, dense.tokenizer, folder)
-        metrics = evaluate(model, run.rows("select", dense.tokenizer)).metrics
+        model = _tuned(rungs, trial, recipe if repair is None or repair.used else recipe.unrepaired, stage.name)
+        store_model(model, tokenizer, folder)
+        metrics = evaluate(model, run.rows("select", tokenizer)).metrics
         return {"metrics": dict(metrics), "weights": weights_digest(model)}
 
     result = stage.run(make)
-    return Finalist(trial, folder, result["weights"], result["metrics"], result["seconds"])
+    return Finalist(
+        trial=trial,
+        budget=budget,
+        folder=folder,
+        digest=result["weights"],
+        select_metrics=result["metrics"],
+        seconds=result["seconds"],
+        repair=repair,
+    )
+
+
+def _repair(rungs: Rungs, recipe: Recipe, inputs: Mapping[str, Any]) -> Repair:
+    """Whether a finalist starts repaired: unless the select rows prove that this makes it worse."""
+    run, tokenizer = rungs.run, rungs.candidates.dense.tokenizer
+
+    def make() -> dict[str, Any]:
+        rows, judge = run.rows("select", tokenizer), Judge(run.task.spec)
+        found = judge.difference(*(_outcomes(rungs.make(one), rows) for one in (recipe, recipe.unrepaired)))
+        return {"value": found.value, "low": found.low(CONFIDENCE), "high": found.high(CONFIDENCE)}
+
+    stage = run.stage(f"repair-{rungs.key(recipe)}", {name: inputs[name] for name in inputs if name != "train"})
+    result = stage.run(make)
+    return Repair(result["value"], result["low"], result["high"])
+
+
+def _outcomes(model: PreTrainedModel, rows: Prepared) -> Outcomes:
+    result = evaluate(model, rows)
+    return outcomes_of(rows, result.losses, result.logits)
 
 
 def select_outcomes(run: Run, tokenizer: PreTrainedTokenizerBase, finalist: Finalist) -> Outcomes:
@@ -89,20 +137,20 @@ def select_outcomes(run: Run, tokenizer: PreTrainedTokenizerBase, finalist: Fina
     inputs = {"weights": finalist.digest, "rows": run.rows_digest("select")}
 
     def make() -> dict[str, Any]:
-        rows = run.rows("select", tokenizer)
-        result = evaluate(load_subnetwork(finalist.folder), rows)
-        return {"outcomes": outcomes_of(rows, result.losses, result.logits).encode()}
+        return {"outcomes": _outcomes(load_subnetwork(finalist.folder), run.rows("select", tokenizer)).encode()}
 
-    return Outcomes.decode(run.stage(f"select-{finalist.trial.architecture.key()}", inputs).run(make)["outcomes"])
+    return Outcomes.decode(run.stage(f"select-{finalist.folder.name}", inputs).run(make)["outcomes"])
 
 
-def _inputs(candidates: Candidates, trial: TrialRecord) -> dict[str, Any]:
-    run, settings = candidates.run, settings_given(candidates.run.config.finalists)
+def _inputs(rungs: Rungs, recipe: Recipe) -> dict[str, Any]:
+    run, candidates = rungs.run, rungs.candidates
+    settings = settings_given(run.config.finalists)
     return {
         "dense": candidates.dense.digest,
         "pruner": dict(candidates.inputs),
-        "repair": run.config.finalists.repair,
-        "architecture": trial.architecture.to_dict(),
+        "repair": "sequential" if recipe.repaired else "none",
+        **rungs.inputs(recipe),
+        "architecture": recipe.architecture.to_dict(),
         "train": {name: value for name, value in settings.items() if name not in _NOT_OF_TRAINING},
         "rows": [run.task.digests["train"], run.task.digests["select"]],
         "seed": run.config.seed,
@@ -110,12 +158,10 @@ def _inputs(candidates: Candidates, trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _tuned(candidates: Candidates, trial: TrialRecord, stage: str) -> PreTrainedModel:
-    """The sub-network of a trial, repaired if asked for, fine-tuned."""
-    run, dense, config = candidates.run, candidates.dense, candidates.run.config.finalists
-    model = candidates.pruner(trial.architecture)
-    if config.repair == "sequential":
-        repair_sequentially(dense.model, model, candidates.calibration.batches, run.progress)
+def _tuned(rungs: Rungs, trial: TrialRecord, recipe: Recipe, stage: str) -> PreTrainedModel:
+    """The sub-network of a recipe, fine-tuned."""
+    run, dense, config = rungs.run, rungs.candidates.dense, rungs.run.config.finalists
+    model = rungs.make(recipe)
     train_model(
         run,
         model,
@@ -141,6 +187,6 @@ def _shipped(finalist: Finalist) -> ShippedModel:
         name=finalist.name,
         digest=finalist.digest,
         architecture=trial.architecture,
-        budget=trial.budget,
+        budget=finalist.budget,
         load=lambda: load_subnetwork(finalist.folder),
     )

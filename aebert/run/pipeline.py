@@ -22,15 +22,17 @@ from aebert.run.finalists import Finalist, ShippedModel, fine_tuned_finalists, s
 from aebert.run.flatbuffers import FlatBuffers
 from aebert.run.profiles import confirm_latency, measure_in_turns
 from aebert.run.run import Run
+from aebert.run.rungs import Rungs
 from aebert.run.scores import report_scores
 from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_setup
 from aebert.run.study import first_trials, study_scorer
 from aebert.search.kinds import KINDS
 from aebert.search.record import TrialRecord, Verdict
+from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import SubnetworkScorer
 from aebert.search.setup import SearchSetup
 from aebert.search.storage import check_storage, check_study
-from aebert.search.study import FirstTrials, search
+from aebert.search.study import search
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import Role
 
@@ -141,10 +143,15 @@ class Pipeline:
         """What makes a sub-network of an architecture."""
         return self.candidates.pruner
 
-    @property
+    @cached_property
     def scorer(self) -> SubnetworkScorer:
         """What scores candidates on the search rows."""
         return study_scorer(self.run, self.dense, self.pruner, self.setup.judge)
+
+    @cached_property
+    def rungs(self) -> Rungs:
+        """What makes the sub-network of any recipe, and scores it."""
+        return Rungs(self.candidates, self.scorer)
 
     @property
     def first_trials(self) -> FirstTrials:
@@ -155,7 +162,8 @@ class Pipeline:
     def study(self) -> tuple[list[TrialRecord], list[Verdict]]:
         """The study, run up to its total of trials: all that were scored, and the verdict on each budget."""
         setup = self.setup  # first: what is wrong with it should show before hours of work
-        return search(setup, self.scorer, self.first_trials, self.run.progress)
+        ladder = None if setup.between is None else self.rungs
+        return search(setup, self.scorer, self.first_trials, self.run.progress, ladder)
 
     @property
     def trials(self) -> list[TrialRecord]:
@@ -167,7 +175,7 @@ class Pipeline:
     @cached_property
     def finalists(self) -> list[Finalist]:
         """The best candidates, fine-tuned."""
-        return fine_tuned_finalists(self.candidates, *self.study, self.setup.info)
+        return fine_tuned_finalists(self.rungs, *self.study, self.setup.info)
 
     @cached_property
     def models(self) -> list[ShippedModel]:

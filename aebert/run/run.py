@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from aebert.config import RunConfig, plain
 from aebert.deployment.litert_packages import require_litert
 from aebert.deployment.quantize import VARIANTS
-from aebert.errors import StudyError
+from aebert.errors import ConfigError, StudyError
 from aebert.files import replacing
 from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
@@ -44,10 +44,17 @@ class Run:
         self.folder = config.folder
         self.space: SearchSpace = load_space(config.search.space)
         self.method = pruning_method(config.pruning.method)
-        names = first_methods(config, has_library=self.method.built_on == "library")
+        has_library = self.method.built_on == "library"
+        names = first_methods(config, has_library=has_library)
         sources = read_sources(config, names)
         self.sources = {source.origin: source for source in sources.values()}
         self.first = tuple(sources[name].origin if name in sources else name for name in names)
+        self.has_ladder = has_library and config.search.rungs != "none"
+        if not has_library and not isinstance(config.search.rungs, str):
+            raise ConfigError(
+                f"search.rungs: rungs need the block library; leave them out or set pruning.method to library, got "
+                f"{config.pruning.method!r}"
+            )
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
         _ = [VARIANTS[name] for name in config.deploy.tried]
         if config.deploy.litert is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import digest, flat, plain
+from aebert.errors import ConfigError
 from aebert.latency.sources import PriceSource
 from aebert.models.counting import shape_of
 from aebert.run.prices import describe_device, prices_of, settings_of, study_prices
@@ -16,6 +17,8 @@ from aebert.run.run import Run
 from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo
+from aebert.search.rungs import between, check_given
+from aebert.search.schedule import least_of_descent
 from aebert.search.setup import SearchSetup
 from aebert.search.space import make_grid
 
@@ -50,7 +53,7 @@ def search_setup(
     """
     config, shape = run.config, shape_of(model)
     grid = make_grid(run.space, shape)
-    return SearchSetup(
+    setup = SearchSetup(
         info=_info(run, source, notes),
         shape=shape,
         grid=grid,
@@ -61,6 +64,25 @@ def search_setup(
         settings={**_settings(run, source), **settings},
         prices=None if source is None else prices_of(source, config.search.budget, grid),
     )
+    if not run.has_ladder:
+        return setup
+    setup = replace(setup, between=_between(run, setup))
+    least = 1 + len(run.first) * len(setup.budgets) + least_of_descent(setup)
+    if config.search.trials < least:
+        raise ConfigError(
+            f"search.trials must be at least {least}: the dense model, {len(run.first)} first trials for each budget, "
+            f"and what one descent of the ladder takes ({len(setup.rungs)} rungs), got {config.search.trials}; raise "
+            "it, or set search.rungs to none"
+        )
+    return setup
+
+
+def _between(run: Run, setup: SearchSetup) -> tuple[float, ...]:
+    """Targets of the rungs that are no budgets."""
+    rungs = run.config.search.rungs
+    if isinstance(rungs, str):
+        return between(setup.budgets, 0.0 if setup.prices is None else setup.prices.margin)
+    return check_given(rungs, setup.budgets)
 
 
 def _info(run: Run, source: PriceSource | None, notes: tuple[str, ...]) -> StudyInfo:
@@ -94,6 +116,8 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
     settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
     if KINDS[config.search.budget.kind].is_of_file:
         settings["deploy.int8"] = config.deploy.int8
+    if not run.has_ladder:
+        del values["search"]["rungs"]
     if config.data.window:  # only then, since studies of older versions state nothing
         settings["data.window"] = True
     # what was read there: the other study may change, or be gone

@@ -16,8 +16,8 @@ from aebert.search.budget import Budget
 from aebert.search.first import FIRST_TRIALS
 from aebert.search.judge import Judge
 from aebert.search.racing import LOOKS, doubts, race_rows
+from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import SubnetworkScorer, dense_logits
-from aebert.search.study import FirstTrials
 
 
 def study_scorer(run: Run, dense: Dense, pruner: Pruner, judge: Judge) -> SubnetworkScorer:

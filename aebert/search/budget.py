@@ -107,7 +107,7 @@ def _number(value: float) -> str:
     return f"{value:.10g}"
 
 
-def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture:
+def project(preferences: np.ndarray, grid: Grid, budget: Budget, most: np.ndarray | None = None) -> Architecture:
     """The architecture that a sampler's preferences mean under a budget.
 
     preferences [names]: wished share of each block's range of widths, 0..1 (others are clipped). All are scaled by one
@@ -118,12 +118,17 @@ def project(preferences: np.ndarray, grid: Grid, budget: Budget) -> Architecture
     without passing it. An architecture of which that is true, given as preferences (one per block), comes back
     unchanged, because s = 0 gives it and nothing more fits. O(n log n) in the number of levels.
 
+    most [blocks]: levels that blocks must not grow beyond; where all have reached them, some of the budget may be left.
+
     Raises: ValueError if a preference is not a number, or their count is not that of the grid's names.
     """
     wishes = np.asarray(preferences, dtype=float)
     if wishes.shape != (len(grid.names),) or np.isnan(wishes).any():
         raise ValueError(f"preferences must be {len(grid.names)} numbers, got {wishes.tolist()}")
     blocks, levels, middles = grid.climbs
+    if most is not None:
+        within = levels < most[blocks]
+        blocks, levels, middles = blocks[within], levels[within], middles[within]
     entries = budget.table.entries
     costs = entries[blocks, levels + 1] - entries[blocks, levels]
     wish = np.clip(wishes, 0.0, 1.0)[grid.preference][blocks]

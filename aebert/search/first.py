@@ -148,15 +148,17 @@ def _unit_prices(grid: Grid, budget: Budget) -> np.ndarray:
 def knapsack(errors: Sequence[np.ndarray], grid: Grid, budget: Budget) -> Architecture:
     """The architecture with the smallest sum of block errors within the budget.
 
-    errors: per block one value per level of the grid (see `error_table`). The solution is exact up to the rounding of
-    costs to `BINS`; interactions between blocks are left to the search. What rounding left of the budget is then used.
+    errors: per block one value per level of the grid (see `error_table`), or per level up to the highest that the block
+    may have. The solution is exact up to the rounding of costs to `BINS`; interactions between blocks are left to the
+    search. What rounding left of the budget is then used.
     """
     fixed = budget.table.total(np.zeros_like(grid.last))
     room = max(budget.limit - fixed, 1)
-    rows = [budget.table.entries[block, : last + 1] for block, last in enumerate(grid.last)]
+    most = np.array([len(one) - 1 for one in errors])
+    rows = [budget.table.entries[block, : last + 1] for block, last in enumerate(most)]
     costs = [np.ceil((row - row[0]) * BINS / room).astype(int) for row in rows]
     levels = _solve(costs, [np.asarray(one, dtype=float) for one in errors])
-    return project(grid.preferences(grid.architecture(levels)), grid, budget)
+    return project(grid.preferences(grid.architecture(levels)), grid, budget, most)
 
 
 def _solve(costs: Sequence[np.ndarray], errors: Sequence[np.ndarray]) -> np.ndarray:

@@ -68,6 +68,12 @@ def meets(record: TrialRecord, target: float, info: StudyInfo) -> bool:
     return KINDS[info.budget_kind].meets(spent(record, info), target)
 
 
+def own_budget(record: TrialRecord, info: StudyInfo) -> float | None:
+    """The hardest budget of the study that a record meets; None where it meets none, as on a rung above all of them."""
+    met = [target for target in info.targets if meets(record, target, info)]
+    return met[-1] if met else None
+
+
 def best_per_budget(records: Sequence[TrialRecord], info: StudyInfo) -> dict[float, TrialRecord]:
     """The record with the highest score of all that meet each budget, from the mildest budget to the hardest.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from aebert.search.front import meets, nearness, standing
+from aebert.search.front import meets, nearness, own_budget, standing
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 
 
@@ -16,7 +16,9 @@ def pick(
     count: int,
     by: Literal["front", "score"],
 ) -> list[TrialRecord]:
-    """The candidates to fine-tune, each architecture once; never the dense model or one that a race stopped.
+    """The candidates to fine-tune, each recipe once; never the dense model or one that a race stopped.
+
+    Of a candidate that was repaired, that form is picked.
 
     by `front`: each budget in turn, from the mildest to the hardest, gives the first candidate of its queue that was
     not picked before, until there are enough. A budget's queue holds the candidates that meet it. The best one and
@@ -25,6 +27,9 @@ def pick(
     on new rows (measured in `quality_without_training.py`). The others follow by score. by `score`: the best of all.
     """
     scored = [r for r in records if r.budget is not None and r.same_as is None and r.stopped_at is None]
+    scored = [r for r in scored if own_budget(r, info) is not None]
+    repaired = {(r.architecture, r.base) for r in scored if r.repaired}
+    scored = [r for r in scored if r.repaired or (r.architecture, r.base) not in repaired]
     ranked = sorted(scored, key=standing)
     if by == "score":
         return ranked[:count]

@@ -8,7 +8,9 @@ from typing import Any
 
 from aebert.pruning.architecture import Architecture
 
-Origin = str  # "dense", "neighbour", "sampled", the name of a first trial, or "study:" and the name of a study
+Origin = str  # "dense", one of `LATER`, the name of a first trial, or "study:" and the name of a study
+
+LATER = ("sampled", "neighbour", "rung", "repaired")  # who proposes candidates after the first trials
 
 
 # Keys of the attributes that a study database holds for us
@@ -21,9 +23,11 @@ VERDICTS = "aebert-verdicts"  # of a study: what it says about each budget
 class TrialRecord:
     """One scored candidate; nothing here was fine-tuned.
 
-    origin: who proposed it: one of the methods of the first trials, another study (study:NAME), the best of a
-      neighbouring budget (neighbour), or the sampler.
-    budget: target of the budget it was proposed for (see `StudyInfo.budget_kind`); None for the dense model.
+    origin: who proposed it: one of the methods of the first trials, another study (study:NAME), the knapsack over the
+      library of a rung (rung), the second round of a rung (repaired), the best of a neighbouring budget (neighbour), or
+      the sampler.
+    budget: target of the budget it was proposed for (see `StudyInfo.budget_kind`), which is one of the study's or a
+      rung between them; None for the dense model.
     score: higher is better, what the search maximizes, on the search rows; metrics and loss on the same rows.
     sparsity: share of the encoder's parameters removed; macs_removed: share of its multiply-accumulates removed.
     params: of the whole model, embeddings included; macs: encoder, one sequence of the budget's length.
@@ -35,6 +39,9 @@ class TrialRecord:
     hypervolume: area that all trials up to this one dominate (see `aebert.search.front.hypervolume`).
     drift: distance from the dense model: the mean, over the search rows, of the absolute change of the row's loss; None
       where it did not see all rows.
+    repaired: whether its output projections were fitted once more, one after the other. base: number of the trial whose
+      sub-network its block library was built from; None for the dense model. library: digest of that library; None
+      where it is the dense model's.
     """
 
     number: int
@@ -55,6 +62,9 @@ class TrialRecord:
     stopped_at: int | None = None
     hypervolume: float | None = None
     drift: float | None = None
+    repaired: bool = False
+    base: int | None = None
+    library: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""

@@ -68,7 +68,11 @@ class SubnetworkScorer:
 
     def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
         """Score a candidate. With a rival (its outcomes on all rows), the candidate may be stopped early."""
-        model, slot = self._assemble(architecture)
+        return self.score(self._pruner(architecture, share_weights=True), rival)
+
+    def score(self, model: PreTrainedModel, rival: Outcomes | None = None) -> Scored:
+        """Score a sub-network of the dense model, whose embeddings are taken out of it for that."""
+        model, slot = self._assemble(model)
         seen = _Seen(self._rows)
         for index, (leg, inputs) in enumerate(zip(self._rows.legs, self._legs, strict=True)):
             seen.add(leg, self._run(model, slot, inputs))
@@ -77,8 +81,7 @@ class SubnetworkScorer:
                 return self._estimate(seen.outcomes, rival)
         return Scored(seen.metrics(), float(seen.outcomes.losses.astype(np.float64).mean()), seen.outcomes)
 
-    def _assemble(self, architecture: Architecture) -> tuple[PreTrainedModel, _Slot]:
-        model = self._pruner(architecture, share_weights=True)
+    def _assemble(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _Slot]:
         slot = _Slot()
         model.get_submodule(family_of(model.config).backbone).embeddings = slot
         if self._device.type != "cpu":  # a copy: moving shared weights would move the dense model's too

@@ -33,6 +33,7 @@ class SearchSetup:
     int8: bool = True
     race: bool = True
     prices: LatencyCosts | None = None
+    between: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         kind, basis = KINDS[self.info.budget_kind], Basis(self.shape, self.grid, self.info.length, self.int8)
@@ -43,8 +44,13 @@ class SearchSetup:
     @property
     def budgets(self) -> tuple[Budget, ...]:
         """One per target, from the mildest to the hardest."""
+        return tuple(map(self._budget, self.info.targets))
+
+    @property
+    def rungs(self) -> tuple[Budget, ...]:
+        """The budgets and what lies between them, from the mildest to the hardest."""
+        return tuple(sorted((*self.budgets, *map(self._budget, self.between or ())), key=lambda one: -one.limit))
+
+    def _budget(self, target: float) -> Budget:
         info = self.info
-        return tuple(
-            make_budget(info.budget_kind, target, info.length, self.shape, self.grid, self.int8, self.prices)
-            for target in info.targets
-        )
+        return make_budget(info.budget_kind, target, info.length, self.shape, self.grid, self.int8, self.prices)

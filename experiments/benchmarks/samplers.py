@@ -30,7 +30,8 @@ from aebert.search.record import TrialRecord
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
-from aebert.search.study import FirstTrials, Scorer, search
+from aebert.search.schedule import FirstTrials
+from aebert.search.study import Scorer, search
 
 COLORS = ("tab:gray", "tab:blue", "tab:orange", "tab:green", "tab:red")
 

@@ -31,7 +31,7 @@ def pipeline(made: dict[str, Path], tmp_path: Path) -> MakePipeline:
             },
             "data": {"files": data, "max_length": 16},
             "pruning": {"calibration_rows": 16},
-            "search": {"trials": 6, "space": "fine-grid", "budget": {"sparsity": 0.5}},
+            "search": {"trials": 8, "space": "fine-grid", "budget": {"sparsity": 0.5}},
             "finalists": {"count": 1, "epochs": 1},
             "profile": {"runs": 10, "warmup": 1},
             "deploy": {"fuse": "never"},

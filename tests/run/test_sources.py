@@ -54,7 +54,8 @@ def store(results: Path, trials: tuple[TrialRecord, ...], chosen: int = 1, name:
 
 
 def search(*first: str, trials: int = 4) -> dict[str, object]:
-    return {"trials": trials, "space": "fine-grid", "budget": {"sparsity": [0.25, 0.5]}, "first": list(first)}
+    budget = {"sparsity": [0.25, 0.5]}
+    return {"trials": trials, "space": "fine-grid", "budget": budget, "first": list(first), "rungs": "none"}
 
 
 def test_what_another_study_chose_is_tried_first(pipeline: MakePipeline, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from .conftest import MakePipeline
 
 
 def test_every_method_proposes_for_every_budget(pipeline: MakePipeline) -> None:
-    toy = pipeline(search={"trials": 9, "space": "fine-grid", "budget": {"sparsity": [0.3, 0.6]}})
+    toy = pipeline(search={"trials": 15, "space": "fine-grid", "budget": {"sparsity": [0.3, 0.6]}})
     proposed = first_trials(toy.candidates, toy.setup.budgets)
     assert list(proposed) == ["uniform", "magnitude", "fisher", "knapsack"]
     for architectures in proposed.values():
@@ -36,7 +36,7 @@ def test_rows_come_in_the_same_order_after_a_resume(pipeline: MakePipeline, monk
 
 
 def test_a_study_goes_on_where_it_was(pipeline: MakePipeline) -> None:
-    search = {"space": "fine-grid", "budget": {"sparsity": 0.5}, "first": ["uniform"]}
+    search = {"space": "fine-grid", "budget": {"sparsity": 0.5}, "first": ["uniform"], "rungs": "none"}
     half = pipeline(search={**search, "trials": 3}).trials
     whole = pipeline(search={**search, "trials": 6}).trials
     assert [trial.number for trial in whole] == list(range(6))

@@ -18,7 +18,9 @@ from aebert.search.study import search
 pytestmark = pytest.mark.usefixtures("few_draws")
 GOLDEN = Path(__file__).parents[1] / "golden"
 # what a trial of 0.1 says nothing about
-SINCE_02 = {"cost": None, "std_error": None, "stopped_at": None, "hypervolume": None, "drift": None}
+SINCE_02: dict[str, Any] = {"cost": None, "std_error": None, "stopped_at": None, "hypervolume": None, "drift": None}
+# what studies before rungs say nothing about
+SINCE_02 |= {"repaired": False, "base": None, "library": None}
 # what studies before latency budgets, and before fronts went by grid steps, say nothing about
 LATER = {"device": "", "estimated": False, "step": 0.0}
 

@@ -24,16 +24,17 @@ from aebert.search import connections
 from aebert.search.connections import sqlite_url
 from aebert.search.reading import read_study
 from aebert.search.record import StudyInfo
+from aebert.search.schedule import FirstTrials
 from aebert.search.storage import StudyDatabase, check_study
 from aebert.search.study import search
 
 Connection = sqlite3.Connection
 
 
-def _fails(setup: Any, scorer: Any) -> str:
+def _fails(setup: Any, scorer: Any, first: FirstTrials | None = None) -> str:
     """Message of the error that searching ends with; it must be one line."""
     with pytest.raises(StudyError) as caught:
-        search(setup, scorer, {})
+        search(setup, scorer, first or {})
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -232,7 +233,8 @@ def test_a_full_disk_loses_no_trial(toy: ModuleType, tmp_path: Path, monkeypatch
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
     scorer = toy.ToyScorer()
     with _pages(pages + 1):
-        message = _fails(toy.toy_setup(path, 20), scorer)
+        setup = toy.toy_setup(path, 20)
+        message = _fails(setup, scorer, toy.toy_first(setup, "uniform"))
     assert message == (
         f"the disk of study database sqlite:///{path} is full: free some space and run the command again; "
         "no trial is lost"

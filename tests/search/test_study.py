@@ -27,10 +27,11 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.ranking import pick
 from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord, Verdict
+from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
 from aebert.search.space import SearchSpace, make_grid
-from aebert.search.study import FirstTrials, search
+from aebert.search.study import search
 
 SPARSITY = Axis(KINDS["sparsity"])
 pytestmark = pytest.mark.usefixtures("few_draws")

@@ -26,16 +26,19 @@ from aebert.models.shape import ModelShape
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance
+from aebert.pruning.recipe import Recipe
+from aebert.search.budget import Budget, project
 from aebert.search.connections import sqlite_url
 from aebert.search.first import greedy, uniform
 from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.search.racing import is_beaten
 from aebert.search.record import ATTRIBUTE, Origin, StudyInfo, TrialRecord
+from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
 from aebert.search.space import Range, SearchSpace, make_grid
-from aebert.search.study import FirstTrials, Scorer, search
+from aebert.search.study import Scorer, search
 from aebert.tasks.task import TaskSpec
 
 SHAPE = ModelShape(
@@ -132,13 +135,47 @@ def _mean(outcomes: Outcomes, what: Callable[[Outcomes], np.ndarray]) -> float:
     return float(np.mean(what(outcomes), dtype=np.float64))
 
 
-def toy_outcomes(architecture: Architecture) -> Outcomes:
-    """How hard a row is, is the same for all architectures; how lucky one is on it, is not."""
+def toy_outcomes(architecture: Architecture, worth: float = 0.0) -> Outcomes:
+    """How hard a row is, is the same for all architectures; how lucky one is on it, is not. worth: added quality."""
     hard = np.random.default_rng(0).random(ROWS)
     luck = np.random.default_rng([*architecture.heads, *architecture.ffn]).normal(0, 0.1, ROWS)
-    margin = (toy_quality(architecture) + luck - hard).astype(np.float32)
+    margin = (toy_quality(architecture) + worth + luck - hard).astype(np.float32)
     true = np.arange(ROWS) % 2
     return Outcomes(np.exp(-margin), np.stack([np.where(margin > 0, true, 1 - true), true], axis=1).astype(np.float32))
+
+
+@dataclass
+class ToyLadder:
+    """Rungs on the same rows: repair makes any candidate better, and so does a library of its own.
+
+    asked, proposed, kept: what it was asked to score, propose and keep.
+    """
+
+    repair: float = 0.06
+    library_worth: float = 0.04
+    asked: list[Recipe] = field(default_factory=list)
+    proposed: list[tuple[Recipe | None, float]] = field(default_factory=list)
+    kept: list[list[Recipe]] = field(default_factory=list)
+    grid: Any = None
+
+    def propose(self, base: Recipe | None, budget: Budget) -> Architecture:
+        self.proposed.append((base, budget.target))
+        grid = self.grid or make_grid(SPACE, SHAPE)
+        most = None if base is None else grid.levels(base.architecture)
+        return project(np.array([0.2, 0.5, 0.9, 0.9, 0.5, 0.2]), grid, budget, most)
+
+    def library(self, base: Recipe) -> str:
+        return f"of {base.architecture.key()}"
+
+    def score(self, recipe: Recipe, rival: Outcomes | None = None) -> Scored:
+        self.asked.append(recipe)
+        worth = self.repair * recipe.repaired + (0.0 if recipe.base is None else self.library_worth)
+        outcomes = toy_outcomes(recipe.architecture, worth)
+        right, loss = (_mean(outcomes, what) for what in WHAT)
+        return Scored(metrics={"accuracy": right}, loss=loss, outcomes=outcomes)
+
+    def keep(self, bases: Sequence[Recipe]) -> None:
+        self.kept.append(list(bases))
 
 
 def toy_setup(
