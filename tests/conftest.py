@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ import onnx
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from onnx import TensorProto, helper, numpy_helper
 from transformers import (
     AutoModelForSequenceClassification,
@@ -27,6 +32,8 @@ from transformers import (
     RobertaConfig,
 )
 
+from aebert.deployment.onnx_export import export_onnx
+from aebert.digests import weights_digest
 from aebert.tasks.task import Row, TaskKind, TaskSpec
 
 GOOD = ("good", "fine", "great", "nice")
@@ -257,3 +264,35 @@ def _write_data(folder: Path, tiny_task: Any) -> None:
             for index, row in enumerate(sentences)
         ][part]
         (folder / f"{split}.conll").write_text("\n".join(blocks), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def export_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`export_onnx`, but a model that was exported before is not traced again, which takes seconds: its file is copied.
+
+    The workers of a test run share the files.
+    """
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "exports"
+    folder.mkdir(exist_ok=True)
+
+    def export(model: PreTrainedModel, input_names: Sequence[str], path: Path, **options: Any) -> Path:
+        config = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
+        whole = [str(type(model)), config, weights_digest(model), [*input_names], options]
+        name = hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()
+        made = folder / f"{name}.onnx"
+        with FileLock(folder / f"{name}.lock"):
+            if not made.exists():
+                export_onnx(model, input_names, made, **options)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, path)
+        return path
+
+    return export
+
+
+@pytest.fixture
+def exports_made_once(export_once: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is done with files. Those of the export itself, in tests/deployment, make their own."""
+    for module in ("aebert.run.forms", "aebert.deployment.fusion", "aebert.deployment.resizing"):
+        monkeypatch.setattr(f"{module}.export_onnx", export_once)

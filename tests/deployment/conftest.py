@@ -74,10 +74,14 @@ class Toy:
 
 
 @pytest.fixture(scope="session")
-def toy(tiny_model: Callable[..., PreTrainedModel], tmp_path_factory: pytest.TempPathFactory) -> Toy:
+def toy(
+    tiny_model: Callable[..., PreTrainedModel],
+    export_once: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Toy:
     """One export for all fast tests, as exports are what takes their time."""
     model = tiny_model("bert", labels=2)
-    return Toy(model, export_onnx(model, INPUTS, tmp_path_factory.mktemp("toy") / "toy.onnx", opset=20))
+    return Toy(model, export_once(model, INPUTS, tmp_path_factory.mktemp("toy") / "toy.onnx", opset=20))
 
 
 @pytest.fixture

@@ -54,7 +54,9 @@ Aebert = Callable[..., Result]
 
 
 @pytest.fixture
-def aebert(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Aebert:
+def aebert(
+    workspace: Workspace, exports_made_once: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Aebert:
     """`aebert("run", "reviews.yaml")` as the command line would do it, in this process."""
 
     def call(*arguments: str) -> Result:

@@ -12,6 +12,11 @@ from aebert.run.pipeline import Pipeline
 MakePipeline = Callable[..., Pipeline]
 
 
+@pytest.fixture(autouse=True)
+def _exports(exports_made_once: None) -> None:
+    """Nearly every test here exports the same model."""
+
+
 @pytest.fixture
 def pipeline(made: dict[str, Path], tmp_path: Path) -> MakePipeline:
     """A pipeline over a tiny fine-tuned model and 120 labelled texts; values replace whole sections of its config."""

@@ -17,7 +17,6 @@ from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast, R
 from aebert.config import RunConfig, check
 from aebert.deployment import exclusion
 from aebert.deployment.exported import Fused, Fusion
-from aebert.deployment.onnx_export import export_onnx
 from aebert.deployment.quantize import VARIANTS
 from aebert.deployment.sensitivity import Suspect
 from aebert.errors import ConfigError, OutputError
@@ -351,13 +350,17 @@ def test_the_float32_file_is_scored_once_for_all_variants(toy: Make, stage: Stag
 
 
 def test_what_a_file_does_is_kept_for_each_select_row(
-    tmp_path: Path, tiny_model: Callable[..., PreTrainedModel], tiny_task: Any, tiny_tokenizer: Any
+    tmp_path: Path,
+    tiny_model: Callable[..., PreTrainedModel],
+    tiny_task: Any,
+    tiny_tokenizer: Any,
+    export_once: Callable[..., Path],
 ) -> None:
     spec, rows = tiny_task("classification", 24)
     model = tiny_model("bert", labels=2)
     run = toy_run(tmp_path, spec, rows, model, tiny_tokenizer, deploy={"fuse": "never", "variants": ["weight-int8"]})
     one = forms.Forms(run=run.run, dense=run.dense, model=run.models[0])
-    path = export_onnx(model, tiny_tokenizer.model_input_names, tmp_path / "model.onnx", opset=20)
+    path = export_once(model, tiny_tokenizer.model_input_names, tmp_path / "model.onnx", opset=20)
     found, expected = one.outcomes(path), evaluate(model, prepare(rows, spec, tiny_tokenizer, 16, 4096))
     assert found.losses == pytest.approx(expected.losses, rel=1e-4)
     assert found.marks.tolist() == [
