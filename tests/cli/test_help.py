@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 from collections import Counter
+from functools import cache
 
 import pytest
 import typer.main
@@ -20,6 +21,7 @@ HELP = [sys.executable, "-c", "import sys; sys.argv = ['aebert', '--help']; from
 QUIET = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
 
 
+@cache
 def _piped() -> str:
     return subprocess.run(HELP, capture_output=True, text=True, check=True, env=QUIET).stdout
 

@@ -15,6 +15,7 @@ from filelock import FileLock
 from transformers import AutoModelForSequenceClassification
 
 from aebert.run import dense
+from aebert.search import connections
 
 from .conftest import Aebert, Result, Workspace, start
 
@@ -152,6 +153,7 @@ def test_a_locked_database_keeps_its_trials(
     aebert: Aebert, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert aebert("search", "reviews.yaml").code == 0
+    monkeypatch.setattr(connections, "LOCK_SECONDS", 0.3)
     path = workspace / "results" / "reviews" / "study.db"
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")

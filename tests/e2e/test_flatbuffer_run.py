@@ -18,7 +18,7 @@ from .conftest import REVIEWS, Aebert, Workspace
 )
 def test_flatbuffers_are_made_scored_and_measured_once(aebert: Aebert, workspace: Workspace) -> None:
     text = yaml.safe_load(REVIEWS)
-    text["deploy"] = {"litert": {"lengths": [8, 16], "int4": True}}
+    text["deploy"] = {"fuse": "never", "litert": {"lengths": [8, 16], "int4": True}}
     text["search"] |= {"trials": 5}
     Path("phone.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
     first = aebert("run", "phone.yaml")

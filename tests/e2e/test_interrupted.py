@@ -66,7 +66,7 @@ def test_a_stopped_search_goes_on_as_if_nothing_had_happened(
 
 @pytest.mark.slow
 def test_a_fine_tuning_that_was_killed_goes_on_from_its_checkpoint(aebert: Aebert, workspace: Workspace) -> None:
-    arguments = ["dense", "reviews.yaml", "--model", "my-encoder", "--set", "dense.epochs=120", "--set", "name=killed"]
+    arguments = ["dense", "reviews.yaml", "--model", "my-encoder", "--set", "dense.epochs=40", "--set", "name=killed"]
     process = start(arguments, workspace)
     checkpoints = workspace / "results" / "killed" / "checkpoints"
     _wait(lambda: bool(list(checkpoints.rglob("trainer_state.json"))) or process.poll() is not None)
@@ -75,6 +75,6 @@ def test_a_fine_tuning_that_was_killed_goes_on_from_its_checkpoint(aebert: Aeber
     process.communicate()
     steps = [int(path.name.rpartition("-")[2]) for path in checkpoints.rglob("checkpoint-*")]
     assert steps
-    assert max(steps) < 240
+    assert max(steps) < 80
     assert aebert(*arguments).code == 0
     assert not list(checkpoints.iterdir())

@@ -80,7 +80,7 @@ def test_a_device_that_is_not_at_hand_limits_a_search_by_its_estimate(
     aebert: Any, board: Callable[..., Path], workspace: Path
 ) -> None:
     # a request takes 2 ms, and the dense model 20.4 (see `board`)
-    budget = ("--set", _budget(12, device="toy-board.yaml", length=16))
+    budget = ("--set", _budget(12, device="toy-board.yaml", length=16), "--set", "deploy.fuse=never")
     board()
     done = aebert("run", "reviews.yaml", *budget)
     assert done.code == 0, done.err

@@ -41,6 +41,7 @@ data:
 search: {{trials: 6, space: fine-grid, budget: {{sparsity: 0.5}}}}
 finalists: {{count: 1, epochs: 1}}
 profile: {{runs: 10, warmup: 2}}
+deploy: {{fuse: never}}
 """
     (folder / "c.yaml").write_text(config, encoding="utf-8")
     ran = aebert("run", f"{ODD}/c.yaml")
@@ -84,6 +85,7 @@ dense: {epochs: 1}
 search: {trials: 6, space: fine-grid, budget: {sparsity: 0.5}}
 finalists: {count: 1, epochs: 1}
 profile: {runs: 10, warmup: 2}
+deploy: {fuse: never}
 """
     (workspace / "praise.yaml").write_text(config, encoding="utf-8")
     ran = aebert("run", "praise.yaml")
