@@ -11,20 +11,15 @@ import pytest
 import torch
 from transformers import (
     BertConfig,
-    BertForSequenceClassification,
     BertForTokenClassification,
     DistilBertConfig,
-    DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
     ElectraConfig,
-    ElectraForSequenceClassification,
     ElectraForTokenClassification,
     MobileBertConfig,
-    MobileBertForSequenceClassification,
     MobileBertForTokenClassification,
     PreTrainedModel,
     RobertaConfig,
-    RobertaForSequenceClassification,
     RobertaForTokenClassification,
 )
 
@@ -130,35 +125,28 @@ BERT_SIZES: dict[str, Any] = {
 BOTTLENECKS = {"intra_bottleneck_size": 32, "true_hidden_size": 32, "num_feedforward_networks": 2}
 FAMILIES: list[tuple[Any, Any]] = [
     (BertForTokenClassification, BertConfig(**BERT_SIZES)),
-    (BertForSequenceClassification, BertConfig(**BERT_SIZES)),
     (RobertaForTokenClassification, RobertaConfig(**BERT_SIZES, pad_token_id=1, type_vocab_size=1)),
-    (RobertaForSequenceClassification, RobertaConfig(**BERT_SIZES, pad_token_id=1, type_vocab_size=1)),
     (ElectraForTokenClassification, ElectraConfig(**BERT_SIZES, embedding_size=16)),
-    (ElectraForSequenceClassification, ElectraConfig(**BERT_SIZES, embedding_size=16)),
     (DistilBertForTokenClassification, DistilBertConfig(**SIZES, dim=32, n_layers=2, n_heads=4, hidden_dim=64)),
-    (DistilBertForSequenceClassification, DistilBertConfig(**SIZES, dim=32, n_layers=2, n_heads=4, hidden_dim=64)),
     (MobileBertForTokenClassification, MobileBertConfig(**BERT_SIZES, **BOTTLENECKS, embedding_size=16)),
-    (MobileBertForSequenceClassification, MobileBertConfig(**BERT_SIZES, **BOTTLENECKS, embedding_size=16)),
 ]
 
 
+# plain exports of sequence classifiers are compared in test_fusion.py, which needs them anyway, and dense ones of every
+# family in test_bundle_of_pipeline.py
 @pytest.mark.slow
-@pytest.mark.parametrize("sliced", [False, True], ids=["dense", "sliced"])
 @pytest.mark.parametrize(("model_class", "config"), FAMILIES, ids=lambda value: getattr(value, "__name__", ""))
 def test_every_family_computes_the_same_after_export(
     model_class: Any,
     config: Any,
-    sliced: bool,
     randomized: Callable[[PreTrainedModel], PreTrainedModel],
     batch: dict[str, torch.Tensor],
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    model = randomized(model_class(config))
-    if sliced:
-        blocks = len(shape_of(model).ffn)
-        every_other = tuple((0, 5, 6, 7, 33) if block % 2 else () for block in range(blocks))
-        model = extract(model, Selection(heads=((0, 2, 3), ()), ffn=every_other))
+    dense = randomized(model_class(config))
+    every_other = tuple((0, 5, 6, 7, 33) if block % 2 else () for block in range(len(shape_of(dense).ffn)))
+    model = extract(dense, Selection(heads=((0, 2, 3), ()), ffn=every_other))
     names = ("input_ids", "attention_mask") if config.model_type == "roberta" else BERT_INPUTS
     pad = config.pad_token_id
     batch["input_ids"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, pad)

@@ -74,6 +74,7 @@ def test_a_cut_graph_computes_what_the_cut_model_does(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_made_once")
 def test_a_quantized_graph_cut_is_nearly_a_cut_graph_quantized(
     tiny_model: Any, padded_batch: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
