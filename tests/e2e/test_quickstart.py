@@ -12,10 +12,10 @@ from .conftest import Aebert, Workspace
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 FEW = {
-    "data.limits": "{train: 64, search: 40, select: 40, report: 40}",
+    "data.limits": "{train: 32, search: 24, select: 24, report: 24}",
     "search.trials": "10",
     "dense.epochs": "1",
-    "pruning.calibration_rows": "32",
+    "pruning.calibration_rows": "16",
     "finalists.count": "1",
     "profile.runs": "10",
 }
@@ -29,7 +29,7 @@ def test_the_quickstart_on_few_rows(aebert: Aebert, workspace: Workspace) -> Non
     result = aebert("run", str(QUICKSTART), *sets)
     assert result.code == 0, result.err
     summary = json.loads((workspace / "results" / "quickstart" / "summary.json").read_text())
-    assert summary["rows"] == {"train": 64, "search": 40, "select": 40, "report": 40}
+    assert summary["rows"] == {"train": 32, "search": 24, "select": 24, "report": 24}
     dense, *trials = summary["trials"]
     assert dense["architecture"] == {"heads": [12] * 6, "ffn": [1536] * 6}
     assert [trial["budget"] for trial in trials] == [0.3, 0.5] * 4 + [0.3]
