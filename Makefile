@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 # The CPU build of torch is 200 MB, the default one on Linux brings 3 GB of CUDA libraries. Where this index can't be
 # reached, pip says so and takes torch from PyPI. `make TORCH_INDEX=` uses PyPI alone.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# A worker for each core, up to four, with one thread each: threads of tiny models wait for each other longer than they
+# work.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup litert quickstart test test-all lint format clean
+.PHONY: help setup litert quickstart test test-all test-slow lint format clean
 
 help:
 	@echo "make quickstart  the whole job on a generated corpus: search, prune, fine-tune, quantize, measure, report"
@@ -43,10 +46,14 @@ lint: setup
 	$(BIN)/mypy aebert tests experiments/benchmarks
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: lint
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
+
+# what `test` leaves out
+test-slow: setup
+	$(PYTEST) -m slow
 
 format: setup
 	$(BIN)/ruff check --fix .
