@@ -24,7 +24,7 @@ task: {name: reviews, kind: classification, text: [review], label: stars, labels
 data:
   files: {train: data/train.csv, dev: data/dev.csv, test: data/test.csv}
   max_length: 16
-search: {trials: 6, space: fine-grid, budget: {sparsity: 0.5}}
+search: {trials: 8, space: fine-grid, budget: {sparsity: 0.5}}
 finalists: {count: 1, epochs: 1}
 profile: {runs: 10, warmup: 2}
 """

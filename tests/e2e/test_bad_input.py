@@ -38,11 +38,11 @@ def _edit(old: str, new: str) -> None:
 
 CONFIGS: list[tuple[str, str, str]] = [
     ("search:", "serch:", "unknown key 'serch' (did you mean 'search'?)"),
-    ("trials: 6", "trails: 6", "unknown key 'search.trails' (did you mean 'trials'?)"),
+    ("trials: 8", "trails: 8", "unknown key 'search.trails' (did you mean 'trials'?)"),
     ("search:", "seed: 1\nseed: 2\nsearch:", "key 'seed' stands on line "),
-    ("trials: 6", "trials: many", "search.trials: input should be a valid integer"),
+    ("trials: 8", "trials: many", "search.trials: input should be a valid integer"),
     (
-        "trials: 6",
+        "trials: 8",
         "trials: 4",
         "search.trials must be at least 5, the dense model and 4 first trials (uniform, magnitude,",
     ),
@@ -158,11 +158,11 @@ def test_a_locked_database_keeps_its_trials(
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:
-        _refused(aebert("search", "reviews.yaml", "--trials", "8"), "is locked by another process")
+        _refused(aebert("search", "reviews.yaml", "--trials", "10"), "is locked by another process")
     finally:
         holder.execute("ROLLBACK")
         holder.close()
-    assert aebert("search", "reviews.yaml", "--trials", "8").code == 0
+    assert aebert("search", "reviews.yaml", "--trials", "10").code == 0
 
 
 def test_two_processes_on_one_run(aebert: Aebert, workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from .conftest import REVIEWS, Aebert, Workspace
 def test_flatbuffers_are_made_scored_and_measured_once(aebert: Aebert, workspace: Workspace) -> None:
     text = yaml.safe_load(REVIEWS)
     text["deploy"] = {"fuse": "never", "litert": {"lengths": [8, 16], "int4": True}}
-    text["search"] |= {"trials": 5}
+    text["search"] |= {"trials": 8}
     Path("phone.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
     first = aebert("run", "phone.yaml")
     assert first.code == 0, first.err

@@ -38,7 +38,7 @@ data:
   files: {{train: "{ODD}/train.csv", dev: "{ODD}/dev.csv"}}
   header: {{v1: label, v2: text}}
   max_length: 8
-search: {{trials: 6, space: fine-grid, budget: {{sparsity: 0.5}}}}
+search: {{trials: 8, space: fine-grid, budget: {{sparsity: 0.5}}}}
 finalists: {{count: 1, epochs: 1}}
 profile: {{runs: 10, warmup: 2}}
 deploy: {{fuse: never}}
@@ -82,7 +82,7 @@ data:
   roles: {train: "all[:60%]", search: "all[60%:80%]", select: "all[80%:]"}
   max_length: 16
 dense: {epochs: 1}
-search: {trials: 6, space: fine-grid, budget: {sparsity: 0.5}}
+search: {trials: 8, space: fine-grid, budget: {sparsity: 0.5}}
 finalists: {count: 1, epochs: 1}
 profile: {runs: 10, warmup: 2}
 deploy: {fuse: never}
