@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,11 @@ from aebert.progress import SILENT, Progress
 from aebert.pruning.criteria import Batches, frozen
 from aebert.pruning.lockstep import Lockstep
 from aebert.pruning.moments import EVEN
-from aebert.pruning.removal import DAMPING
+
+# Strengths of damping that are tried, as shares of the mean of the moments' diagonal, and the parts of the rows that
+# each is tried on in turn.
+DAMPINGS = (0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
+FOLDS = 4
 
 
 def repair_sequentially(
@@ -25,9 +30,11 @@ def repair_sequentially(
     A block of the dense model adds y = W x + b to its residual stream h; the pruned one adds W' x' + b' to its own h'.
     W' and b' are the least-squares solution that brings h' + W' x' + b' nearest to h + y over the real tokens of the
     calibration rows, so they also make up for what the blocks before have lost. In the last layer of a sequence
-    classifier, which reads only the first token, that token has all the weight but `EVEN`. Damping (as in the library)
-    pulls towards the weights as they are. A block without units has its bias fitted. The calibration rows run once
-    through the dense model and about 2.5 times through the small one. The dense model is left as it is.
+    classifier, which reads only the first token, that token has all the weight but `EVEN`. Damping pulls towards the
+    weights as they are. Its strength is cross-validated for each block (`DAMPINGS`, `FOLDS` parts of the rows), since
+    few or short rows can't say more of a wide block: there, fitting them freely makes other rows worse. A block without
+    units has its bias fitted. The calibration rows run once through the dense model and about 2.5 times through the
+    small one. The dense model is left as it is.
     Raises: DataError when there is no row.
     """
     if not batches:
@@ -39,27 +46,54 @@ def repair_sequentially(
                 steps.enter(index)
                 first = index == len(steps.layers) - 1 and "SequenceClassification" in type(small).__name__
                 for place, site in enumerate(layer.sites):
-                    _refit(site.output, *_moments(site.output, steps.pairs(index, place), first))
+                    _refit(site.output, _moments(site.output, steps.pairs(index, place), first))
                 steps.leave(index)
                 bar.advance()
 
 
-def _moments(
-    output: Any, pairs: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], first: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums over tokens of [x', 1] [x', 1]ᵀ and of r [x', 1]ᵀ in float64, where r is what the pruned stream lacks.
+@dataclass
+class _Sums:
+    """Sums over the tokens of some rows, in float64: what a block's least squares needs of them.
+
+    gram [inputs + 1, inputs + 1]: of [x', 1] [x', 1]ᵀ. cross [out, inputs + 1]: of r [x', 1]ᵀ, where r is what the
+    pruned stream lacks. square: of r².
+    """
+
+    gram: torch.Tensor
+    cross: torch.Tensor
+    square: float = 0.0
+
+    def error(self, step: torch.Tensor) -> float:
+        """What is lacking after a step [out, inputs + 1]."""
+        return self.square + float(((step @ self.gram - 2 * self.cross) * step).sum())
+
+    def without(self, part: _Sums) -> _Sums:
+        """The sums over the other rows."""
+        return _Sums(self.gram - part.gram, self.cross - part.cross, self.square - part.square)
+
+
+def _moments(output: Any, pairs: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], first: bool) -> list[_Sums]:
+    """Sums over each of `FOLDS` parts of the rows.
 
     first: whether nearly all weight is on the first token of each row.
     """
-    size = output.in_features + 1
-    gram = torch.zeros(size, size, dtype=torch.float64)
-    cross = torch.zeros(output.out_features, size, dtype=torch.float64)
+    size, out = output.in_features + 1, output.out_features
+    found = [
+        _Sums(torch.zeros(size, size, dtype=torch.float64), torch.zeros(out, size, dtype=torch.float64))
+        for _ in range(FOLDS)
+    ]
+    rows = 0
     for inputs, missing, real in pairs:
-        design = nn.functional.pad(inputs[real], (0, 1), value=1.0)
-        weighted = design * _weights(real, first)[real][:, None]
-        gram += (weighted.T @ design).double()
-        cross += (missing[real].T @ weighted).double()
-    return gram, cross
+        weights, fold = _weights(real, first), (rows + torch.arange(len(real))) % FOLDS
+        rows += len(real)
+        for part, sums in enumerate(found):
+            chosen = real & (fold == part)[:, None]
+            design = nn.functional.pad(inputs[chosen], (0, 1), value=1.0)
+            weighted = design * weights[chosen][:, None]
+            sums.gram += (weighted.T @ design).double()
+            sums.cross += (missing[chosen].T @ weighted).double()
+            sums.square += float(weights[chosen] @ missing[chosen].square().sum(1))
+    return found
 
 
 def _weights(real: torch.Tensor, first: bool) -> torch.Tensor:
@@ -71,16 +105,34 @@ def _weights(real: torch.Tensor, first: bool) -> torch.Tensor:
     return weights
 
 
-def _refit(output: Any, gram: torch.Tensor, cross: torch.Tensor) -> None:
-    inputs = len(gram) - 1
-    if inputs == 0:
-        output.bias += (cross[:, 0] / gram[0, 0]).to(output.bias)
+def _refit(output: Any, folds: Sequence[_Sums]) -> None:
+    total = folds[0]
+    for part in folds[1:]:
+        total = _Sums(total.gram + part.gram, total.cross + part.cross, total.square + part.square)
+    if len(total.gram) == 1:
+        output.bias += (total.cross[:, 0] / total.gram[0, 0]).to(output.bias)
         return
-    scale = (
-        float(gram.diagonal()[:-1].mean()) or 1.0
-    )  # if all inputs are 0, as ReLU may leave them, any damping will do
-    damping = torch.full((inputs + 1,), DAMPING * scale, dtype=torch.float64)
-    damping[-1] = 0.0  # the bias is free
-    step = torch.linalg.solve(gram + damping.diag(), cross.T).T
+    step = _step(total, _best_damping(total, folds))
     output.weight += step[:, :-1].to(output.weight)
     output.bias += step[:, -1].to(output.bias)
+
+
+def _best_damping(total: _Sums, folds: Sequence[_Sums]) -> float:
+    """The damping whose steps, each found on the other rows, leave the least error on a part of them; of equals, the
+    strongest.
+    """
+    rest = [(total.without(part), part) for part in folds]
+    errors = {damping: sum(part.error(_step(others, damping)) for others, part in rest) for damping in DAMPINGS}
+    return min(sorted(errors, reverse=True), key=errors.__getitem__)
+
+
+def _step(sums: _Sums, damping: float) -> torch.Tensor:
+    """The change [out, inputs + 1] of weights and bias that leaves the least error; the bias is free."""
+    inputs = len(sums.gram) - 1
+    if not sums.gram[-1, -1] > 0:  # no row
+        return torch.zeros_like(sums.cross)
+    scale = float(sums.gram.diagonal()[:-1].mean()) or 1.0  # if all inputs are 0, as ReLU may leave them, any will do
+    added = torch.full((inputs + 1,), damping * scale, dtype=torch.float64)
+    added[-1] = 0.0
+    factor = torch.linalg.cholesky(sums.gram + added.diag())
+    return torch.cholesky_solve(sums.cross.T, factor).T

@@ -9,20 +9,27 @@ from itertools import pairwise
 from aebert.errors import BudgetError
 from aebert.search.budget import Budget
 
-# From one rung to the next, at least this share of the cost that can be pruned is kept.
-STEP = 0.45
+# The library of the dense model serves sub-networks that keep at least this share of the cost that can be pruned.
+FIRST = 0.5
+# From there on, at least this share of what a rung keeps is kept by the next one.
+STEP = 0.7
+_SLACK = 0.1  # of a step: what is fixed in the blocks makes a budget keep a little less than its target says
 
 
 def between(budgets: Sequence[Budget], margin: float = 0.0) -> tuple[float, ...]:
     """Targets of the rungs that go between the dense model and the budgets, which are sorted from the mildest on.
 
-    What is kept of the cost that pruning can remove falls by the same factor from rung to rung, by `STEP` or less.
+    The first rung goes where what is kept of the cost that pruning can remove reaches `FIRST`. From there on, it falls by
+    the same factor from rung to rung, which is `STEP` or more. Budgets that are near enough have no rung before them.
     margin: as of `Kind.limit`.
     """
     found = []
     for above, below in pairwise([1.0, *map(_kept, budgets)]):
-        steps = math.ceil(math.log(below / above) / math.log(STEP) - 1e-9) if 0 < below < above else 1
-        found += [above * (below / above) ** (step / steps) for step in range(1, steps)]
+        start = min(above, FIRST)
+        steps = math.ceil(math.log(below / start) / math.log(STEP) - _SLACK) if 0 < below < start else 1
+        if above > FIRST and steps > 1:
+            found.append(FIRST)
+        found += [start * (below / start) ** (step / steps) for step in range(1, steps)]
     budget = budgets[0]
     totals = [round(budget.table.fixed + kept * (budget.dense - budget.table.fixed)) for kept in found]
     return tuple(budget.kind.hardest(total, budget.dense, margin) for total in totals)

@@ -20,7 +20,7 @@ from aebert.search.record import TrialRecord
 from .conftest import MakePipeline
 
 BUDGET = {"sparsity": [0.3, 0.8]}
-LADDER = {"trials": 13, "space": "fine-grid", "first": ["knapsack"], "budget": BUDGET, "race": False}
+LADDER = {"trials": 17, "space": "fine-grid", "first": ["knapsack"], "budget": BUDGET, "race": False}
 
 
 def recipes(toy: Pipeline) -> dict[int, Recipe]:
@@ -36,7 +36,7 @@ def plain(trials: list[TrialRecord]) -> list[TrialRecord]:
 def toy(pipeline: MakePipeline) -> Pipeline:
     """A finished study of two budgets with two rungs between them."""
     made = pipeline(search=LADDER)
-    assert [round(budget.target, 2) for budget in made.setup.rungs] == [0.3, 0.63, 0.8]
+    assert [round(budget.target, 2) for budget in made.setup.rungs] == [0.3, 0.49, 0.63, 0.73, 0.8]
     assert {trial.origin for trial in made.trials} >= {"dense", "knapsack", "rung", "repaired"}
     return made
 
@@ -63,13 +63,13 @@ def test_candidates_are_cut_from_the_repaired_best_of_the_rung_above(toy: Pipeli
             assert one.numel() <= most.numel()
     models = sorted((toy.run.folder / "rungs").glob("*/model/model.safetensors"))
     libraries = sorted((toy.run.folder / "rungs").glob("*/library"))
-    assert len(models) == len(libraries) == 2
+    assert len(models) == len(libraries) == 4
 
 
 def test_a_study_that_was_stopped_goes_on_as_if_it_had_not(toy: Pipeline, pipeline: MakePipeline) -> None:
     parts = pipeline(name="parts", search=LADDER)
     search = parts.setup.info.trials
-    for stop in (11, 12, search):
+    for stop in (15, 16, search):
         made = pipeline(name="parts", search={**LADDER, "trials": stop})
         again = made.trials
     assert plain(again) == plain(toy.trials)
@@ -157,9 +157,9 @@ def test_repair_is_used_unless_its_whole_interval_is_below_zero(repair: tuple[fl
         ),
         ({"rungs": [0.5]}, "magnitude", r"search\.rungs: rungs need the block library; .* got 'magnitude'"),
         (
-            {"trials": 10},
+            {"trials": 14},
             "library",
-            r"search\.trials must be at least 11: the dense model, 1 first trials .* \(3 rungs\), got 10",
+            r"search\.trials must be at least 15: the dense model, 1 first trials .* \(5 rungs\), got 14",
         ),
     ],
 )
