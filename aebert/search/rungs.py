@@ -19,8 +19,8 @@ _SLACK = 0.1  # of a step: what is fixed in the blocks makes a budget keep a lit
 def between(budgets: Sequence[Budget], margin: float = 0.0) -> tuple[float, ...]:
     """Targets of the rungs that go between the dense model and the budgets, which are sorted from the mildest on.
 
-    The first rung goes where what is kept of the cost that pruning can remove reaches `FIRST`. From there on, it falls by
-    the same factor from rung to rung, which is `STEP` or more. Budgets that are near enough have no rung before them.
+    The first rung goes where what is kept of the cost that pruning can remove reaches `FIRST`. From there on, it falls
+    by the same factor from rung to rung, which is `STEP` or more. Budgets that are near enough have no rung before them.
     margin: as of `Kind.limit`.
     """
     found = []

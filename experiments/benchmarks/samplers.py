@@ -28,9 +28,9 @@ from aebert.search.front import standing
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import TrialRecord
 from aebert.search.samplers import SAMPLERS
+from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
-from aebert.search.schedule import FirstTrials
 from aebert.search.study import Scorer, search
 
 COLORS = ("tab:gray", "tab:blue", "tab:orange", "tab:green", "tab:red")

@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # what a reader can't see the result of in seconds is made short; the commands stay as they are
 SHORT = {
-    "trials: 100": "trials: 14",
+    "trials: 100": "trials: 24",
     "budget: {": "space: fine-grid\n  budget: {",
     "data:\n": "data:\n  max_length: 32\n",  # of the tiny models' 64 positions
 }
-FEWER = {"150": "16"}
+FEWER = {"150": "26"}
 TINY = "finalists: {count: 1, epochs: 1}\ndense: {epochs: 1}\nprofile: {runs: 10, warmup: 2}\n"
 # set-up, which CI does by running `make test` on a bare machine
 SETUP = ("git clone", "make ", "pip install")
