@@ -9,6 +9,7 @@ from aebert.config import RunConfig
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
+from aebert.search.schedule import EACH_VISIT, REPAIRED_AGAIN
 from aebert.search.space import Grid
 from aebert.tasks.task import Role
 
@@ -16,6 +17,8 @@ from aebert.tasks.task import Role
 _TRAINING = 3.3  # a step on some tokens: forward, backward, padding, and what the optimizer takes
 _DISTILLED = 3.0  # a step of a finalist: the same on what is left of the encoder, and a pass of its teacher
 _TRIAL = 0.5  # a candidate on the search rows: what is left of the encoder, and races that stop most early
+_REPAIR = 3.5  # a candidate of the second round on the calibration rows: the dense model, and what is left of it
+_RUNG = 0.4  # the library of a further rung, as a share of the dense model's
 _CALIBRATION = 2.0  # a pass over the calibration rows that collects moments, without their products
 _PRODUCTS = 0.5  # these products, which have larger matrices than a forward pass
 _REMOVAL = 12.0  # removing the units of a block one by one: this many times its width³ multiply-accumulates
@@ -48,10 +51,13 @@ def expected_seconds(
     models = config.finalists.count + 1
     scored = tokens["select"] * (1 + len(config.deploy.tried)) + 2 * tokens["report"]
     measured = 2 * (config.profile.runs + config.profile.warmup) * tokens["report"] / train_rows
+    library = _library(shape, calibrated, timed) if config.pruning.method == "library" else 0.0
+    ladder = config.pruning.method == "library" and config.search.rungs != "none"
+    trial = tokens["search"] * _TRIAL + ladder * calibrated * _REPAIR / (EACH_VISIT + REPAIRED_AGAIN)
     found = {
         "dense": config.dense.epochs * tokens["train"] * _TRAINING * seconds if trains else 0.0,
-        "library": _library(shape, calibrated, timed) if config.pruning.method == "library" else 0.0,
-        "search": config.search.trials * tokens["search"] * _TRIAL * seconds,
+        "library": library * (1 + ladder * _RUNG * (len(config.search.budget.targets) - 1)),
+        "search": config.search.trials * trial * seconds,
         "finalists": config.finalists.count * config.finalists.epochs * tokens["train"] * _DISTILLED * seconds,
         "files": models * (_PER_MODEL + (scored + measured) * seconds),
     }

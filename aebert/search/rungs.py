@@ -20,7 +20,7 @@ def between(budgets: Sequence[Budget], margin: float = 0.0) -> tuple[float, ...]
     """Targets of the rungs that go between the dense model and the budgets, which are sorted from the mildest on.
 
     The first rung goes where what is kept of the cost that pruning can remove reaches `FIRST`. From there on, it falls
-    by the same factor from rung to rung, which is `STEP` or more. Budgets that are near enough have no rung before them.
+    by the same factor from rung to rung, which is `STEP` or more. A budget that is near enough has no rung before it.
     margin: as of `Kind.limit`.
     """
     found = []

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from aebert.config import load_config
+from aebert.config import RunConfig, load_config
 from aebert.files import replacing, write_json
 from aebert.profiling.machine import machine_facts
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
 from aebert.search.budget import Budget, project
 from aebert.search.space import Grid
+from aebert.studies.folder import DENSE
 from aebert.terminal import quiet_libraries
 
 TASKS = Path(__file__).parent / "tasks"
@@ -49,6 +50,23 @@ def open_run(task: str, runs: Path, overrides: Mapping[str, str] | None = None) 
     with pipeline.run.lock():
         _ = pipeline.candidates.library
         _ = pipeline.first_trials  # makes the importances that they rest on
+    return pipeline
+
+
+def seeded_run(base: Pipeline, seed: int, name: str, **changes: Any) -> Pipeline:
+    """A run of another seed over the same dense checkpoint and the same rows in the same roles.
+
+    changes: settings by section.
+    """
+    config = base.run.config
+    values = config.model_dump(mode="json")
+    values |= {"name": name, "seed": seed, "results": str(config.folder / f"seed-{seed}")}
+    values["model"]["path"] = str(config.folder / DENSE)
+    values["dense"]["train"] = "never"
+    for section, settings in changes.items():
+        values[section] |= settings
+    pipeline = Pipeline(RunConfig.model_validate(values))
+    pipeline.run.task = base.run.task  # the seed must not deal the rows anew: some trained the dense model
     return pipeline
 
 

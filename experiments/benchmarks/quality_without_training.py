@@ -25,10 +25,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from common import Ledger, add_runs, make_parser, open_run, table, write_result
+from common import Ledger, add_runs, make_parser, open_run, seeded_run, table, write_result
 from transformers import PreTrainedModel
 
-from aebert.config import RunConfig
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.kwon import KwonPruner
 from aebert.pruning.pruners import CriterionPruner, Pruner
@@ -41,7 +40,6 @@ from aebert.search.judge import Judge, jackknife
 from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer
-from aebert.studies.folder import DENSE
 
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")
 METHODS = ("uniform", "aebert-recipe", "kwon", "library", "sequential")
@@ -60,23 +58,13 @@ class Place:
         self._base, self._seed, self._candidates = base, seed, candidates
 
     def _run(self, name: str, **changes: Any) -> Pipeline:
-        """A run of this seed over the same dense checkpoint and the same rows in the same roles."""
-        config = self._base.run.config
-        values = config.model_dump(mode="json")
-        values |= {"name": name, "seed": self._seed, "results": str(config.folder / f"seed-{self._seed}")}
-        values["model"]["path"] = str(config.folder / DENSE)
-        values["dense"]["train"] = "never"
-        for section, settings in changes.items():
-            values[section] |= settings
-        pipeline = Pipeline(RunConfig.model_validate(values))
-        pipeline.run.task = self._base.run.task  # the seed must not deal the rows anew: some trained the dense model
-        return pipeline
+        return seeded_run(self._base, self._seed, name, **changes)
 
     @cached_property
     def ours(self) -> Pipeline:
-        """The run whose study searches all budgets at once."""
+        """The run whose study searches all budgets at once, in the dense model's library."""
         budgets = self._base.run.config.search.budget.targets
-        return self._run("library", search={"trials": 1 + self._candidates * len(budgets)})
+        return self._run("library", search={"trials": 1 + self._candidates * len(budgets), "rungs": "none"})
 
     @cached_property
     def _chosen(self) -> dict[float, Architecture]:

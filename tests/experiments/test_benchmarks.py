@@ -41,6 +41,7 @@ from aebert.tasks.task import TaskSpec
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
 SCRIPTS = (
     "quality_without_training",
+    "ladder",
     "scoring_speed",
     "rank_correlation",
     "samplers",
@@ -206,6 +207,37 @@ def test_qualities_are_paired_with_their_rivals_over_seeds(capsys: pytest.Captur
     assert "report rows; dense 75.0" in shown
     ours_shown = next(line for line in shown.splitlines() if "library" in line).split()
     assert ours_shown[:6] == ["50", "%", "library", "2", "75.0", "70.0-80.0"]
+
+
+def test_ladders_are_paired_with_the_library(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ladder = script("ladder")
+    monkeypatch.setattr(ladder, "BUDGETS", (0.5,))
+
+    def one_seed(*counts: int) -> dict[str, Any]:
+        keys = ["dense", *(f"{method}, 0.5" for method in ladder.METHODS)]
+        scores = {
+            key: {"score": count / 40, "outcomes": right(*range(count))}
+            for key, count in zip(keys, counts, strict=True)
+        }
+        return {"scores": scores, "seconds": {"library": 2.0, "rungs": 1.0}, "rungs": [0.5]}
+
+    rows = {
+        row["method"]: row
+        for row in ladder.summarize(Judge(SPEC), [one_seed(36, 20, 24, 20, 32), one_seed(36, 22, 26, 22, 34)])
+    }
+    best = rows["ladder, repaired"]
+    assert (best["score"], best["lowest"], best["highest"], best["seeds"]) == (0.825, 0.8, 0.85, 2)
+    assert best["vs library"]["difference"] == pytest.approx(0.3)
+    assert best["vs library"]["low"] > 0
+    assert best["vs dense"]["difference"] == pytest.approx(-0.075)
+    same = rows["ladder"]["vs library"]
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
+    assert "vs library" not in rows["library"]
+    ladder.show("toy", {"metric": "accuracy", "dense": 0.9, "results": list(rows.values()), "seconds": [1.0]})
+    shown = next(line for line in capsys.readouterr().out.splitlines() if "ladder, repaired" in line).split()
+    assert shown[:7] == ["50", "%", "ladder,", "repaired", "2", "82.5", "80.0-85.0"]
 
 
 def test_qualities_are_of_the_seeds_that_have_the_method() -> None:

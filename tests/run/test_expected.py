@@ -45,6 +45,16 @@ def test_parts_scale_with_what_they_do(shape: ModelShape) -> None:
     assert seconds(shape, replace(TIMED, seconds=2e-3))["library"] == pytest.approx(2 * once["library"])
 
 
+def test_a_ladder_takes_a_library_for_each_budget_and_repairs(shape: ModelShape) -> None:
+    def of(targets: list[float], rungs: str) -> dict[str, float]:
+        return seconds(shape, search={"budget": {"sparsity": targets}, "rungs": rungs})
+
+    one, two = [0.3], [0.3, 0.5]
+    assert of(one, "auto")["search"] > of(one, "none")["search"]
+    assert of(two, "auto")["library"] > of(one, "auto")["library"]
+    assert of(two, "none")["library"] == of(one, "auto")["library"]
+
+
 def test_no_more_rows_calibrate_than_there_are(shape: ModelShape) -> None:
     many, all_rows = (seconds(shape, pruning={"calibration_rows": count})["library"] for count in (10_000, 100))
     assert many == all_rows
@@ -57,7 +67,7 @@ def test_what_is_not_done_takes_nothing(shape: ModelShape) -> None:
 
 
 def test_a_library_takes_the_bytes_that_are_expected(pipeline: MakePipeline) -> None:
-    toy = pipeline(search={"trials": 6, "space": "default", "budget": {"sparsity": 0.5}})
+    toy = pipeline(search={"trials": 8, "space": "default", "budget": {"sparsity": 0.5}})
     _ = toy.candidates.library
     shape = shape_of(toy.dense.model)
     found = expected_bytes(toy.run.config, shape, make_grid(load_space("default"), shape), 1000, trains=False)
