@@ -40,7 +40,7 @@ def _csv_columns(report: Report) -> list[str]:
         *before,
         *(f"search_{name}" for name in names),
         *("search_loss", "score", "std_error", *(_minus(name, report) for name in ("dense", *_methods(report)))),
-        *("hypervolume", "heads", "ffn", "seconds"),
+        *("hypervolume", "heads", "ffn", "base", "repaired", "seconds"),
     ]
 
 
@@ -61,7 +61,7 @@ def _csv_row(record: TrialRecord, report: Report) -> dict[str, Any]:
     plain = ("origin", "budget", "cost", "sparsity", "macs_removed", "params", "macs", "score", "std_error")
     return {
         "trial": record.number,
-        **{name: getattr(record, name) for name in (*plain, "hypervolume", "seconds")},
+        **{name: getattr(record, name) for name in (*plain, "hypervolume", "base", "repaired", "seconds")},
         **{f"search_{name}": value for name, value in record.metrics.items()},
         "search_loss": record.loss,
         **{

@@ -47,6 +47,7 @@ def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
     return [
         ("origin", f"{record.origin}{taken}"),
         *_race_lines(record, report),
+        *_recipe_lines(record),
         ("architecture", record.architecture.key()),
         ("on the Pareto front", "yes" if record.number in front else "no"),
         (f"budget ({report.info.budget_kind})", units.budget(record.budget, report.info.budget_kind)),
@@ -60,6 +61,12 @@ def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
         ("score", f"{record.score:.4f}{estimated}{_between(record)}"),
         ("time", f"{record.seconds:.1f} s"),
     ]
+
+
+def _recipe_lines(record: TrialRecord) -> list[tuple[str, str]]:
+    """How the sub-network is made, unless it comes straight from the dense model's library."""
+    lines = [] if record.base is None else [("cut from", f"the library built from trial {record.base}")]
+    return [*lines, ("repaired", "yes")] if record.repaired else lines
 
 
 def _cost_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:

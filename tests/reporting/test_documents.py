@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 GOLDEN_CSV = """\
 trial,origin,budget,cost,sparsity,macs_removed,params,macs,search_accuracy,search_f1,search_loss,score,std_error,\
-search_accuracy_minus_dense,search_accuracy_minus_uniform,hypervolume,heads,ffn,seconds
-0,dense,,,0.0,0.0,2000000,1000,0.75,0.375,0.25,0.75,,0.0,,,4 4,8 8,0.5
-2,sampled,0.5,,0.5,0.5,1500000,500,0.625,0.3125,0.5,0.625,,-0.125,0.125,,4 2,4 2,0.5
-3,sampled,0.75,,0.75,0.75,1250000,250,0.375,0.1875,2.0,0.375,,-0.375,,,0 1,8 0,0.5
+search_accuracy_minus_dense,search_accuracy_minus_uniform,hypervolume,heads,ffn,base,repaired,seconds
+0,dense,,,0.0,0.0,2000000,1000,0.75,0.375,0.25,0.75,,0.0,,,4 4,8 8,,False,0.5
+2,sampled,0.5,,0.5,0.5,1500000,500,0.625,0.3125,0.5,0.625,,-0.125,0.125,,4 2,4 2,,False,0.5
+3,sampled,0.75,,0.75,0.75,1250000,250,0.375,0.1875,2.0,0.375,,-0.375,,,0 1,8 0,,False,0.5
 """
 
 
@@ -27,6 +27,13 @@ def test_front_csv_is_the_stored_text(report: Report, tmp_path: Path) -> None:
     write_front_csv(report, tmp_path / "new" / "front.csv")
     assert (tmp_path / "new" / "front.csv").read_bytes() == GOLDEN_CSV.encode()
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["front.csv"]
+
+
+def test_front_csv_says_how_a_candidate_of_the_ladder_is_made(report: Report, tmp_path: Path) -> None:
+    made = replace(report.trials[1], repaired=True, base=7)
+    write_front_csv(replace(report, trials=(report.trials[0], made)), tmp_path / "front.csv")
+    with (tmp_path / "front.csv").open(encoding="utf-8") as file:
+        assert [(row["base"], row["repaired"]) for row in csv.DictReader(file)] == [("", "False"), ("7", "True")]
 
 
 def test_front_csv_of_a_study_without_trials_has_its_header_only(report: Report, tmp_path: Path) -> None:

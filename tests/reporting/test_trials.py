@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import RenderableType
@@ -33,6 +34,17 @@ def test_trial_detail_tells_every_fact(report: Report) -> None:
         ["1", "4/4", "█" * 20, "4/8", "█" * 10 + "░" * 10],
         ["2", "2/4", "█" * 10 + "░" * 10, "2/8", "█" * 5 + "░" * 15],
     ]
+
+
+def test_a_trial_of_the_ladder_says_how_it_is_made(report: Report) -> None:
+    made = replace(report.trials[1], repaired=True, base=7)
+    text = _printed(trial_detail(replace(report, trials=(report.trials[0], made)), made.number))
+    assert "cut from" in text
+    assert "the library built from trial 7" in text
+    assert "repaired" in text
+    plain = _printed(trial_detail(report, report.trials[1].number))
+    assert "cut from" not in plain
+    assert "repaired" not in plain
 
 
 def test_an_unknown_trial_is_one_clear_error(report: Report) -> None:
