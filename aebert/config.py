@@ -286,6 +286,11 @@ class SearchConfig(Section):
     objective: `metric` (the task's headline metric, ties broken by the loss) or `loss` (its negative).
     race: stop candidates that are clearly behind the best one of their budget before they saw all search rows.
     device, precision: where candidates are scored (`cpu`, `cuda`), and the precision of matrix products there.
+    score_in: `int8` scores candidates, and the dense model that they are compared with, as the `dynamic-int8` file of
+      each will compute, whichever of `deploy.variants` ships in the end, and without the layers that `deploy.exclude`
+      may keep in float32; with weights per matrix where only that variant is tried. Activations get their ranges from
+      each batch. It needs `device: cpu` and `precision: float32`, and saves little time where the processor has no int8
+      dot products. A study can't go on where int8 weights have another number of bits (7 on x86 without VNNI).
     """
 
     space: str = "default"
@@ -300,6 +305,7 @@ class SearchConfig(Section):
     max_batch_tokens: Positive = 4096
     device: str = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    score_in: Literal["float32", "int8"] = "float32"
 
 
 class DistillConfig(Section):

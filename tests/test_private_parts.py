@@ -11,6 +11,7 @@ import importlib
 import inspect
 import re
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -210,6 +211,17 @@ def _exporter_logger() -> None:
     assert module.logger.name == module.__name__
 
 
+@part("models/int8.py", "torch", "torch.ops.quantized: linear_prepack, and linear_dynamic with all 8 bits")
+def _int8_products() -> None:
+    weight = torch.full((1, 2), 64.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        whole = torch.quantize_per_channel(weight, torch.ones(1), torch.zeros(1, dtype=torch.int64), 0, torch.qint8)
+    packed = torch.ops.quantized.linear_prepack(whole, None)
+    found = torch.ops.quantized.linear_dynamic(torch.tensor([[255.0, 100.4]]), packed, reduce_range=False)
+    assert found.tolist() == [[64.0 * 355]]
+
+
 @part("compare/targets.py", "onnx", "onnx.external_data_helper._get_all_tensors: all that may lie in another file")
 def _all_tensors() -> None:
     from onnx.external_data_helper import _get_all_tensors
@@ -356,7 +368,8 @@ def _requirements() -> Mapping[str, Requirement]:
     return {one.name: one for one in map(Requirement, project["dependencies"])}
 
 
-# Of torch it is the names of loggers only: if they change, a line more is shown.
+# Of torch it is the names of loggers, without which a line more is shown, and int8 products, without which a run that
+# asks for them is refused.
 @pytest.mark.parametrize("library", sorted({one.library for one in PARTS} - {"torch"}))
 def test_a_library_with_private_parts_is_bounded_behind_the_version_that_was_tested(library: str) -> None:
     pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (REPOSITORY / "constraints.txt").read_text(encoding="utf-8"), re.M))

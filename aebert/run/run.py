@@ -19,6 +19,7 @@ from aebert.files import replacing
 from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import pruning_method
+from aebert.run.scored_form import scored_form
 from aebert.run.sources import read_sources
 from aebert.run.stage import Stage
 from aebert.search.connections import kept_url, sqlite_url
@@ -57,6 +58,7 @@ class Run:
             )
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
         _ = [VARIANTS[name] for name in config.deploy.tried]
+        self.int8 = scored_form(config)  # None: candidates are scored in float32
         if config.deploy.litert is not None:
             require_litert()
 

@@ -24,6 +24,7 @@ from aebert.search.space import make_grid
 
 # Settings that are not known before the dense model is there, or before its blocks are priced.
 KNOWN_LATER = ("model.weights", *(f"search.budget.{key}" for key in ("margin", "table", "estimate")))
+_SCORED_IN_INT8 = "all trials, the dense model included, were scored as their int8 files compute (search.score_in)"
 
 
 def known_settings(run: Run) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _info(run: Run, source: PriceSource | None, notes: tuple[str, ...]) -> Study
         seed=config.seed,
         trials=config.search.trials,
         search_rows=len(task.rows["search"]),
-        notes=notes,
+        notes=notes if run.int8 is None else (*notes, _SCORED_IN_INT8),
         device="" if source is None else describe_device(source, config.search.budget),
         estimated=source is not None and source.estimated,
     )
@@ -118,7 +119,10 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
         settings["deploy.int8"] = config.deploy.int8
     if not run.has_ladder:
         del values["search"]["rungs"]
-    if config.data.window:  # only then, since studies of older versions state nothing
+    del values["search"]["score_in"]
+    if run.int8 is not None:  # only then, since studies of older versions state nothing
+        settings |= {"search.score_in": config.search.score_in, "search.score_in_weights": run.int8.describe()}
+    if config.data.window:  # the same
         settings["data.window"] = True
     # what was read there: the other study may change, or be gone
     settings |= {f"search.first.{origin}": digest(asdict(source)) for origin, source in run.sources.items()}

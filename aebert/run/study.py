@@ -34,20 +34,24 @@ def study_scorer(run: Run, dense: Dense, pruner: Pruner, judge: Judge) -> Subnet
         looks=LOOKS if config.search.race else (),
     )
     device, precision = config.search.device, config.search.precision
-    return SubnetworkScorer(dense.model, pruner, rows, judge, device=device, precision=precision)
+    return SubnetworkScorer(dense.model, pruner, rows, judge, device=device, precision=precision, int8=run.int8)
 
 
 def _doubt(run: Run, dense: Dense) -> np.ndarray:
-    """The dense model's doubt of each search row; kept, since rows must come in the same order after a resume."""
+    """The doubt of each search row of the dense model, in the form that candidates are scored in.
+
+    It is kept, since rows must come in the same order after a resume.
+    """
 
     def make() -> dict[str, Any]:
         with run.progress.bar("dense model on the search rows", 1) as bar:
             prepared = run.rows("search", dense.tokenizer)
-            logits = dense_logits(dense.model, prepared, run.config.search.device)
+            logits = dense_logits(dense.model, prepared, run.config.search.device, run.int8)
             bar.advance()
         return {"doubt": doubts(run.task.spec, prepared.encoded, logits).tolist()}
 
-    stage = run.stage("doubt", {"dense": dense.digest, "rows": run.rows_digest("search")})
+    form = {} if run.int8 is None else {"int8": run.int8.describe()}
+    stage = run.stage("doubt", {"dense": dense.digest, "rows": run.rows_digest("search"), **form})
     return np.array(stage.run(make)["doubt"])
 
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from aebert.errors import ConfigError
 from aebert.models.evaluation import Prepared, gather, model_inputs
 from aebert.models.families import family_of
+from aebert.models.int8 import Int8Weights, quantized
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import Pruner
 from aebert.search.judge import Judge
@@ -50,6 +51,10 @@ class SubnetworkScorer:
     It runs the physically smaller model instead of a masked one: the logits are the same and the cost is lower.
     Embeddings are computed once, since pruning does not change them. Batches are sorted by length, and have no mask
     where nothing is padded. device: where models run. precision: of the matrix products; all else is float32.
+
+    int8: score models as their `dynamic-int8` files compute them (`aebert.models.int8.quantized`), embeddings included;
+    on the CPU and in float32 otherwise. Ranges of activations are those of each batch here, so a file that is given
+    rows one by one rounds them more finely. None: as the model is.
     """
 
     def __init__(
@@ -61,10 +66,14 @@ class SubnetworkScorer:
         *,
         device: str = "cpu",
         precision: ScoringPrecision = "float32",
+        int8: Int8Weights | None = None,
     ) -> None:
         self._pruner, self._rows, self._judge = pruner, rows, judge
-        self._device, self._precision = usable_device(device), precision
-        self._legs = [list(_inputs_of(dense, leg, self._device)) for leg in rows.legs]
+        self._device, self._precision, self._int8 = usable_device(device), precision, int8
+        if int8 is not None and (self._device.type != "cpu" or precision != "float32"):
+            raise ValueError(f"int8 scores need device cpu and precision float32, got {device} and {precision}")
+        embedder = dense if int8 is None else quantized(dense, int8)
+        self._legs = [list(_inputs_of(embedder, leg, self._device)) for leg in rows.legs]
 
     def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
         """Score a candidate. With a rival (its outcomes on all rows), the candidate may be stopped early."""
@@ -82,12 +91,13 @@ class SubnetworkScorer:
         return Scored(seen.metrics(), float(seen.outcomes.losses.astype(np.float64).mean()), seen.outcomes)
 
     def _assemble(self, model: PreTrainedModel) -> tuple[PreTrainedModel, _Slot]:
-        slot = _Slot()
-        model.get_submodule(family_of(model.config).backbone).embeddings = slot
+        backbone = family_of(model.config).backbone
+        model.get_submodule(backbone).embeddings = _Slot()
+        if self._int8 is not None:
+            model = quantized(model, self._int8)
         if self._device.type != "cpu":  # a copy: moving shared weights would move the dense model's too
             model = copy.deepcopy(model).to(self._device)
-            slot = model.get_submodule(family_of(model.config).backbone).embeddings
-        return model, slot
+        return model, cast(_Slot, model.get_submodule(backbone).embeddings)
 
     def _run(self, model: PreTrainedModel, slot: _Slot, inputs: Sequence[_Inputs]) -> Iterator[torch.Tensor]:
         """Logits of each batch, float32 on the CPU."""
@@ -106,10 +116,16 @@ class SubnetworkScorer:
         return Scored({spec.headline: headline}, mean_loss, seen, True)
 
 
-def dense_logits(dense: PreTrainedModel, prepared: Prepared, device: str = "cpu") -> list[np.ndarray]:
-    """Logits of the dense model, one array per row in row order, computed on `device`; the model is not moved there."""
+def dense_logits(
+    dense: PreTrainedModel, prepared: Prepared, device: str = "cpu", int8: Int8Weights | None = None
+) -> list[np.ndarray]:
+    """Logits of the dense model, one array per row in row order, computed on `device`; the model is not moved there.
+
+    int8: as of `SubnetworkScorer`, on the CPU only.
+    """
     place = usable_device(device)
-    model = dense if place.type == "cpu" else copy.deepcopy(dense).to(place)
+    model = dense if int8 is None else quantized(dense, int8)
+    model = model if place.type == "cpu" else copy.deepcopy(model).to(place)
 
     def outputs() -> Iterator[torch.Tensor]:
         for batch in prepared.batches:

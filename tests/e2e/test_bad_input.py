@@ -53,6 +53,17 @@ CONFIGS: list[tuple[str, str, str]] = [
     ),
     ("search: {", "search: {precision: int8, ", "search.precision: input should be 'float32', 'bfloat16' or 'float16'"),
     ("search: {", "search: {device: tpu9, ", "search.device must be one that torch can use here, got 'tpu9'"),
+    ("search: {", "search: {score_in: int4, ", "search.score_in: input should be 'float32' or 'int8', got 'int4'"),
+    (
+        "search: {",
+        "search: {score_in: int8, precision: bfloat16, ",
+        "search.score_in: int8 needs search.precision float32, which int8 products replace, got 'bfloat16'; leave one",
+    ),
+    (
+        "search: {",
+        "deploy: {int8: false}\nsearch: {score_in: int8, ",
+        "search.score_in: int8 needs deploy.int8 true, got false: the file that ships is float32; leave",
+    ),
     (
         "sparsity: 0.5",
         "sparsity: 0.5, macs: 0.5",
