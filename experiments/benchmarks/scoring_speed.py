@@ -12,6 +12,8 @@ machine slows all of them alike:
 - raced: the same with races against the best of the budget's first trials.
 - ours-bf16, raced-bf16: both with matrix products in bfloat16, which is off by default; with the rank correlation of
   their scores with those in float32.
+- ours-int8, raced-int8: both as int8 files compute (`search.score_in: int8`), quantizing each candidate included; with
+  the same rank correlation. The rival of the race is scored in int8 too.
 
 Encoding and batching come before, in all of them. Prints a table and writes `<results>/benchmarks/scoring_speed.json`,
 with what races and shared prefixes of layers did, or would have done, in the study of the pipeline, if there is one.
@@ -42,7 +44,9 @@ from scoring_ways import (
 )
 from study_facts import study_facts
 
+from aebert.deployment.cpu import this_cpu
 from aebert.models.evaluation import prepare
+from aebert.models.int8 import Int8Weights
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
 from aebert.search.judge import Judge
@@ -114,9 +118,13 @@ def product_rates(times: Mapping[str, Times], macs: Sequence[tuple[int, int]]) -
     }
 
 
-def benchmark(setting: Setting, candidates: Sequence[Architecture], rival: Outcomes, rounds: int) -> dict[str, Any]:
-    """All measurements on one set of candidates."""
+def benchmark(
+    setting: Setting, candidates: Sequence[Architecture], best: Architecture, rival: Outcomes, rounds: int
+) -> dict[str, Any]:
+    """All measurements on one set of candidates. best, rival: as of `best_first`."""
     all_rows, raced_rows = setting.race_rows(()), setting.race_rows(LOOKS)
+    int8 = Int8Weights(bits=7 if this_cpu().needs_reduced_range else 8)
+    int8_rival = ours(setting, setting.pruner, raced_rows, int8=int8)[1](best).outcomes
     naive_way, naive_rows = naive(setting)
     mask_way, mask_rows = masks(setting)
     ways = {
@@ -126,6 +134,8 @@ def benchmark(setting: Setting, candidates: Sequence[Architecture], rival: Outco
         "raced": ours(setting, setting.pruner, raced_rows, rival)[0],
         "ours-bf16": ours(setting, setting.pruner, all_rows, precision="bfloat16")[0],
         "raced-bf16": ours(setting, setting.pruner, raced_rows, rival, "bfloat16")[0],
+        "ours-int8": ours(setting, setting.pruner, all_rows, int8=int8)[0],
+        "raced-int8": ours(setting, setting.pruner, raced_rows, int8_rival, int8=int8)[0],
         "products": bare_products(setting, all_rows, candidates),
     }
     times = measure(ways, candidates, rounds)
@@ -136,6 +146,7 @@ def benchmark(setting: Setting, candidates: Sequence[Architecture], rival: Outco
         "padding": {name: waste(part) for name, part in parts.items()},
         "agreement": agreement(setting, candidates[0]),
         "bf16_rank_correlation": _rank_correlation(times["ours"].results, times["ours-bf16"].results),
+        "int8_rank_correlation": _rank_correlation(times["ours"].results, times["ours-int8"].results),
         "candidates": [
             {**one.to_dict(), "metric": result.metric, "rows_seen_in_race": raced.seen}
             for one, result, raced in zip(candidates, times["ours"].results, times["raced"].results, strict=True)
@@ -197,8 +208,9 @@ def show(task: str, result: Mapping[str, Any]) -> None:
     print(table(["way", "seconds per candidate", "faster", "faster, CPU time", "rows", "padding"], rows))
     shares = [Spread(**result["products"][name]).show(2) for name in ("share", "cpu_share")]
     print(f"share of the matrix-product rate: {shares[0]}, by CPU time {shares[1]}")
-    ranks = ", ".join(f"{name} {value:.2f}" for name, value in result["bf16_rank_correlation"].items())
-    print(f"rank correlation of bfloat16 with float32 over the candidates: {ranks}")
+    for form, key in (("bfloat16", "bf16_rank_correlation"), ("int8", "int8_rank_correlation")):
+        ranks = ", ".join(f"{name} {value:.2f}" for name, value in result[key].items())
+        print(f"rank correlation of {form} with float32 over the candidates: {ranks}")
     if result["study"]:
         found = result["study"]
         print(
@@ -226,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = [each[0] for each in pipeline.first_trials.values()]
         candidates = random_architectures(pipeline.setup.grid, budget, given.candidates, pipeline.run.config.seed)
         rival, outcomes = best_first(setting, first)
-        result = benchmark(setting, candidates, outcomes, given.rounds)
+        result = benchmark(setting, candidates, rival, outcomes, given.rounds)
         results[task] = {
             "rows": len(setting.rows),
             "removed": given.removed,

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.models.evaluation import Prepared, evaluate
 from aebert.models.families import family_of
+from aebert.models.int8 import Int8Weights
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Importance, select
 from aebert.pruning.pruners import CriterionPruner, Pruner
@@ -139,9 +140,10 @@ def ours(
     rows: RaceRows,
     rival: Outcomes | None = None,
     precision: ScoringPrecision = "float32",
+    int8: Int8Weights | None = None,
 ) -> tuple[Way, SubnetworkScorer]:
     """Our scorer; with a rival it races."""
-    scorer = SubnetworkScorer(setting.dense, pruner, rows, Judge(setting.spec), precision=precision)
+    scorer = SubnetworkScorer(setting.dense, pruner, rows, Judge(setting.spec), precision=precision, int8=int8)
 
     def score(architecture: Architecture) -> Result:
         scored = scorer(architecture, rival)

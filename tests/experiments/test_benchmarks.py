@@ -352,18 +352,23 @@ def test_all_ways_are_measured_on_the_same_rows(
     best, rival = speed.best_first(setting, ARCHITECTURES)
     assert best in ARCHITECTURES
     assert len(rival) == 160
-    result = speed.benchmark(setting, ARCHITECTURES, rival, rounds=2)
+    result = speed.benchmark(setting, ARCHITECTURES, best, rival, rounds=2)
     ways = {one["way"]: one for one in result["ways"]}
-    assert list(ways) == ["naive", "masks", "ours", "raced", "ours-bf16", "raced-bf16", "products"]
+    kinds = ["ours", "raced", "ours-bf16", "raced-bf16", "ours-int8", "raced-int8"]
+    assert list(ways) == ["naive", "masks", *kinds, "products"]
+    assert ways["ours-int8"]["rows_seen"] == 160
     assert [ways[name]["rows_seen"] for name in ("naive", "masks", "ours")] == [160, 160, 160]
     assert ways["naive"]["faster"] == {"median": 1.0, "low": 1.0, "high": 1.0}
     assert result["agreement"]["loss"] < 1e-5
     assert result["bf16_rank_correlation"]["loss"] == pytest.approx(1.0)
+    assert result["int8_rank_correlation"]["loss"] == pytest.approx(1.0)
     assert result["padding"]["naive"]["positions"] == 160 * 48
     assert result["padding"]["ours"]["padding_share"] < result["padding"]["naive"]["padding_share"]
     json.dumps(result)
     speed.show("toy", {**result, "threads": 1, "study": None})
-    assert "share of the matrix-product rate" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "share of the matrix-product rate" in shown
+    assert "rank correlation of int8 with float32" in shown
 
 
 def test_ways_that_disagree_are_not_timed(toy_setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
