@@ -104,8 +104,8 @@ class SubnetworkScorer:
         low = _DTYPES.get(self._precision)
         for one in inputs:
             slot.output = one.embedded
-            cast: Any = torch.autocast(self._device.type, dtype=low) if low else nullcontext()
-            with torch.inference_mode(), cast:
+            lowered: Any = torch.autocast(self._device.type, dtype=low) if low else nullcontext()
+            with torch.inference_mode(), lowered:
                 yield model(**one.tensors).logits.float().cpu()
 
     def _estimate(self, seen: Outcomes, rival: Outcomes) -> Scored:

@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ledger, answers = Ledger(base.run.folder / "ladder.jsonl"), []
         for seed in given.seeds:
             budget = {"macs": list(BUDGETS), "length": base.run.config.search.budget.length}
-            run = seeded_run(base, seed, "ladder", search={"budget": budget})
+            run = seeded_run(base, seed, "ladder", search={"budget": budget, "rungs": "auto"})
             answers.append(ledger.get(f"seed {seed}", lambda run=run: answer(run)))  # type: ignore[misc]
             tasks[task] = {
                 "metric": base.run.task.spec.headline,
