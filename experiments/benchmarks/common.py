@@ -17,6 +17,9 @@ from aebert.profiling.machine import machine_facts
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
 from aebert.search.budget import Budget, project
+from aebert.search.difference import CONFIDENCE, Difference
+from aebert.search.judge import Judge, jackknife
+from aebert.search.outcomes import Outcomes
 from aebert.search.space import Grid
 from aebert.studies.folder import DENSE
 from aebert.terminal import quiet_libraries
@@ -68,6 +71,27 @@ def seeded_run(base: Pipeline, seed: int, name: str, **changes: Any) -> Pipeline
     pipeline = Pipeline(RunConfig.model_validate(values))
     pipeline.run.task = base.run.task  # the seed must not deal the rows anew: some trained the dense model
     return pipeline
+
+
+def paired(judge: Judge, pairs: Sequence[tuple[Outcomes, Outcomes]]) -> dict[str, float]:
+    """Difference of the mean scores of two methods over seeds, with its interval over the rows that all seeds share.
+
+    pairs: for each seed, what the first method did on the rows and what the second one did.
+    """
+
+    def difference(rows: np.ndarray) -> float:
+        return float(np.mean([judge.score(one.take(rows)) - judge.score(two.take(rows)) for one, two in pairs]))
+
+    count = len(pairs[0][0])
+    found = Difference(difference(np.arange(count)), jackknife(difference, count))
+    return {"difference": found.value, "low": found.low(CONFIDENCE), "high": found.high(CONFIDENCE)}
+
+
+def show_paired(found: Mapping[str, float] | None) -> str:
+    """A difference of `paired` in points; empty for none."""
+    if found is None:
+        return ""
+    return f"{100 * found['difference']:+.1f} ({100 * found['low']:+.1f}..{100 * found['high']:+.1f})"
 
 
 def macs_budget(removed: float, length: int) -> dict[str, str]:

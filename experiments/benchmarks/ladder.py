@@ -23,15 +23,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from common import Ledger, add_runs, make_parser, open_run, seeded_run, table, write_result
+from common import Ledger, add_runs, make_parser, open_run, paired, seeded_run, show_paired, table, write_result
 
 from aebert.models.evaluation import Prepared, evaluate
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.recipe import Recipe
 from aebert.run.pipeline import Pipeline
 from aebert.run.rungs import Rungs
-from aebert.search.difference import CONFIDENCE, Difference
-from aebert.search.judge import Judge, jackknife
+from aebert.search.difference import CONFIDENCE
+from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.search.scoring import outcomes_of
 
@@ -75,25 +75,23 @@ def summarize(judge: Judge, answers: Sequence[Mapping[str, Any]]) -> Iterator[di
             key = f"{method}, {budget}"
             scores = [each["scores"][key]["score"] for each in answers]
             row = {"macs_removed": budget, "method": method, "score": float(np.mean(scores)), "seeds": len(scores)}
-            row |= {"lowest": min(scores), "highest": max(scores), "vs dense": _paired(judge, answers, key, "dense")}
+            row |= {
+                "lowest": min(scores),
+                "highest": max(scores),
+                "vs dense": paired(judge, _pairs(answers, key, "dense")),
+            }
             if method != "library":
-                row["vs library"] = _paired(judge, answers, key, f"library, {budget}")
+                row["vs library"] = paired(judge, _pairs(answers, key, f"library, {budget}"))
             yield row
 
 
-def _paired(judge: Judge, answers: Sequence[Mapping[str, Any]], mine: str, other: str) -> dict[str, float]:
-    """Difference of the means over seeds, with the interval over rows that all seeds share."""
-    pairs = [
-        (Outcomes.decode(each["scores"][mine]["outcomes"]), Outcomes.decode(each["scores"][other]["outcomes"]))
-        for each in answers
-    ]
+def _pairs(answers: Sequence[Mapping[str, Any]], mine: str, other: str) -> list[tuple[Outcomes, Outcomes]]:
+    """What two methods did on the report rows, by seed."""
+    return [(_outcomes(each, mine), _outcomes(each, other)) for each in answers]
 
-    def difference(rows: np.ndarray) -> float:
-        return float(np.mean([judge.score(one.take(rows)) - judge.score(two.take(rows)) for one, two in pairs]))
 
-    count = len(pairs[0][0])
-    found = Difference(difference(np.arange(count)), jackknife(difference, count))
-    return {"difference": found.value, "low": found.low(CONFIDENCE), "high": found.high(CONFIDENCE)}
+def _outcomes(answer: Mapping[str, Any], key: str) -> Outcomes:
+    return Outcomes.decode(answer["scores"][key]["outcomes"])
 
 
 def show(task: str, values: Mapping[str, Any]) -> None:
@@ -106,18 +104,12 @@ def show(task: str, values: Mapping[str, Any]) -> None:
             row["seeds"],
             f"{100 * row['score']:.1f}",
             f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}",
-            *(_shown(row.get(f"vs {rival}")) for rival in ("dense", "library")),
+            *(show_paired(row.get(f"vs {rival}")) for rival in ("dense", "library")),
         ]
         for row in values["results"]
     ]
     print(table(["MACs kept", "method", "seeds", "mean", "range", "vs dense", "vs library"], cells))
     print("seconds: " + "; ".join(str(each) for each in values["seconds"]))
-
-
-def _shown(paired: Mapping[str, float] | None) -> str:
-    if paired is None:
-        return ""
-    return f"{100 * paired['difference']:+.1f} ({100 * paired['low']:+.1f}..{100 * paired['high']:+.1f})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

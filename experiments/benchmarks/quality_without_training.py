@@ -25,7 +25,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from common import Ledger, add_runs, make_parser, open_run, seeded_run, table, write_result
+from common import Ledger, add_runs, make_parser, open_run, paired, seeded_run, show_paired, table, write_result
 from transformers import PreTrainedModel
 
 from aebert.pruning.architecture import Architecture
@@ -33,10 +33,10 @@ from aebert.pruning.kwon import KwonPruner
 from aebert.pruning.pruners import CriterionPruner, Pruner
 from aebert.pruning.sequential import repair_sequentially
 from aebert.run.pipeline import Pipeline
-from aebert.search.difference import Difference
+from aebert.search.difference import CONFIDENCE
 from aebert.search.first import greedy, uniform
 from aebert.search.front import best_per_budget
-from aebert.search.judge import Judge, jackknife
+from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer
@@ -44,7 +44,6 @@ from aebert.search.scoring import SubnetworkScorer
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")
 METHODS = ("uniform", "aebert-recipe", "kwon", "library", "sequential")
 RIVALS = ("dense", "aebert-recipe", "kwon")
-CONFIDENCE = 0.95
 LITTLE = 0.4  # share of MACs kept below which the published recipes must be beaten beyond doubt
 
 
@@ -181,15 +180,7 @@ def summarize(judge: Judge, answers: Sequence[Answer]) -> Iterator[dict[str, Any
 
 
 def _paired(judge: Judge, answers: Sequence[Answer], budget: float, method: str, rival: str) -> dict[str, float]:
-    """Difference of the means over seeds, with the interval over rows that all seeds share."""
-    pairs = [(_outcomes(each, method, budget), _outcomes(each, rival, budget)) for each in answers]
-
-    def difference(rows: np.ndarray) -> float:
-        return float(np.mean([judge.score(one.take(rows)) - judge.score(two.take(rows)) for one, two in pairs]))
-
-    count = len(pairs[0][0])
-    found = Difference(difference(np.arange(count)), jackknife(difference, count))
-    return {"difference": found.value, "low": found.low(CONFIDENCE), "high": found.high(CONFIDENCE)}
+    return paired(judge, [(_outcomes(each, method, budget), _outcomes(each, rival, budget)) for each in answers])
 
 
 def _outcomes(answer: Answer, method: str, budget: float) -> Outcomes:
@@ -200,13 +191,13 @@ def shortfalls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Where the library's score is behind a published recipe's or, with little left, not surely ahead of it."""
     for row in rows:
         for rival in RIVALS[1:] if row["method"] == "library" else ():
-            paired, kept = row.get(f"vs {rival}"), 1 - row["macs_removed"]
-            if paired is None:
+            found, kept = row.get(f"vs {rival}"), 1 - row["macs_removed"]
+            if found is None:
                 continue
-            if paired["difference"] < 0:
-                yield f"{kept:.0%} kept: behind {rival}, {_shown(paired)}"
-            elif kept < LITTLE and paired["low"] <= 0:
-                yield f"{kept:.0%} kept: ahead of {rival}, but not beyond the interval, {_shown(paired)}"
+            if found["difference"] < 0:
+                yield f"{kept:.0%} kept: behind {rival}, {show_paired(found)}"
+            elif kept < LITTLE and found["low"] <= 0:
+                yield f"{kept:.0%} kept: ahead of {rival}, but not beyond the interval, {show_paired(found)}"
 
 
 def show(task: str, values: Mapping[str, Any]) -> None:
@@ -220,18 +211,12 @@ def show(task: str, values: Mapping[str, Any]) -> None:
             row["seeds"],
             f"{100 * row['score']:.1f}",
             f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}",
-            *(_shown(row.get(f"vs {rival}")) for rival in RIVALS),
+            *(show_paired(row.get(f"vs {rival}")) for rival in RIVALS),
         ]
         for row in rows
     ]
     print(table(["MACs kept", "method", "seeds", "mean", "range", "vs dense", "vs AE-BERT", "vs Kwon"], cells))
     print("library: " + ("; ".join(shortfalls(rows)) or "nowhere behind a published recipe"))
-
-
-def _shown(paired: Mapping[str, float] | None) -> str:
-    if paired is None:
-        return ""
-    return f"{100 * paired['difference']:+.1f} ({100 * paired['low']:+.1f}..{100 * paired['high']:+.1f})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
