@@ -13,7 +13,7 @@ from .conftest import Aebert, Workspace
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 FEW = {
     "data.limits": "{train: 32, search: 24, select: 24, report: 24}",
-    "search.trials": "15",
+    "search.trials": "10",
     "dense.epochs": "1",
     "pruning.calibration_rows": "16",
     "finalists.count": "1",
@@ -32,9 +32,7 @@ def test_the_quickstart_on_few_rows(aebert: Aebert, workspace: Workspace) -> Non
     assert summary["rows"] == {"train": 32, "search": 24, "select": 24, "report": 24}
     dense, *trials = summary["trials"]
     assert dense["architecture"] == {"heads": [12] * 6, "ffn": [1536] * 6}
-    assert [trial["budget"] for trial in trials[:8]] == [0.3, 0.5] * 4
-    assert {trial["budget"] for trial in trials} == {0.3, 0.5}
-    assert {trial["origin"] for trial in trials[8:]} >= {"rung", "repaired"}
+    assert [trial["budget"] for trial in trials] == [0.3, 0.5] * 4 + [0.3]
     for trial in trials:
         # the dearest grid step, 1 head of 49,248 parameters, is 0.46 % of the encoder's 10,646,784
         assert 0 <= trial["sparsity"] - trial["budget"] < 0.0047
