@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.scoring import Scored, SubnetworkScorer
 
 RUNGS = "rungs"  # a folder in the run's, with one folder per base
+KEPT = 2  # repaired models in memory
 
 
 class Rungs:
@@ -36,17 +38,25 @@ class Rungs:
         self.candidates, self._scorer = candidates, scorer
         self.run = candidates.run
         self._libraries: dict[Recipe, BlockLibrary] = {}
+        self._latest: dict[Recipe, PreTrainedModel] = {}
 
     # --- models --------------------------------------------------------------------------------------------------
 
     def make(self, recipe: Recipe, *, share_weights: bool = False) -> PreTrainedModel:
-        """The sub-network of a recipe. share_weights: as of `Pruner`."""
-        pruner = self.candidates.pruner if recipe.base is None else self._library(recipe.base)
-        small = pruner(recipe.architecture, share_weights=share_weights)
+        """The sub-network of a recipe. share_weights: as of `Pruner`; a repaired one shares nothing."""
         if recipe.repaired:
+            return self._repaired(recipe)
+        pruner = self.candidates.pruner if recipe.base is None else self._library(recipe.base)
+        return pruner(recipe.architecture, share_weights=share_weights)
+
+    def _repaired(self, recipe: Recipe) -> PreTrainedModel:
+        """A copy of the repaired sub-network. The last ones are kept, since what was scored is often used next."""
+        if recipe not in self._latest:
+            small = self.make(recipe.unrepaired)
             batches = self.candidates.calibration.batches
             repair_sequentially(self.candidates.dense.model, small, batches, self.run.progress)
-        return small
+            self._latest = {**dict(list(self._latest.items())[1 - KEPT :]), recipe: small}
+        return copy.deepcopy(self._latest[recipe])
 
     def _library(self, base: Recipe) -> BlockLibrary:
         """The library that is built from the sub-network of a base."""

@@ -75,6 +75,25 @@ def test_a_study_that_was_stopped_goes_on_as_if_it_had_not(toy: Pipeline, pipeli
     assert plain(again) == plain(toy.trials)
 
 
+def test_the_latest_repaired_models_are_not_made_again(toy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    repaired = list(dict.fromkeys(recipe for recipe in recipes(toy).values() if recipe.repaired))[:3]
+    one, two, three = (toy.rungs.make(recipe) for recipe in repaired)
+    with torch.no_grad():
+        for parameter in three.parameters():
+            parameter.zero_()  # what is handed out is a copy
+    made: list[Any] = []
+    monkeypatch.setattr("aebert.run.rungs.repair_sequentially", lambda dense, small, *_: made.append(small))
+    for recipe, before in ((repaired[1], two), (repaired[2], None)):
+        again = toy.rungs.make(recipe)
+        assert any(parameter.abs().sum() > 0 for parameter in again.parameters())
+        for mine, other in zip(again.parameters(), before.parameters() if before is not None else (), strict=False):
+            torch.testing.assert_close(mine, other, rtol=0, atol=0)
+    assert made == []
+    toy.rungs.make(repaired[0])
+    assert len(made) == 1
+    del one
+
+
 def test_what_was_deleted_is_made_again(toy: Pipeline, pipeline: MakePipeline) -> None:
     last = max(trial.number for trial in toy.trials if trial.base is not None)
     recipe, before = recipes(toy)[last], toy.rungs.make(recipes(toy)[last])
