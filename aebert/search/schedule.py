@@ -62,9 +62,9 @@ def first_turns(setup: SearchSetup, first: FirstTrials) -> Iterator[Turn]:
 
 def in_turns(setup: SearchSetup, known: Knowledge) -> Iterator[Turn]:
     """What the sampler proposes, for one budget after the other; sometimes the best of a neighbouring budget."""
-    turn = 0
+    turn, budgets = 0, setup.budgets  # once: making them counts costs
     while True:
-        for budget in setup.budgets:
+        for budget in budgets:
             yield _explore(setup, known, turn, budget, None, known.leaders.rival(budget.target))
         turn += 1
 
@@ -113,7 +113,7 @@ class Descent:
     """
 
     def __init__(self, setup: SearchSetup, known: Knowledge) -> None:
-        self._setup, self._known = setup, known
+        self._setup, self._known, self._rungs = setup, known, setup.rungs
         self._bases: dict[float, Recipe | None] = {}
         self._incumbents: dict[float, Known] = {}
         self._idle: dict[float, int] = {}
@@ -129,7 +129,7 @@ class Descent:
         descent = 0
         while True:
             base: Recipe | None = None
-            for budget in self._setup.rungs:
+            for budget in self._rungs:
                 if base is not None and self._is_within(base, budget):
                     continue  # nothing is left to remove
                 if budget.target not in self._bases or self._bases[budget.target] != base:
@@ -152,9 +152,8 @@ class Descent:
         """Whether the sampler proposes something; less and less often where that changes nothing."""
         if not self._is_own(budget):
             return False
-        own = self._setup.info.targets
-        slowest = min(self._pause(target) for target in own)
-        return descent % (self._pause(budget.target) // slowest) == 0
+        shortest = min(self._pause(target) for target in self._setup.info.targets)
+        return descent % (self._pause(budget.target) // shortest) == 0
 
     def _pause(self, target: float) -> int:
         return (1, 2, 4)[min(self._idle.get(target, 0) // IDLE, 2)]
