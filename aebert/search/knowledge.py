@@ -24,7 +24,7 @@ class Knowledge:
         self.firsts: dict[tuple[Origin, float], Known] = {}
         self.dense: Outcomes | None = None
         self._known: dict[Recipe, TrialRecord | None] = {}
-        self._recipes: dict[int, Recipe] = {}
+        self._trials: dict[int, TrialRecord] = {}
         self._of_rung: dict[tuple[float, Recipe | None, bool], list[Known]] = {}
 
     def __contains__(self, recipe: Recipe) -> bool:
@@ -41,8 +41,7 @@ class Knowledge:
 
     def recipe_of(self, record: TrialRecord) -> Recipe:
         """How the sub-network of a record is made. Raises: KeyError where a trial that it was cut from is missing."""
-        base = None if record.base is None else self._recipes[record.base]
-        return Recipe(record.architecture, record.repaired, base)
+        return recipe_of(record, self._trials)
 
     def fail(self, recipe: Recipe) -> None:
         """Remember that a recipe has no finite score."""
@@ -52,7 +51,7 @@ class Knowledge:
         """Take in a record; a recipe that was scored before keeps its first one."""
         recipe = self.recipe_of(record)
         self.records.append(record)
-        self._recipes[record.number] = recipe
+        self._trials[record.number] = record
         self._known.setdefault(recipe, record)
         self.leaders.add(record, outcomes)
         if record.origin == "dense":
@@ -89,6 +88,9 @@ class Knowledge:
 
 
 def recipe_of(record: TrialRecord, records: Mapping[int, TrialRecord]) -> Recipe:
-    """How the sub-network of a record is made. records: those of the study, by number."""
+    """How the sub-network of a record is made.
+
+    records: those of the study, by number. Raises: KeyError where a trial that it was cut from is missing.
+    """
     base = None if record.base is None else recipe_of(records[record.base], records)
     return Recipe(record.architecture, record.repaired, base)
