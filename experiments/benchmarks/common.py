@@ -94,6 +94,26 @@ def show_paired(found: Mapping[str, float] | None) -> str:
     return f"{100 * found['difference']:+.1f} ({100 * found['low']:+.1f}..{100 * found['high']:+.1f})"
 
 
+def show_scores(task: str, values: Mapping[str, Any], rivals: Mapping[str, str]) -> None:
+    """Print the scores x 100 of methods on the report rows, a line per budget and method.
+
+    values: with `metric`, `dense`, and `results`, each with its differences as `vs <rival>`. rivals: titles by rival.
+    """
+    print(f"\n{task}: {values['metric']} x 100 on the report rows; dense {100 * values['dense']:.1f}")
+    cells = [
+        [
+            f"{round(100 * (1 - row['macs_removed']))} %",
+            row["method"],
+            row["seeds"],
+            f"{100 * row['score']:.1f}",
+            f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}",
+            *(show_paired(row.get(f"vs {rival}")) for rival in rivals),
+        ]
+        for row in values["results"]
+    ]
+    print(table(["MACs kept", "method", "seeds", "mean", "range", *rivals.values()], cells))
+
+
 def macs_budget(removed: float, length: int) -> dict[str, str]:
     """Override for `open_run`: this share of the encoder's MACs at `length` tokens is to be removed."""
     return {"search.budget": f"{{macs: [{removed}], length: {length}}}"}

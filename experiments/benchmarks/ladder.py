@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from common import Ledger, add_runs, make_parser, open_run, paired, seeded_run, show_paired, table, write_result
+from common import Ledger, add_runs, make_parser, open_run, paired, seeded_run, show_scores, write_result
 
 from aebert.models.evaluation import Prepared, evaluate
 from aebert.pruning.architecture import Architecture
@@ -96,19 +96,7 @@ def _outcomes(answer: Mapping[str, Any], key: str) -> Outcomes:
 
 def show(task: str, values: Mapping[str, Any]) -> None:
     """Scores x 100 on the report rows."""
-    print(f"\n{task}: {values['metric']} x 100 on the report rows; dense {100 * values['dense']:.1f}")
-    cells = [
-        [
-            f"{round(100 * (1 - row['macs_removed']))} %",
-            row["method"],
-            row["seeds"],
-            f"{100 * row['score']:.1f}",
-            f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}",
-            *(show_paired(row.get(f"vs {rival}")) for rival in ("dense", "library")),
-        ]
-        for row in values["results"]
-    ]
-    print(table(["MACs kept", "method", "seeds", "mean", "range", "vs dense", "vs library"], cells))
+    show_scores(task, values, {"dense": "vs dense", "library": "vs library"})
     print("seconds: " + "; ".join(str(each) for each in values["seconds"]))
 
 

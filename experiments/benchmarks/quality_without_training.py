@@ -25,7 +25,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from common import Ledger, add_runs, make_parser, open_run, paired, seeded_run, show_paired, table, write_result
+from common import Ledger, add_runs, make_parser, open_run, paired, seeded_run, show_paired, show_scores, write_result
 from transformers import PreTrainedModel
 
 from aebert.pruning.architecture import Architecture
@@ -43,7 +43,7 @@ from aebert.search.scoring import SubnetworkScorer
 
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")
 METHODS = ("uniform", "aebert-recipe", "kwon", "library", "sequential")
-RIVALS = ("dense", "aebert-recipe", "kwon")
+RIVALS = {"dense": "vs dense", "aebert-recipe": "vs AE-BERT", "kwon": "vs Kwon"}  # titles of columns
 LITTLE = 0.4  # share of MACs kept below which the published recipes must be beaten beyond doubt
 
 
@@ -190,7 +190,7 @@ def _outcomes(answer: Answer, method: str, budget: float) -> Outcomes:
 def shortfalls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Where the library's score is behind a published recipe's or, with little left, not surely ahead of it."""
     for row in rows:
-        for rival in RIVALS[1:] if row["method"] == "library" else ():
+        for rival in [*RIVALS][1:] if row["method"] == "library" else ():
             found, kept = row.get(f"vs {rival}"), 1 - row["macs_removed"]
             if found is None:
                 continue
@@ -202,21 +202,8 @@ def shortfalls(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def show(task: str, values: Mapping[str, Any]) -> None:
     """Scores x 100 on the report rows."""
-    dense, rows = values["dense"], values["results"]
-    print(f"\n{task}: {values['metric']} x 100 on the report rows; dense {100 * dense:.1f}")
-    cells = [
-        [
-            f"{round(100 * (1 - row['macs_removed']))} %",
-            row["method"],
-            row["seeds"],
-            f"{100 * row['score']:.1f}",
-            f"{100 * row['lowest']:.1f}-{100 * row['highest']:.1f}",
-            *(show_paired(row.get(f"vs {rival}")) for rival in RIVALS),
-        ]
-        for row in rows
-    ]
-    print(table(["MACs kept", "method", "seeds", "mean", "range", "vs dense", "vs AE-BERT", "vs Kwon"], cells))
-    print("library: " + ("; ".join(shortfalls(rows)) or "nowhere behind a published recipe"))
+    show_scores(task, values, RIVALS)
+    print("library: " + ("; ".join(shortfalls(values["results"])) or "nowhere behind a published recipe"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
