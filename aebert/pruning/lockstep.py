@@ -60,7 +60,7 @@ class Lockstep:
     """
 
     def __init__(self, dense: PreTrainedModel, small: PreTrainedModel, batches: Batches) -> None:
-        self.layers = list(zip(_layers(dense), _layers(small), strict=True))
+        self.layers = list(zip(layers_of(dense), layers_of(small), strict=True))
         self._batches = [_enter(dense, self.layers[0][0].module, batch) for batch in batches]
 
     def enter(self, index: int) -> None:
@@ -85,7 +85,8 @@ class Lockstep:
             batch.small = self.layers[index][1].module(batch.small, *batch.args, **batch.kwargs)
 
 
-def _layers(model: PreTrainedModel) -> list[Layer]:
+def layers_of(model: PreTrainedModel) -> list[Layer]:
+    """The encoder layers of a model and their sites."""
     family = family_of(model.config)
     attention, ffn, head_size = family.attention_blocks(model), family.ffn_blocks(model), family.head_size(model.config)
     each = len(ffn) // len(attention)

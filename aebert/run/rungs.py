@@ -54,7 +54,8 @@ class Rungs:
         if recipe not in self._latest:
             small = self.make(recipe.unrepaired)
             batches = self.candidates.calibration.batches
-            repair_sequentially(self.candidates.dense.model, small, batches, self.run.progress)
+            siblings = [model for other, model in self._latest.items() if other.base == recipe.base]
+            repair_sequentially(self.candidates.dense.model, small, batches, self.run.progress, siblings)
             self._latest = {**dict(list(self._latest.items())[1 - KEPT :]), recipe: small}
         return copy.deepcopy(self._latest[recipe])
 

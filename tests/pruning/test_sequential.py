@@ -13,6 +13,7 @@ from aebert.digests import weights_digest
 from aebert.errors import DataError
 from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, Block, family_of
+from aebert.pruning import sequential
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.sequential import DAMPINGS, repair_sequentially
 from aebert.pruning.slicing import Selection, extract
@@ -326,3 +327,47 @@ def test_units_that_never_change_are_no_problem(tiny_model: TinyModel, batches: 
     repair_sequentially(dense, small, batches)
     assert all(bool(torch.isfinite(parameter).all()) for parameter in small.parameters())
     assert mismatch(dense, small, 1, batches) < before
+
+
+@every_family
+@pytest.mark.parametrize("place", [0, 1])
+def test_first_layers_are_taken_over_from_what_was_repaired_before(
+    tiny_model: TinyModel, batches: list[Tensors], family: str, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are the same to the bit as without, and only the other layers are fitted."""
+    dense = tiny_model(family)
+    ffn = tuple(tuple(range(0, 64, 2)) for _ in shape_of(dense).ffn)
+    heads = [((0, 3), (1, 2, 3)), ((0, 3), (0, 1, 2))]
+    others = [extract(dense, Selection(one, ffn)) for one in (((0, 1, 2), (1, 2, 3)), heads[0])]
+    alone, small = (extract(dense, Selection(heads[place], ffn)) for _ in range(2))
+    for other in others:
+        repair_sequentially(dense, other, batches)
+    repair_sequentially(dense, alone, batches)
+    fitted: list[object] = []
+    refit = sequential._refit
+
+    def noted(output: object, sums: list[sequential._Sums]) -> None:
+        fitted.append(output)
+        refit(output, sums)
+
+    monkeypatch.setattr(sequential, "_refit", noted)
+    repair_sequentially(dense, small, batches, known=others)
+    assert weights_digest(small) == weights_digest(alone)
+    assert len(fitted) == len(in_order(small)) // 2 * place
+
+
+def test_the_damping_of_many_outputs_is_nearly_the_best() -> None:
+    """96 outputs, of which one is by far the largest: its error must count, though it is not probed on its own."""
+    generator = torch.Generator().manual_seed(0)
+    sums, chosen = [], {}
+    for _ in range(4):
+        x = torch.cat([torch.randn(40, 30, generator=generator), torch.ones(40, 1)], 1).double()
+        truth = torch.randn(96, 31, generator=torch.Generator().manual_seed(9)).double() / 30
+        missing = x @ truth.T + torch.randn(40, 96, generator=generator).double()
+        missing[:, 7] = 20 * torch.randn(40, generator=generator).double() + 400 * x @ truth[7]
+        sums.append(sequential._Sums(x.T @ x, missing.T @ x))
+    total = sequential._Sums(sum(one.gram for one in sums), sum(one.cross for one in sums))  # type: ignore[arg-type]
+    for damping in DAMPINGS:
+        chosen[damping] = sum(one.change(sequential._step(total.without(one), damping)) for one in sums)
+    best, worst = min(chosen.values()), max(chosen.values())
+    assert chosen[sequential._best_damping(total, sums)] - best < 0.05 * (worst - best)
