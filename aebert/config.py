@@ -274,7 +274,9 @@ def budget_kinds() -> dict[str, Any]:
 
 
 class SearchConfig(Section):
-    """The study. trials: total number, the dense model and the first trials included.
+    """The study. trials: total number, the dense model and the first trials included; `auto` ends the search when it
+      brings nothing more that the search rows can show: no budget found a candidate that is better beyond its
+      interval in the last two visits of the ladder (without rungs, in 16 proposals for each budget).
 
     first: methods whose architecture is tried at each budget before the sampler explores; by default all, those that
       need the block library only with it. `study:NAME`, a folder below `results` or a path, stands for another study:
@@ -295,7 +297,7 @@ class SearchConfig(Section):
 
     space: str = "default"
     sampler: str = "tpe"
-    trials: Positive = 60
+    trials: Positive | Literal["auto"] = 60
     budget: BudgetConfig = BudgetConfig(sparsity=(0.5,))
     first: tuple[str, ...] | None = None
     rungs: Literal["auto", "none"] | tuple[float, ...] = "auto"

@@ -17,8 +17,8 @@ class Bar(Protocol):
 class Progress(Protocol):
     """Where stages report to: a terminal, or nowhere."""
 
-    def bar(self, title: str, total: float) -> AbstractContextManager[Bar]:
-        """Context manager that yields a `Bar` over `total` steps."""
+    def bar(self, title: str, total: float | None) -> AbstractContextManager[Bar]:
+        """Context manager that yields a `Bar` over `total` steps; None where nobody knows how many there will be."""
 
     def say(self, line: str) -> None:
         """Print one line above the bars."""
@@ -33,7 +33,7 @@ class Silent:
     """Reports nothing; the default of every Python function that takes a `progress`."""
 
     @contextmanager
-    def bar(self, title: str, total: float) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None) -> Iterator[Bar]:
         """Yield a bar that shows nothing."""
         yield _SilentBar()
 

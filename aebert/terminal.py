@@ -59,7 +59,7 @@ class Terminal:
         self._console = Console(stderr=True)
 
     @contextmanager
-    def bar(self, title: str, total: float) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None) -> Iterator[Bar]:
         """Show a bar with count, times and the last note while the block runs."""
         bar_width = 24 if self._console.width >= _WIDE else 10
         columns = (

@@ -33,7 +33,9 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set search.trials=20.")
 ]
 Model = Annotated[str | None, typer.Option(help="Override model.path: 'minilm', a hub id or a folder.")]
-Trials = Annotated[int | None, typer.Option(help="Override search.trials, the total number of trials.")]
+Trials = Annotated[
+    str | None, typer.Option(metavar="NUMBER|auto", help="Override search.trials, the total number of trials.")
+]
 Trust = Annotated[
     bool, typer.Option("--trust-model", help="Go on with a fine-tuned model that scores no better than guessing.")
 ]

@@ -167,7 +167,7 @@ class _Lines:
         self._say = say
 
     @contextmanager
-    def bar(self, title: str, total: float) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None) -> Iterator[Bar]:
         yield self
 
     def advance(self, steps: float = 1, note: str = "") -> None:

@@ -53,7 +53,7 @@ def _study_row(report: Report) -> tuple[Cell, ...]:
     )
     return (
         *(Cell(text, text) for text in (info.name, info.task, info.model, info.sampler)),
-        Cell(f"{len(report.trials)}/{info.trials}", len(report.trials)),
+        Cell(f"{len(report.trials)}/{info.trials or 'auto'}", len(report.trials)),
         Cell(info.metric, info.metric),
         Cell(units.points(dense), dense),
         Cell(best, best),

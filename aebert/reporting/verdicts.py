@@ -196,8 +196,21 @@ def _won_table(report: Report, found: Sequence[Standing]) -> Table:
         f"{scale.title} by which the best of a budget beats its first trials: clearly where the whole interval is "
         "above 0.\nIn brackets is the 95 % interval of the difference on the same rows. The best was chosen on these "
         "rows, which flatters its gains as it does its score; itself means that the first trial is the best.\n"
-        f"The first trials are {meanings}.",
+        f"The first trials are {meanings}.{_won_nothing(report, found)}",
     )
+
+
+def _won_nothing(report: Report, found: Sequence[Standing]) -> str:
+    """A sentence on the budgets whose best the rows can't tell from a first trial; empty where there are none."""
+    kind = report.info.budget_kind
+    none = [units.budget(one.budget, kind) for one in found if any(map(_is_unclear, one.gains.values()))]
+    if not none:
+        return ""
+    return f"\nAt {' and '.join(none)} the search won nothing over its strongest first trial that these rows can show."
+
+
+def _is_unclear(gain: GainRecord) -> bool:
+    return gain.low is not None and gain.low <= 0
 
 
 def _gain(gain: GainRecord | None, itself: set[int], scale: _Scale) -> Cell:

@@ -9,7 +9,8 @@ from aebert.config import RunConfig
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
-from aebert.search.schedule import EACH_VISIT, REPAIRED_AGAIN
+from aebert.search.first import FIRST_TRIALS
+from aebert.search.schedule import EACH_VISIT, PATIENCE, REPAIRED_AGAIN
 from aebert.search.space import Grid
 from aebert.tasks.task import Role
 
@@ -57,13 +58,21 @@ def expected_seconds(
     found = {
         "dense": config.dense.epochs * tokens["train"] * _TRAINING * seconds if trains else 0.0,
         "library": library * (1 + ladder * _RUNG * (len(config.search.budget.targets) - 1)),
-        "search": config.search.trials * trial * seconds,
+        "search": _trials(config, ladder) * trial * seconds,
         "finalists": config.finalists.count * config.finalists.epochs * tokens["train"] * _DISTILLED * seconds,
         "files": models * (_PER_MODEL + (scored + measured) * seconds),
     }
     if config.search.device != "cpu":
         del found["search"]
     return found
+
+
+def _trials(config: RunConfig, ladder: bool) -> int:
+    """How many trials there will be; of a search that ends by itself the fewest."""
+    if config.search.trials != "auto":
+        return config.search.trials
+    visit = EACH_VISIT + ladder * REPAIRED_AGAIN
+    return 1 + len(config.search.budget.targets) * (len(FIRST_TRIALS) + PATIENCE * visit)
 
 
 def _library(shape: ModelShape, tokens: float, timed: Timed) -> float:

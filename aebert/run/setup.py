@@ -69,7 +69,7 @@ def search_setup(
         return setup
     setup = replace(setup, between=_between(run, setup))
     least = 1 + len(run.first) * len(setup.budgets) + least_of_descent(setup)
-    if config.search.trials < least:
+    if config.search.trials != "auto" and config.search.trials < least:
         raise ConfigError(
             f"search.trials must be at least {least}: the dense model, {len(run.first)} first trials for each budget, "
             f"and what one descent of the ladder takes ({len(setup.rungs)} rungs), got {config.search.trials}; raise "
@@ -98,7 +98,7 @@ def _info(run: Run, source: PriceSource | None, notes: tuple[str, ...]) -> Study
         length=config.search.budget.length,
         sampler=config.search.sampler,
         seed=config.seed,
-        trials=config.search.trials,
+        trials=None if config.search.trials == "auto" else config.search.trials,
         search_rows=len(task.rows["search"]),
         notes=notes if run.int8 is None else (*notes, _SCORED_IN_INT8),
         device="" if source is None else describe_device(source, config.search.budget),

@@ -89,7 +89,7 @@ def first_methods(config: RunConfig, *, has_library: bool) -> tuple[str, ...]:
                 f"library, got {config.pruning.method!r}"
             )
     least = 1 + len(names) * len(config.search.budget.targets)
-    if config.search.trials < least:
+    if config.search.trials != "auto" and config.search.trials < least:
         raise ConfigError(
             f"search.trials must be at least {least}, the dense model and {len(names)} first trials "
             f"({', '.join(names)}) for each budget, got {config.search.trials}; raise it or shorten search.first"

@@ -85,6 +85,7 @@ class StudyInfo:
       an average over.
     device: what a latency budget holds for: processor, form of file, length, batch, threads; empty for other kinds.
     estimated: whether that device is only estimated, so that its milliseconds were measured nowhere.
+    trials: how many there are to be; None where the search ends by itself.
     step: least difference that one level of a block makes to the limited cost, in the unit of the targets; 0 in studies
       that did not record it.
     """
@@ -98,7 +99,7 @@ class StudyInfo:
     length: int
     sampler: str
     seed: int
-    trials: int
+    trials: int | None
     search_rows: int
     notes: tuple[str, ...] = ()
     device: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from aebert.pruning.recipe import Recipe
 from aebert.search.budget import Budget, project
 from aebert.search.difference import CONFIDENCE
 from aebert.search.front import nearness
+from aebert.search.judge import Judge
 from aebert.search.knowledge import Knowledge, Known
 from aebert.search.outcomes import Outcomes
 from aebert.search.record import Origin
@@ -29,6 +31,8 @@ EACH_VISIT = 8
 REPAIRED_FIRST, REPAIRED_AGAIN = 2, 1
 # A budget that brought nothing new so many times in a row is visited half as often, and after twice as many a quarter.
 IDLE = 2
+# A search that ends by itself does so when this many visits in a row brought no budget anything that the rows can show.
+PATIENCE = 2
 
 # By method: its architecture for each budget.
 FirstTrials = Mapping[Origin, Sequence[Architecture]]
@@ -60,13 +64,62 @@ def first_turns(setup: SearchSetup, first: FirstTrials) -> Iterator[Turn]:
             yield Turn(origin, budget, preferences=setup.grid.preferences(architecture))
 
 
-def in_turns(setup: SearchSetup, known: Knowledge) -> Iterator[Turn]:
+class Schedule(Protocol):
+    """What comes after the first trials."""
+
+    @property
+    def bases(self) -> list[Recipe]:
+        """What the libraries of its rungs are built from, without the dense model."""
+
+    def turns(self) -> Iterator[Turn]:
+        """All turns, without end."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last `PATIENCE` visits brought no budget a candidate that is better beyond doubt.
+
+        It holds for the turn that was drawn last.
+        """
+
+
+class Rounds:
     """What the sampler proposes, for one budget after the other; sometimes the best of a neighbouring budget."""
-    turn, budgets = 0, setup.budgets  # once: making them counts costs
-    while True:
-        for budget in budgets:
-            yield _explore(setup, known, turn, budget, None, known.leaders.rival(budget.target))
-        turn += 1
+
+    def __init__(self, setup: SearchSetup, known: Knowledge) -> None:
+        self._setup, self._known = setup, known
+        self._best: dict[float, Known] = {}
+        self._still = 0
+
+    @property
+    def bases(self) -> list[Recipe]:
+        """None: all candidates come from the dense model's library."""
+        return []
+
+    @property
+    def is_settled(self) -> bool:
+        """See `Schedule`; as many rounds as the sampler has proposals at a visit count as one."""
+        return self._still >= PATIENCE * EACH_VISIT
+
+    def turns(self) -> Iterator[Turn]:
+        """All turns after those of `first_turns`."""
+        turn, budgets, leaders = 0, self._setup.budgets, self._known.leaders  # once: making budgets counts costs
+        while True:
+            for budget in budgets:
+                yield _explore(self._setup, self._known, turn, budget, None, leaders.rival(budget.target))
+            turn += 1
+            changed = sum(self._has_changed(budget.target) for budget in budgets)
+            self._still = 0 if changed else self._still + 1
+
+    def _has_changed(self, target: float) -> bool:
+        """Whether a budget has its first candidate, or one that is better beyond doubt than the last that was."""
+        leaders = self._known.leaders.of(target)
+        if not leaders:
+            return False
+        best = self._best.get(target)
+        if best is not None and (best[0] is leaders[0][0] or not is_better(self._setup.judge, leaders[0], best)):
+            return False
+        self._best[target] = leaders[0]
+        return True
 
 
 def _explore(
@@ -117,12 +170,18 @@ class Descent:
         self._bases: dict[float, Recipe | None] = {}
         self._incumbents: dict[float, Known] = {}
         self._idle: dict[float, int] = {}
+        self._still: dict[float, int] = {}
         self._turns: dict[float, int] = {}
 
     @property
     def bases(self) -> list[Recipe]:
         """What the libraries of the rungs are built from, without the dense model."""
         return [base for base in self._bases.values() if base is not None]
+
+    @property
+    def is_settled(self) -> bool:
+        """See `Schedule`. The library of a base that is new begins a budget anew."""
+        return all(self._still.get(target, 0) >= PATIENCE for target in self._setup.info.targets)
 
     def turns(self) -> Iterator[Turn]:
         """All turns after those of `first_turns`."""
@@ -131,7 +190,8 @@ class Descent:
             base: Recipe | None = None
             for budget in self._rungs:
                 if base is not None and self._is_within(base, budget):
-                    continue  # nothing is left to remove
+                    self._still[budget.target] = PATIENCE  # nothing is left to remove
+                    continue
                 if budget.target not in self._bases or self._bases[budget.target] != base:
                     self._bases[budget.target] = base
                     self._incumbents.pop(budget.target, None)
@@ -160,6 +220,7 @@ class Descent:
 
     def _begin(self, budget: Budget, base: Recipe | None) -> Iterator[Turn]:
         """A rung whose library is new."""
+        self._still[budget.target] = 0
         if base is not None or ("knapsack", budget.target) not in self._known.firsts:
             yield Turn("rung", budget, base)
         yield from self._repair(budget, base, REPAIRED_FIRST if self._is_own(budget) else 1)
@@ -177,6 +238,7 @@ class Descent:
         self._settle(budget, base)
         changed = self._incumbents.get(budget.target) is not before
         self._idle[budget.target] = 0 if changed else self._idle.get(budget.target, 0) + 1
+        self._still[budget.target] = 0 if changed else self._still.get(budget.target, 0) + 1
 
     def _repair(self, budget: Budget, base: Recipe | None, count: int) -> Iterator[Turn]:
         """The second round: the nearest to the dense model of the candidates that may as well be the best."""
@@ -193,16 +255,18 @@ class Descent:
         if not pool:
             return
         incumbent = self._incumbents.get(budget.target)
-        if incumbent is None or self._is_better(pool[0], incumbent):
+        if incumbent is None or is_better(self._setup.judge, pool[0], incumbent):
             self._incumbents[budget.target] = min(self._tied(pool), key=lambda pair: nearness(pair[0]))
 
     def _tied(self, ranked: Sequence[Known]) -> list[Known]:
         """The candidates that the best one is not better than beyond doubt."""
-        return [pair for pair in ranked if pair is ranked[0] or not self._is_better(ranked[0], pair)]
+        judge = self._setup.judge
+        return [pair for pair in ranked if pair is ranked[0] or not is_better(judge, ranked[0], pair)]
 
-    def _is_better(self, one: Known, other: Known) -> bool:
-        """Whether the whole interval of the difference of scores is above 0."""
-        mine, theirs = one[1], other[1]
-        if mine is None or theirs is None:
-            return one[0].score > other[0].score
-        return self._setup.judge.difference(mine, theirs).low(CONFIDENCE) > 0
+
+def is_better(judge: Judge, one: Known, other: Known) -> bool:
+    """Whether the whole interval of the difference of scores is above 0."""
+    mine, theirs = one[1], other[1]
+    if mine is None or theirs is None:
+        return one[0].score > other[0].score
+    return judge.difference(mine, theirs).low(CONFIDENCE) > 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, count
 from typing import Any, Protocol
 
 import optuna
@@ -24,7 +24,7 @@ from aebert.search.knowledge import Knowledge
 from aebert.search.outcomes import Outcomes
 from aebert.search.proposer import Proposer
 from aebert.search.record import ATTRIBUTE, OUTCOMES, TrialRecord, Verdict
-from aebert.search.schedule import Descent, FirstTrials, Turn, first_turns, in_turns, most_levels
+from aebert.search.schedule import Descent, FirstTrials, Rounds, Schedule, Turn, first_turns, most_levels
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
 from aebert.search.storage import StudyDatabase
@@ -57,7 +57,9 @@ class Ladder(Protocol):
 def search(
     setup: SearchSetup, scorer: Scorer, first: FirstTrials, progress: Progress = SILENT, ladder: Ladder | None = None
 ) -> tuple[list[TrialRecord], list[Verdict]]:
-    """Run the study until it has `info.trials` trials; return all that were scored, and the verdict on each budget.
+    """Run the study until it has `info.trials` trials, or until its schedule is settled where that is None.
+
+    Returns all trials that were scored, and the verdict on each budget.
 
     Trial 0 is the dense model. Then come the first trials, method by method, each for all budgets. Without a ladder,
     the sampler then proposes candidates for one budget after the other; with several budgets, some proposals are the
@@ -73,8 +75,8 @@ def search(
         done = run.replay(database)
         with progress.bar(f"search {setup.info.name}", setup.info.trials) as bar:
             bar.advance(done, run.best())
-            for number in range(done, setup.info.trials):
-                database.add(run.trial(number))
+            for number, turn in run.turns_from(done):
+                database.add(run.trial(number, turn))
                 bar.advance(1, run.best())
         verdicts = run.verdicts()
         database.store_verdicts(verdicts)
@@ -90,9 +92,8 @@ class _Run:
         self.known = Knowledge(info)
         self.front = self._front()
         self.proposer = Proposer(info.sampler, info.seed, setup.grid.names, info.targets)
-        self.descent = Descent(setup, self.known)
-        turns = in_turns(setup, self.known) if ladder is None else self.descent.turns()
-        self.turns = chain(first_turns(setup, first), turns)
+        self.schedule: Schedule = (Rounds if ladder is None else Descent)(setup, self.known)
+        self.turns = chain(first_turns(setup, first), self.schedule.turns())
 
     # --- what is known -------------------------------------------------------------------------------------------
 
@@ -155,16 +156,26 @@ class _Run:
 
     # --- trials --------------------------------------------------------------------------------------------------
 
-    def trial(self, number: int) -> FrozenTrial:
-        """The next trial, finished."""
-        turn = next(self.turns)
+    def turns_from(self, done: int) -> Iterator[tuple[int, Turn]]:
+        """Numbers and turns of the trials to come, where so many are done."""
+        total = self.setup.info.trials
+        for number in count(done):
+            if total is not None and number >= total:
+                return
+            turn = next(self.turns)
+            if total is None and self.schedule.is_settled:
+                return
+            yield number, turn
+
+    def trial(self, number: int, turn: Turn) -> FrozenTrial:
+        """The trial of a turn, finished."""
         if turn.budget is None:
             return self._untold(number, turn, Architecture.dense(self.setup.shape))
         if turn.repaired is not None:
             return self._untold(number, turn, turn.repaired.architecture)
         preferences = turn.preferences
         if turn.origin == "rung" and self.ladder is not None:
-            self.ladder.keep(self.descent.bases)
+            self.ladder.keep(self.schedule.bases)
             architecture = self.ladder.propose(turn.base, turn.budget)
             if turn.budget.target not in self.setup.info.targets:
                 return self._untold(number, turn, architecture)

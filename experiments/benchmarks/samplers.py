@@ -85,7 +85,7 @@ def study_setup(base: SearchSetup, sampler: str, seed: int, trials: int, folder:
 def run_study(setup: SearchSetup, scorer: Scorer, first: FirstTrials, report: Report) -> Study:
     """Run a study to its end and follow its best architecture."""
     records, _ = search(setup, scorer, first)
-    best = incumbents(records, setup.info.trials)
+    best = incumbents(records, len(records))
     known = {record.number: report(record.architecture) for record in _different(best)}
     return Study(
         sampler=setup.info.sampler,

@@ -102,10 +102,11 @@ def test_a_tenth_of_the_machine_is_quiet(load: float, noisy: int) -> None:
 
 class CountingProgress:
     def __init__(self) -> None:
-        self.total, self.done = 0.0, 0.0
+        self.total: float | None = None
+        self.done = 0.0
 
     @contextmanager
-    def bar(self, title: str, total: float) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None) -> Iterator[Bar]:
         self.total = total
         yield self
 

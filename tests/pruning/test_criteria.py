@@ -263,14 +263,14 @@ def test_random_scores_are_the_seed_s(tiny_model: TinyModel) -> None:
 
 class _Watcher:
     def __init__(self) -> None:
-        self.bars: list[tuple[str, float]] = []
+        self.bars: list[tuple[str, float | None]] = []
         self.steps = 0.0
 
     def advance(self, steps: float = 1, note: str = "") -> None:
         self.steps += steps
 
     @contextmanager
-    def bar(self, title: str, total: float) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None) -> Iterator[Bar]:
         self.bars.append((title, total))
         yield self
 

@@ -493,14 +493,14 @@ def test_an_architecture_that_does_not_fit_is_an_error(tiny_model: TinyModel, ca
 def test_progress_is_told_batch_by_batch(tiny_model: TinyModel, calibration: Calibration) -> None:
     class Watcher:
         def __init__(self) -> None:
-            self.bars: list[tuple[str, float]] = []
+            self.bars: list[tuple[str, float | None]] = []
             self.steps = 0.0
 
         def advance(self, steps: float = 1, note: str = "") -> None:
             self.steps += steps
 
         @contextmanager
-        def bar(self, title: str, total: float) -> Iterator[Watcher]:
+        def bar(self, title: str, total: float | None) -> Iterator[Watcher]:
             self.bars.append((title, total))
             yield self
 

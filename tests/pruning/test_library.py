@@ -390,7 +390,7 @@ class DyingProgress:
         self.left = blocks
 
     @contextmanager
-    def bar(self, title: str, total: float) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None) -> Iterator[Bar]:
         with SILENT.bar(title, total) as bar:
             yield self if title == "library" else bar
 

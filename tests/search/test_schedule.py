@@ -20,7 +20,7 @@ from aebert.search.ranking import pick
 from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord
 from aebert.search.rungs import STEP, between, check_given
-from aebert.search.schedule import EACH_VISIT
+from aebert.search.schedule import EACH_VISIT, PATIENCE
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
 from aebert.search.study import search
@@ -30,7 +30,12 @@ TARGETS = (0.3, 0.6, 0.8)
 
 
 def descend(
-    toy: ModuleType, path: Path, trials: int, ladder: Any = None, between: tuple[float, ...] = (0.45,), **change: Any
+    toy: ModuleType,
+    path: Path,
+    trials: int | None,
+    ladder: Any = None,
+    between: tuple[float, ...] = (0.45,),
+    **change: Any,
 ) -> list[TrialRecord]:
     setup = laddered(toy, path, trials, between, **change)
     first = toy.toy_first(setup, "uniform")
@@ -38,7 +43,7 @@ def descend(
 
 
 def laddered(
-    toy: ModuleType, path: Path, trials: int, between: tuple[float, ...] = (0.45,), **change: Any
+    toy: ModuleType, path: Path, trials: int | None, between: tuple[float, ...] = (0.45,), **change: Any
 ) -> SearchSetup:
     setup: SearchSetup = toy.toy_setup(path, trials, "tpe", TARGETS)
     return dataclasses.replace(setup, between=between, **change)
@@ -151,6 +156,60 @@ def test_budgets_that_change_nothing_are_visited_less(toy: ModuleType, tmp_path:
     }
     assert min(of.values()) >= EACH_VISIT
     assert sum(of.values()) > 250  # trials are spent somewhere
+
+
+SAMPLED = ("sampled", "neighbour")
+
+
+def test_a_search_ends_by_itself_when_no_budget_finds_anything_more(toy: ModuleType, tmp_path: Path) -> None:
+    records = descend(toy, tmp_path / "auto.db", None)
+    given = descend(toy, tmp_path / "given.db", len(records) + 30)
+    assert toy.without_times(given[: len(records)]) == toy.without_times(records)
+    for target in TARGETS:
+        begun = max(one.number for one in records if one.budget == target and one.origin in ("rung", "repaired"))
+        after = [one for one in records if one.number > begun or one.origin in SAMPLED]
+        assert sum(one.budget == target and one.origin in SAMPLED for one in after) >= PATIENCE * EACH_VISIT
+
+
+@pytest.mark.parametrize("stop", [5, 12, 33, 60])
+def test_a_search_that_ends_by_itself_is_resumed(stop: int, toy: ModuleType, tmp_path: Path) -> None:
+    whole = descend(toy, tmp_path / "whole.db", None)
+    descend(toy, tmp_path / "study.db", min(stop, len(whole)))
+    assert toy.without_times(descend(toy, tmp_path / "study.db", None)) == toy.without_times(whole)
+    assert len(descend(toy, tmp_path / "study.db", None)) == len(whole)
+    more = descend(toy, tmp_path / "study.db", len(whole) + 7)  # a total can still be given
+    assert len(more) == len(whole) + 7
+    assert len(descend(toy, tmp_path / "study.db", None)) >= len(more)
+
+
+def test_what_is_found_late_keeps_a_search_going(toy: ModuleType, tmp_path: Path) -> None:
+    class Lucky(toy.RowScorer):  # type: ignore[misc,name-defined]
+        """From a certain candidate on, all are better beyond doubt."""
+
+        def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
+            self.asked.append(architecture)
+            outcomes = toy.toy_outcomes(architecture, 0.4 if len(self.asked) > self.late else 0.0)
+            right = float(np.mean(outcomes.marks[:, 0] == outcomes.marks[:, 1]))
+            return Scored({"accuracy": right}, float(outcomes.losses.mean()), outcomes)
+
+    def count(late: int) -> int:
+        setup, scorer = toy.toy_setup(tmp_path / f"{late}.db", None, "tpe", (0.3,), race=False), Lucky()
+        scorer.late = late
+        records = search(setup, scorer, toy.toy_first(setup, "uniform"))[0]
+        assert len({record.number for record in records}) == len(records)
+        return len(records)
+
+    never = count(10**6)
+    assert PATIENCE * EACH_VISIT < never < 60
+    assert count(never - 4) >= never - 4 + PATIENCE * EACH_VISIT
+
+
+def test_without_rungs_each_budget_has_its_patience(toy: ModuleType, tmp_path: Path) -> None:
+    setup = toy.toy_setup(tmp_path / "auto.db", None, "tpe", TARGETS)
+    records = search(setup, toy.RowScorer(), toy.toy_first(setup, "uniform"))[0]
+    for target in TARGETS:
+        assert sum(one.budget == target and one.origin in SAMPLED for one in records) >= PATIENCE * EACH_VISIT
+    assert (len(records) - 1 - len(TARGETS)) % len(TARGETS) == 0  # it ends after a whole round
 
 
 def test_a_study_that_was_made_in_another_order_is_refused(toy: ModuleType, tmp_path: Path) -> None:

@@ -179,7 +179,12 @@ class ToyLadder:
 
 
 def toy_setup(
-    path: Path, trials: int, sampler: str = "random", targets: tuple[float, ...] = (0.5,), seed: int = 0, **change: Any
+    path: Path,
+    trials: int | None,
+    sampler: str = "random",
+    targets: tuple[float, ...] = (0.5,),
+    seed: int = 0,
+    **change: Any,
 ) -> SearchSetup:
     """A setup on the toy model; `change` replaces fields of the setup."""
     info = StudyInfo(

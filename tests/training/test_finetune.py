@@ -33,7 +33,8 @@ class Steps:
 
     def __init__(self, fail_at: float = float("inf")) -> None:
         self.fail_at = fail_at
-        self.total, self.resumed_at, self.taken = 0.0, 0.0, 0.0
+        self.total: float | None = None
+        self.resumed_at, self.taken = 0.0, 0.0
         self.notes: list[str] = []
 
     def advance(self, steps: float = 1, note: str = "") -> None:
@@ -46,7 +47,7 @@ class Steps:
             raise KeyboardInterrupt
 
     @contextmanager
-    def bar(self, title: str, total: float) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None) -> Iterator[Bar]:
         self.total = total
         yield self
 
