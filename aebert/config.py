@@ -273,6 +273,23 @@ def budget_kinds() -> dict[str, Any]:
     }
 
 
+class UnlabelledConfig(Section):
+    """Rows whose labels are not read, on which divergences from the dense model are measured besides the search rows.
+
+    train_rows: how many train rows. texts: files of texts: .csv, .tsv and .jsonl are read by the text columns of the
+    task; of .txt files every line is a text, with a tab between the two of a pair. Texts that are also search, select
+    or report rows are left out.
+    """
+
+    train_rows: Annotated[int, Field(ge=0)] = 0
+    texts: tuple[Path, ...] = ()
+
+    @field_validator("texts", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
 class SearchConfig(Section):
     """The study. trials: total number, the dense model and the first trials included; `auto` ends the search when it
       brings nothing more that the search rows can show: no budget found a candidate that is better beyond its
@@ -285,7 +302,9 @@ class SearchConfig(Section):
       repaired best of the one before. `auto` puts further rungs between budgets that lie far apart, a list of targets
       (in the unit of the budget) puts these, and `none` builds every candidate from the dense model's library.
     storage: URL of an Optuna storage; by default SQLite in the study's folder.
-    objective: `metric` (the task's headline metric, ties broken by the loss) or `loss` (its negative).
+    objective: `metric` (the task's headline metric, ties broken by the loss), `loss` (its negative), or `divergence`
+      (the negative of the mean divergence from the dense model's outputs, which needs no labels).
+    unlabelled: more rows for `divergence`.
     race: stop candidates that are clearly behind the best one of their budget before they saw all search rows.
     device, precision: where candidates are scored (`cpu`, `cuda`), and the precision of matrix products there.
     score_in: `int8` scores candidates, and the dense model that they are compared with, as the `dynamic-int8` file of
@@ -301,13 +320,29 @@ class SearchConfig(Section):
     budget: BudgetConfig = BudgetConfig(sparsity=(0.5,))
     first: tuple[str, ...] | None = None
     rungs: Literal["auto", "none"] | tuple[float, ...] = "auto"
-    objective: Literal["metric", "loss"] = "metric"
+    objective: Literal["metric", "loss", "divergence"] = "metric"
+    unlabelled: UnlabelledConfig = UnlabelledConfig()
     race: bool = True
     storage: str | None = None
     max_batch_tokens: Positive = 4096
     device: str = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     score_in: Literal["float32", "int8"] = "float32"
+
+    @field_validator("trials", mode="before")
+    @classmethod
+    def _trials_are_counted_or_auto(cls, trials: Any) -> Any:
+        if trials == "auto" or (isinstance(trials, int) and not isinstance(trials, bool) and trials >= 1):
+            return trials
+        raise ValueError("must be a whole number, at least 1, or auto")
+
+    @model_validator(mode="after")
+    def _unlabelled_rows_have_no_metric(self) -> SearchConfig:
+        if self.unlabelled != UnlabelledConfig() and self.objective != "divergence":
+            raise ValueError(
+                f"unlabelled rows are for objective divergence, got {self.objective}; leave out one of the two"
+            )
+        return self
 
 
 class DistillConfig(Section):

@@ -145,7 +145,7 @@ def _trial_hover(trial: TrialRecord, report: Report) -> str:
     score = headline(trial, report.info)
     seen = "the search rows"
     if trial.stopped_at is not None:
-        seen = f"{trial.stopped_at:,} of {report.info.search_rows:,} search rows (estimated)"
+        seen = f"{trial.stopped_at:,} of {report.info.scored_rows:,} search rows (estimated)"
     return "<br>".join(
         [
             f"<b>trial {trial.number}</b> ({html.escape(trial.origin)})",

@@ -250,7 +250,7 @@ def _models(report: Report) -> dict[str, dict[str, Any]]:
 def _seen(trial: TrialRecord, report: Report) -> str:
     if trial.stopped_at is None:
         return "on the search rows before fine-tuning"
-    rows = f"{trial.stopped_at:,} of {report.info.search_rows:,} search rows"
+    rows = f"{trial.stopped_at:,} of {report.info.scored_rows:,} search rows"
     return f"estimated: a race stopped it after {rows}"
 
 

@@ -87,9 +87,18 @@ def scored_on(report: Report) -> str:
     target = (
         ""
         if is_of_metric(report)
-        else "; the search maximized another score (the negative loss), so the front follows that"
+        else f"; the search maximized another score ({other_score(report)}), so the front follows that"
     )
     return f"{metric} × 100 on the {report.info.search_rows:,} search rows, before fine-tuning{target}"
+
+
+def other_score(report: Report) -> str:
+    """What the search maximized where that is not the headline metric."""
+    if report.info.objective != "divergence":
+        return "the negative loss"
+    rows = report.info.unlabelled_rows
+    more = f", on {rows:,} rows without labels too" if rows else ""
+    return f"the negative divergence from the dense model{more}"
 
 
 def cost_cells(cost: float | None, params: int, report: Report) -> list[Cell]:

@@ -79,7 +79,7 @@ def _cost_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
 def _race_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
     if record.stopped_at is None:
         return []
-    rows = f"{record.stopped_at:,} of {report.info.search_rows:,} search rows"
+    rows = f"{record.stopped_at:,} of {report.info.scored_rows:,} search rows"
     return [("stopped", f"by a race after {rows}, clearly behind the best of its budget; scores are estimates")]
 
 

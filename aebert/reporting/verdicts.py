@@ -14,6 +14,7 @@ from aebert.reporting.tables import (
     Column,
     Table,
     is_of_metric,
+    other_score,
     scored_on,
     trial_key,
     trial_name,
@@ -124,7 +125,7 @@ def _found_note(report: Report) -> Iterator[str]:
 
 
 def _found_row(standing: Standing, report: Report) -> tuple[Cell, ...]:
-    best, scale = standing.best, _Scale(is_of_metric(report))
+    best, scale = standing.best, _Scale(is_of_metric(report), other_score(report))
     bounds = score_interval(best)
     return (
         Cell(units.budget(standing.budget, report.info.budget_kind), standing.budget),
@@ -158,7 +159,7 @@ def _ties(standing: Standing) -> Cell:
 
 
 def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
-    scale, kind = _Scale(is_of_metric(report)), report.info.budget_kind
+    scale, kind = _Scale(is_of_metric(report), other_score(report)), report.info.budget_kind
     flattery = [
         f"{scale.about(standing.optimism)} at {units.budget(standing.budget, kind)} (best of {standing.candidates})"
         for standing in found
@@ -179,7 +180,7 @@ def _remarks(report: Report, found: Sequence[Standing]) -> Iterator[str]:
 
 def _won_table(report: Report, found: Sequence[Standing]) -> Table:
     methods = [method for method in first_origins(report.trials) if any(method in standing.gains for standing in found)]
-    scale = _Scale(is_of_metric(report))
+    scale = _Scale(is_of_metric(report), other_score(report))
     meanings = ", ".join(f"{method} ({meaning_of(method)})" for method in methods)
     architectures = {trial.number: trial.architecture for trial in report.trials}
     rows = []
@@ -225,13 +226,14 @@ def _gain(gain: GainRecord | None, itself: set[int], scale: _Scale) -> Cell:
 
 @dataclass(frozen=True)
 class _Scale:
-    """How scores are shown: as points where they are the headline metric, else as they are."""
+    """How scores are shown: as points where they are the headline metric, else as they are (then `other` is said)."""
 
     points: bool
+    other: str
 
     @property
     def title(self) -> str:
-        return "Points" if self.points else "Score (the negative loss)"
+        return "Points" if self.points else f"Score ({self.other})"
 
     def score(self, value: float) -> str:
         return units.points(value) if self.points else f"{value:.4f}"

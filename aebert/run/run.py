@@ -7,14 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 from transformers import PreTrainedTokenizerBase
 
-from aebert.config import RunConfig, plain
+from aebert.config import RunConfig, digest, plain
 from aebert.deployment.litert_packages import require_litert
 from aebert.deployment.quantize import VARIANTS
-from aebert.errors import ConfigError, StudyError
+from aebert.errors import ConfigError, DataError, StudyError
 from aebert.files import replacing
 from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
@@ -29,7 +30,8 @@ from aebert.search.scoring import usable_device
 from aebert.search.space import SearchSpace, load_space
 from aebert.studies.folder import CONFIG, DATABASE
 from aebert.tasks.load import load_task
-from aebert.tasks.task import Role, Row, Task
+from aebert.tasks.task import ROLES, Role, Row, Task
+from aebert.tasks.unlabelled import read_texts
 
 
 class Run:
@@ -105,6 +107,31 @@ class Run:
         """The task with its rows by role."""
         config = self.config
         return load_task(config.task, config.data, config.data_root, config.seed)
+
+    @cached_property
+    def unlabelled(self) -> tuple[Row, ...]:
+        """Rows besides the search rows whose labels are not read (`search.unlabelled`): train rows, then texts.
+
+        Raises: ConfigError or DataError for files that can't be read as texts, or in which nothing is new.
+        """
+        given = self.config.search.unlabelled
+        train = self.task.rows["train"]
+        drawn = np.random.default_rng([self.config.seed, 1]).permutation(len(train))[: given.train_rows]
+        data = self.config.data
+        texts = read_texts(given.texts, self.task.spec, self.config.data_root, data.encoding, data.separator)
+        known = {row.text for role in ROLES for row in self.task.rows[role]}
+        new = [row for row in texts if row.text not in known]
+        if texts and not new:
+            raise DataError(
+                "search.unlabelled.texts must have a text that is in no role, since report rows are read once and the "
+                f"others count already; all {len(texts)} are labelled rows of this task"
+            )
+        return (*(train[index] for index in sorted(drawn)), *new)
+
+    @property
+    def unlabelled_digest(self) -> str:
+        """Which rows these are."""
+        return digest([row.text for row in self.unlabelled])
 
     def rows(self, role: Role, tokenizer: PreTrainedTokenizerBase) -> Prepared:
         """The rows of a role, encoded and in batches."""

@@ -100,6 +100,8 @@ def _info(run: Run, source: PriceSource | None, notes: tuple[str, ...]) -> Study
         seed=config.seed,
         trials=None if config.search.trials == "auto" else config.search.trials,
         search_rows=len(task.rows["search"]),
+        unlabelled_rows=len(run.unlabelled),
+        objective=config.search.objective,
         notes=notes if run.int8 is None else (*notes, _SCORED_IN_INT8),
         device="" if source is None else describe_device(source, config.search.budget),
         estimated=source is not None and source.estimated,
@@ -119,8 +121,10 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
         settings["deploy.int8"] = config.deploy.int8
     if not run.has_ladder:
         del values["search"]["rungs"]
-    del values["search"]["score_in"]
-    if run.int8 is not None:  # only then, since studies of older versions state nothing
+    del values["search"]["score_in"], values["search"]["unlabelled"]
+    if run.unlabelled:  # only then, since studies of older versions state nothing
+        settings["search.unlabelled"] = run.unlabelled_digest
+    if run.int8 is not None:  # the same
         settings |= {"search.score_in": config.search.score_in, "search.score_in_weights": run.int8.describe()}
     if config.data.window:  # the same
         settings["data.window"] = True

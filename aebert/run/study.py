@@ -18,13 +18,14 @@ from aebert.search.judge import Judge
 from aebert.search.racing import LOOKS, doubts, race_rows
 from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import SubnetworkScorer, dense_logits
+from aebert.tasks.task import Row
 
 
 def study_scorer(run: Run, dense: Dense, pruner: Pruner, judge: Judge) -> SubnetworkScorer:
-    """What scores candidates on the search rows."""
+    """What scores candidates on the search rows, and on those without labels."""
     config = run.config
     rows = race_rows(
-        run.task.rows["search"],
+        _rows(run),
         run.task.spec,
         dense.tokenizer,
         config.data.max_length,
@@ -32,26 +33,32 @@ def study_scorer(run: Run, dense: Dense, pruner: Pruner, judge: Judge) -> Subnet
         config.seed,
         doubt=_doubt(run, dense) if config.search.race else None,
         looks=LOOKS if config.search.race else (),
+        unlabelled=len(run.unlabelled),
     )
     device, precision = config.search.device, config.search.precision
     return SubnetworkScorer(dense.model, pruner, rows, judge, device=device, precision=precision, int8=run.int8)
 
 
+def _rows(run: Run) -> list[Row]:
+    return [*run.task.rows["search"], *run.unlabelled]
+
+
 def _doubt(run: Run, dense: Dense) -> np.ndarray:
-    """The doubt of each search row of the dense model, in the form that candidates are scored in.
+    """The doubt of each of these rows of the dense model, in the form that candidates are scored in.
 
     It is kept, since rows must come in the same order after a resume.
     """
 
     def make() -> dict[str, Any]:
         with run.progress.bar("dense model on the search rows", 1) as bar:
-            prepared = run.rows("search", dense.tokenizer)
+            prepared = run.encoded(_rows(run), dense.tokenizer, run.config.search.max_batch_tokens)
             logits = dense_logits(dense.model, prepared, run.config.search.device, run.int8)
             bar.advance()
         return {"doubt": doubts(run.task.spec, prepared.encoded, logits).tolist()}
 
     form = {} if run.int8 is None else {"int8": run.int8.describe()}
-    stage = run.stage("doubt", {"dense": dense.digest, "rows": run.rows_digest("search"), **form})
+    more = {"unlabelled": run.unlabelled_digest} if run.unlabelled else {}
+    stage = run.stage("doubt", {"dense": dense.digest, "rows": run.rows_digest("search"), **more, **form})
     return np.array(stage.run(make)["doubt"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,21 +14,38 @@ from aebert.search.outcomes import Outcomes
 from aebert.tasks.resampling import headline_of
 from aebert.tasks.task import TaskSpec
 
-Objective = Literal["metric", "loss"]
+Objective = Literal["metric", "loss", "divergence"]
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Scores outcomes: by the task's headline metric, or by the negative mean loss. Higher is better."""
+    """Scores outcomes, higher is better: by the task's headline metric, or by the negative mean of their losses.
+
+    Under `divergence`, the losses are the divergences from the dense model. Rows without labels have no marks (NaN) and
+    no part in the metric.
+    """
 
     spec: TaskSpec
     objective: Objective = "metric"
 
     def score(self, outcomes: Outcomes) -> float:
         """Score of the rows in `outcomes`."""
-        if self.objective == "loss":
+        if self.objective != "metric":
             return -float(outcomes.losses.astype(np.float64).mean())
-        return headline_of(self.spec, outcomes.marks)
+        return headline_of(self.spec, outcomes.marks[~np.isnan(outcomes.marks).any(axis=1)])
+
+    def floor(self, dense: float) -> float:
+        """The score that hypervolumes count from, where the dense model's is `dense`.
+
+        It is 0 for metrics, three times the dense model's for losses, and that of even probabilities for divergences
+        (from a model that is sure; of regression, whose divergence is a share of the outputs' variance, that of their
+        mean).
+        """
+        if self.objective == "metric":
+            return 0.0
+        if self.objective == "loss":
+            return 3 * dense
+        return -1.0 if self.spec.kind == "regression" else -math.log(self.spec.num_outputs)
 
     def error(self, outcomes: Outcomes) -> float:
         """Standard error of the score."""

@@ -11,7 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Outcomes:
-    """losses [rows] and marks [rows, marks] (see `row_marks`), float32, in the order in which rows are scored."""
+    """losses [rows] and marks [rows, marks] (see `row_marks`), float32, in the order in which rows are scored.
+
+    Where candidates are ranked by their divergence from the dense model, losses are these divergences. Rows without
+    labels have NaN for marks.
+    """
 
     losses: np.ndarray
     marks: np.ndarray

@@ -41,11 +41,13 @@ class RaceRows:
     """The search rows in the order in which they are scored, cut where a race looks.
 
     legs: each is sorted by length and batched on its own. strata [rows]: stratum of each row, in that order; the rows
-      of a stratum are in random order, so those seen so far are a simple random sample of it.
+      of a stratum are in random order, so those seen so far are a simple random sample of it. labelled [rows]: whose
+      labels mean something; None where all do.
     """
 
     legs: tuple[Prepared, ...]
     strata: np.ndarray
+    labelled: np.ndarray | None = None
 
     @property
     def total(self) -> int:
@@ -68,17 +70,20 @@ def race_rows(
     *,
     doubt: np.ndarray | None = None,
     looks: Sequence[float] = LOOKS,
+    unlabelled: int = 0,
 ) -> RaceRows:
     """Put rows in order and cut them where a race looks; without looks there is one leg and no race.
 
-    doubt [rows]: of the dense model (see `doubts`); without it, all rows are one stratum in random order.
+    doubt [rows]: of the dense model (see `doubts`); without it, all rows are one stratum in random order. unlabelled:
+      how many of the rows, the last ones, have labels that mean nothing.
     """
     doubt = np.zeros(len(rows)) if doubt is None else doubt
     order, strata = scoring_order(doubt, np.random.default_rng(seed))
     ends = sorted({round(share * len(rows)) for share in looks if round(share * len(rows)) >= LEAST_ROWS})
     cuts = [0, *ends, len(rows)]
     legs = [[rows[index] for index in order[start:end]] for start, end in pairwise(cuts)]
-    return RaceRows(tuple(prepare(leg, spec, tokenizer, max_length, max_tokens) for leg in legs), strata)
+    labelled = order < len(rows) - unlabelled if unlabelled else None
+    return RaceRows(tuple(prepare(leg, spec, tokenizer, max_length, max_tokens) for leg in legs), strata, labelled)
 
 
 def doubts(spec: TaskSpec, encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]) -> np.ndarray:

@@ -83,6 +83,8 @@ class StudyInfo:
     metric: key of the headline metric; budget_kind: which cost is limited, by its name in `KINDS`; targets: from the
       mildest to the hardest; length: tokens at which MACs are counted; search_rows: labelled rows that every score is
       an average over.
+    objective: what the score is (`search.objective`); empty in studies that did not record it. unlabelled_rows: rows
+      that divergences are measured on besides.
     device: what a latency budget holds for: processor, form of file, length, batch, threads; empty for other kinds.
     estimated: whether that device is only estimated, so that its milliseconds were measured nowhere.
     trials: how many there are to be; None where the search ends by itself.
@@ -105,6 +107,13 @@ class StudyInfo:
     device: str = ""
     estimated: bool = False
     step: float = 0.0
+    objective: str = ""
+    unlabelled_rows: int = 0
+
+    @property
+    def scored_rows(self) -> int:
+        """Rows that candidates are scored on, with or without labels."""
+        return self.search_rows + self.unlabelled_rows
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StudyInfo:

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from aebert.errors import ConfigError
+from aebert.models.divergence import divergences
 from aebert.models.evaluation import Prepared, gather, model_inputs
 from aebert.models.families import family_of
 from aebert.models.int8 import Int8Weights, quantized
@@ -24,6 +25,7 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, expected_difference, is_beaten
 from aebert.tasks.metrics import evaluate_outputs
 from aebert.tasks.resampling import row_marks
+from aebert.tasks.task import TaskSpec
 
 ScoringPrecision = Literal["float32", "bfloat16", "float16"]
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -33,7 +35,8 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 class Scored:
     """What a scorer finds out about an architecture.
 
-    metrics: by name, higher is better; loss: mean over rows. When a race stopped the candidate, both are estimates for
+    metrics: by name, higher is better, on the rows with labels; loss: mean over rows, of the divergence from the dense
+      model where candidates are ranked by that. When a race stopped the candidate, both are estimates for
       all rows (the rival's value plus the difference on the rows that both have seen), of the headline metric only.
     outcomes: on the rows seen, in the scorer's order; None from a scorer that has none, and then nothing is compared.
     stopped: whether a race stopped it.
@@ -74,6 +77,7 @@ class SubnetworkScorer:
             raise ValueError(f"int8 scores need device cpu and precision float32, got {device} and {precision}")
         embedder = dense if int8 is None else quantized(dense, int8)
         self._legs = [list(_inputs_of(embedder, leg, self._device)) for leg in rows.legs]
+        self._yardstick = _yardstick(dense, rows, device) if judge.objective == "divergence" else None
 
     def __call__(self, architecture: Architecture, rival: Outcomes | None = None) -> Scored:
         """Score a candidate. With a rival (its outcomes on all rows), the candidate may be stopped early."""
@@ -82,7 +86,7 @@ class SubnetworkScorer:
     def score(self, model: PreTrainedModel, rival: Outcomes | None = None) -> Scored:
         """Score a sub-network of the dense model, whose embeddings are taken out of it for that."""
         model, slot = self._assemble(model)
-        seen = _Seen(self._rows)
+        seen = _Seen(self._rows, self._yardstick)
         for index, (leg, inputs) in enumerate(zip(self._rows.legs, self._legs, strict=True)):
             seen.add(leg, self._run(model, slot, inputs))
             last = index == len(self._legs) - 1
@@ -110,7 +114,7 @@ class SubnetworkScorer:
 
     def _estimate(self, seen: Outcomes, rival: Outcomes) -> Scored:
         spec = self._judge.spec
-        metric, loss = (Judge(spec, objective) for objective in ("metric", "loss"))
+        metric, loss = Judge(spec), Judge(spec, "loss")
         leads = [expected_difference(judge, seen, rival, self._rows.strata).value for judge in (metric, loss)]
         headline, mean_loss = metric.score(rival) + leads[0], -(loss.score(rival) + leads[1])
         return Scored({spec.headline: headline}, mean_loss, seen, True)
@@ -204,11 +208,32 @@ def _embed(dense: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.
     return made[0]
 
 
-class _Seen:
-    """Results of the legs that have been run."""
+class _Yardstick:
+    """What the dense model, as it is, puts out for all rows; divergences are counted from it.
 
-    def __init__(self, rows: RaceRows) -> None:
-        self._spec = rows.spec
+    That of regression is a share of the variance of these outputs, since they may be in any unit.
+    """
+
+    def __init__(self, spec: TaskSpec, logits: Sequence[np.ndarray]) -> None:
+        self._spec, self._logits = spec, logits
+        spread = float(np.var(np.concatenate(logits))) if spec.kind == "regression" else 1.0
+        self._scale = spread or 1.0
+
+    def __call__(self, first: int, leg: Prepared, logits: Sequence[np.ndarray]) -> np.ndarray:
+        """Divergences [rows] of a leg, whose rows begin at `first` of all."""
+        dense = self._logits[first : first + len(leg.rows)]
+        return divergences(self._spec, leg.encoded, dense, logits) / self._scale
+
+
+def _yardstick(dense: PreTrainedModel, rows: RaceRows, device: str) -> _Yardstick:
+    return _Yardstick(rows.spec, [one for leg in rows.legs for one in dense_logits(dense, leg, device)])
+
+
+class _Seen:
+    """Results of the legs that have been run. yardstick: where losses are divergences."""
+
+    def __init__(self, rows: RaceRows, yardstick: _Yardstick | None) -> None:
+        self._spec, self._labelled, self._yardstick = rows.spec, rows.labelled, yardstick
         self._legs: list[Prepared] = []
         self._logits: list[np.ndarray] = []
         self.outcomes = Outcomes(np.empty(0, np.float32), np.empty((0, 0), np.float32))
@@ -216,7 +241,10 @@ class _Seen:
     def add(self, leg: Prepared, outputs: Iterator[torch.Tensor]) -> None:
         """Take in the logits of a leg's batches."""
         losses, logits = gather(outputs, leg)
-        found = outcomes_of(leg, losses, logits)
+        start = len(self._logits)
+        found = outcomes_of(leg, losses if self._yardstick is None else self._yardstick(start, leg, logits), logits)
+        if self._labelled is not None:
+            found.marks[~self._labelled[start : start + len(found)]] = np.nan
         if self._legs:
             found = Outcomes(
                 np.concatenate([self.outcomes.losses, found.losses]), np.concatenate([self.outcomes.marks, found.marks])
@@ -226,7 +254,10 @@ class _Seen:
         self._logits += logits
 
     def metrics(self) -> dict[str, float]:
-        """All metrics, on all rows seen."""
+        """All metrics, on all rows seen that have labels."""
         rows = [row for leg in self._legs for row in leg.rows]
         encoded = [row for leg in self._legs for row in leg.encoded]
-        return evaluate_outputs(self._spec, rows, encoded, self._logits)
+        kept = range(len(rows)) if self._labelled is None else np.flatnonzero(self._labelled[: len(rows)])
+        return evaluate_outputs(
+            self._spec, [rows[one] for one in kept], [encoded[one] for one in kept], [self._logits[one] for one in kept]
+        )

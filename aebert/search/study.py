@@ -229,12 +229,10 @@ class _Run:
         return record, outcomes
 
     def _reference(self, record: TrialRecord) -> float:
-        """The score that hypervolumes count from: 0 for metrics, three times the dense model's score for losses."""
-        if self.setup.judge.objective == "metric":
-            return 0.0
+        """The score that hypervolumes count from."""
         dense = Recipe(Architecture.dense(self.setup.shape))
         known = self.known.before(dense) if dense in self.known else None
-        return 3 * (known or record).score
+        return self.setup.judge.floor((known or record).score)
 
     def _measure(self, number: int, turn: Turn, recipe: Recipe) -> tuple[TrialRecord | None, Outcomes | None]:
         info, judge, ladder = self.setup.info, self.setup.judge, self.ladder

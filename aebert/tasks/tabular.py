@@ -79,12 +79,13 @@ def text_rows(records: Iterable[Record], spec: TaskSpec, *, blank_texts: bool = 
     Raises: DataError naming file and line of a missing column, an empty text, an unknown class or a bad score.
     """
     for record in pick(records, (*spec.columns, spec.label_column)):
-        texts = tuple(_text(record, column, blank_texts) for column in spec.columns)
+        texts = tuple(text_of(record, column, blank_texts=blank_texts) for column in spec.columns)
         label = _score(record, spec) if spec.kind == "regression" else _class_id(record, spec)
         yield Row(texts, label, record.source)
 
 
-def _text(record: Record, column: str, blank_texts: bool) -> str:
+def text_of(record: Record, column: str, *, blank_texts: bool = False) -> str:
+    """The text that a record has in a column. Raises: DataError for what is none, or a blank one."""
     value = record.values[column]
     if not isinstance(value, str):
         raise DataError(f"{record.source}: {column} must be a text, got {value!r}; give the row one or delete it")
@@ -158,7 +159,7 @@ def tagged_sentences(records: Iterable[Record], words: str, tags: str) -> list[S
 
 
 def _tagged(record: Record, words_column: str, tags_column: str) -> Sentence:
-    words, tags = (_strings(record, column) for column in (words_column, tags_column))
+    words, tags = (strings_of(record, column) for column in (words_column, tags_column))
     if len(words) != len(tags) or not words:
         rule = f"{words_column} and {tags_column} must be lists of one length, at least 1"
         raise DataError(f"{record.source}: {rule}, got {len(words)} and {len(tags)}")
@@ -166,7 +167,8 @@ def _tagged(record: Record, words_column: str, tags_column: str) -> Sentence:
     return Sentence(words, tags, int(line), file, step=0)
 
 
-def _strings(record: Record, column: str) -> tuple[str, ...]:
+def strings_of(record: Record, column: str) -> tuple[str, ...]:
+    """The list of texts that a record has in a column. Raises: DataError for what is none."""
     value = record.values[column]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise DataError(f"{record.source}: {column} must be a list of texts, got {str(value)[:60]}")

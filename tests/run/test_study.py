@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from aebert.errors import ConfigError, DataError, StudyError
 from aebert.pruning.architecture import Architecture
 from aebert.run.study import first_trials
 
@@ -33,6 +37,41 @@ def test_rows_come_in_the_same_order_after_a_resume(pipeline: MakePipeline, monk
     assert first is not None
     assert again is not None
     np.testing.assert_array_equal(first.losses, again.losses)
+
+
+def test_candidates_are_ranked_by_divergence_without_labels(pipeline: MakePipeline, tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("A film that nobody has labelled.\nAnother one of these films.\n")
+    unlabelled = {"train_rows": 10, "texts": [str(tmp_path / "more.txt")]}
+    search = {"trials": 10, "space": "fine-grid", "budget": {"sparsity": 0.5}}
+    search |= {"objective": "divergence", "unlabelled": unlabelled}
+    toy = pipeline(search=search)
+    trials = toy.trials
+    assert trials[0].loss == pytest.approx(0.0, abs=1e-6)
+    assert all(trial.score == -trial.loss < 0 for trial in trials[1:])
+    assert (toy.setup.info.unlabelled_rows, toy.setup.info.objective) == (12, "divergence")
+    seen = toy.scorer(Architecture.dense(toy.dense.shape)).outcomes
+    assert seen is not None
+    assert len(seen) == toy.setup.info.scored_rows == toy.setup.info.search_rows + 12
+    again = pipeline(search={**search, "trials": 12}).trials
+    assert [trial.architecture for trial in again[:10]] == [trial.architecture for trial in trials]
+    (tmp_path / "more.txt").write_text("Some other text.\n")
+    with pytest.raises(StudyError, match=r"search\.unlabelled was '\w+', now '\w+'"):
+        _ = pipeline(search=search).inspect()
+
+
+@pytest.mark.parametrize("objective", ["metric", "loss"])
+def test_rows_without_labels_need_the_objective_that_has_none(objective: str, pipeline: MakePipeline) -> None:
+    with pytest.raises(ConfigError, match=r"unlabelled rows are for objective divergence, got "):
+        pipeline(search={"objective": objective, "unlabelled": {"train_rows": 5}})
+
+
+def test_texts_that_are_all_labelled_rows_are_refused(
+    pipeline: MakePipeline, made: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copy(made["data"] / "test.csv", tmp_path / "again.csv")
+    search = {"objective": "divergence", "unlabelled": {"texts": [str(tmp_path / "again.csv")]}}
+    with pytest.raises(DataError, match=r"^search\.unlabelled\.texts must have a text that is in no role, [^\n]+$"):
+        _ = pipeline(search=search).inspect()
 
 
 def test_a_study_goes_on_where_it_was(pipeline: MakePipeline) -> None:

@@ -117,3 +117,29 @@ def test_constant_outcomes_have_no_error(make: Callable[[int], np.ndarray]) -> N
     marks = np.stack([make(50), np.ones(50)], axis=1)
     outcomes = Outcomes(np.full(50, 0.5, np.float32), marks.astype(np.float32))
     assert Judge(ACCURACY).error(outcomes) == Judge(ACCURACY, "loss").error(outcomes) == 0.0
+
+
+def test_rows_without_marks_have_no_part_in_the_metric() -> None:
+    outcomes = draw(ACCURACY, 40, np.random.default_rng(3))
+    more = Outcomes(
+        np.concatenate([outcomes.losses, np.ones(5, np.float32)]),
+        np.concatenate([outcomes.marks, np.full((5, outcomes.marks.shape[1]), np.nan, np.float32)]),
+    )
+    assert Judge(ACCURACY).score(more) == Judge(ACCURACY).score(outcomes)
+    assert Judge(ACCURACY, "divergence").score(more) == pytest.approx(-more.losses.mean())
+    again = Outcomes.decode(more.encode())
+    np.testing.assert_array_equal(again.marks, more.marks)
+
+
+@pytest.mark.parametrize(
+    ("objective", "spec", "floor"),
+    [
+        ("metric", ACCURACY, 0.0),
+        ("loss", ACCURACY, -0.6),
+        ("divergence", ACCURACY, -np.log(2)),
+        ("divergence", NER, -np.log(3)),
+        ("divergence", SPEARMAN, -1.0),
+    ],
+)
+def test_hypervolumes_count_from_what_is_worth_nothing(objective: Objective, spec: TaskSpec, floor: float) -> None:
+    assert Judge(spec, objective).floor(-0.2) == pytest.approx(floor)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from aebert.deployment.cpu import this_cpu
 from aebert.deployment.quantize import quantize_int8
 from aebert.deployment.session import OnnxModel
 from aebert.errors import ConfigError
+from aebert.models.divergence import divergences
 from aebert.models.evaluation import Evaluation, evaluate, evaluate_forward, model_inputs, prepare
 from aebert.models.families import FAMILIES, family_of
 from aebert.models.int8 import Int8Weights
@@ -22,7 +24,7 @@ from aebert.pruning.criteria import Importance, select
 from aebert.pruning.pruners import CriterionPruner
 from aebert.pruning.slicing import masked
 from aebert.run.requests import file_forward
-from aebert.search.judge import Judge
+from aebert.search.judge import Judge, Objective
 from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, race_rows
 from aebert.search.scoring import SubnetworkScorer, dense_logits
@@ -55,11 +57,13 @@ class Case:
         self.importance = Importance(tuple(rng.random(4) for _ in range(2)), tuple(rng.random(64) for _ in range(ffn)))
         self.pruner = CriterionPruner(self.model, self.importance)
 
-    def race(self, looks: tuple[float, ...] = (), seed: int = 0, max_tokens: int = 128) -> RaceRows:
-        return race_rows(self.rows, self.spec, self.tokenizer, 32, max_tokens, seed, looks=looks)
+    def race(
+        self, looks: tuple[float, ...] = (), seed: int = 0, max_tokens: int = 128, unlabelled: int = 0
+    ) -> RaceRows:
+        return race_rows(self.rows, self.spec, self.tokenizer, 32, max_tokens, seed, looks=looks, unlabelled=unlabelled)
 
-    def scorer(self, rows: RaceRows, **options: Any) -> SubnetworkScorer:
-        return SubnetworkScorer(self.model, self.pruner, rows, Judge(self.spec), **options)
+    def scorer(self, rows: RaceRows, objective: Objective = "metric", **options: Any) -> SubnetworkScorer:
+        return SubnetworkScorer(self.model, self.pruner, rows, Judge(self.spec, objective), **options)
 
     def plain(self, architecture: Architecture, rows: RaceRows) -> Evaluation:
         """Everything at once in one padded batch, by the code that evaluates any model."""
@@ -200,6 +204,61 @@ def test_a_beaten_candidate_sees_no_more_rows(make_case: MakeCase) -> None:
     right = (whole.outcomes.marks[:64, 0] == truth[:64]).mean()
     assert found.metrics == {"accuracy": pytest.approx(right)}  # that of the perfect rival, 1, and 1 - right less
     assert found.loss == pytest.approx(whole.outcomes.losses[:64].mean(), rel=1e-5)
+
+
+# --- divergence from the dense model --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "ner"])
+def test_divergences_are_those_of_whole_evaluations(kind: TaskKind, make_case: MakeCase) -> None:
+    case = make_case("bert", kind, rows=136)
+    rows = case.race(looks=(0.5,))
+    scorer, architecture = case.scorer(rows, "divergence"), ARCHITECTURES[1]
+    found, mine, dense = scorer(architecture), case.plain(architecture, rows), case.plain(DENSE, rows)
+    encoded = [row for leg in rows.legs for row in leg.encoded]
+    wanted = divergences(case.spec, encoded, dense.logits, mine.logits)
+    if kind == "regression":
+        wanted /= np.var(np.concatenate(dense.logits))
+    assert found.outcomes is not None
+    np.testing.assert_allclose(found.outcomes.losses, wanted, rtol=1e-2, atol=1e-5)
+    assert found.loss == pytest.approx(wanted.mean(), rel=1e-3)
+    assert found.metrics == pytest.approx(mine.metrics, abs=1e-6)
+    assert Judge(case.spec, "divergence").score(found.outcomes) == pytest.approx(-found.loss)
+    assert scorer(DENSE).loss == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["classification", "ner"])
+def test_labels_of_unlabelled_rows_change_nothing(kind: TaskKind, make_case: MakeCase) -> None:
+    case = make_case("bert", kind, rows=136)
+    plain = case.scorer(case.race(unlabelled=60), "divergence")(ARCHITECTURES[1])
+    ordered = [row for leg in case.race(unlabelled=60).legs for row in leg.rows]
+    assert plain.outcomes is not None
+    unmarked = np.isnan(plain.outcomes.marks).all(axis=1)
+    assert {row.source for row, none in zip(ordered, unmarked, strict=True) if none} == {
+        row.source for row in case.rows[-60:]
+    }
+    labelled = prepare(case.rows[:-60], case.spec, case.tokenizer, 32, 10**6)
+    assert plain.metrics == pytest.approx(evaluate(case.pruner(ARCHITECTURES[1]), labelled).metrics, abs=1e-6)
+    case.rows = [
+        *case.rows[:-60],
+        *(replace(row, label=(0,) * len(row.text) if kind == "ner" else 0) for row in case.rows[-60:]),
+    ]
+    again = case.scorer(case.race(unlabelled=60), "divergence")(ARCHITECTURES[1])
+    assert again.metrics == plain.metrics
+    assert again.outcomes is not None
+    np.testing.assert_array_equal(again.outcomes.losses, plain.outcomes.losses)
+
+
+def test_a_race_is_lost_by_divergence_too(make_case: MakeCase) -> None:
+    case = make_case(rows=256)
+    rows = case.race(looks=(0.25, 0.5), unlabelled=100)
+    scorer = case.scorer(rows, "divergence")
+    found = scorer(ARCHITECTURES[2], scorer(DENSE).outcomes)
+    assert found.stopped
+    assert found.outcomes is not None
+    assert len(found.outcomes) == 64
+    assert set(found.metrics) == {"accuracy"}
+    assert 0 <= found.metrics["accuracy"] <= 1
 
 
 def test_a_rival_that_is_no_better_stops_nothing(make_case: MakeCase) -> None:
@@ -347,7 +406,7 @@ def test_the_dense_model_is_scored_like_candidates(make_case: MakeCase) -> None:
 
 
 @pytest.mark.parametrize("options", [{"precision": "bfloat16"}, {"device": "meta"}], ids=["precision", "device"])
-def test_int8_scores_take_no_other_precision_or_device(options: dict[str, str], make_case: MakeCase) -> None:
+def test_int8_scores_take_no_other_precision_or_device(options: dict[str, Any], make_case: MakeCase) -> None:
     case = make_case()
     with pytest.raises(ValueError, match="int8 scores need device cpu and precision float32, got "):
         case.scorer(case.race(), int8=AS_FILES_HERE, **options)
