@@ -16,6 +16,8 @@ from aebert.models.sanity import check_sanity, guess_score
 from aebert.reporting.checked import Checked, DenseScore
 from aebert.run.expected import Timed, expected_bytes, expected_seconds, macs_by_token
 from aebert.run.run import Run
+from aebert.run.setup import search_setup
+from aebert.search.kinds import KINDS
 from aebert.search.space import make_grid
 from aebert.tasks.coverage import class_counts
 from aebert.tasks.lengths import length_notes, lengths_of
@@ -95,10 +97,27 @@ def check(run: Run, start: Checkpoint) -> Checked:
         lengths={role: found.to_dict() for role, found in lengths.items()},
         classes={role: class_counts(spec, run.task.rows[role]) for role in ROLES},
         score=None if trains else _score(run, prepared, result),
-        seconds=expected_seconds(config, shape, tokens, lengths["train"].rows, timed, trains=trains),
+        seconds=expected_seconds(
+            config,
+            shape,
+            tokens,
+            lengths["train"].rows,
+            timed,
+            trains=trains,
+            rungs=_rungs(run, start),
+            unlabelled=len(run.unlabelled) / lengths["search"].rows,
+        ),
         bytes=expected_bytes(config, shape, make_grid(run.space, shape), parameters, trains=trains),
         notes=(*start.facts.notes, *doubts, *length_notes(lengths, most), *run.task.notes),
     )
+
+
+def _rungs(run: Run, start: Checkpoint) -> int:
+    """How many rungs the search goes down; where budgets must be priced first, those between them are not known."""
+    if not run.has_ladder:
+        return 0
+    budget = run.config.search.budget
+    return len(budget.targets if KINDS[budget.kind].is_priced else search_setup(run, start.model, None, {}).rungs)
 
 
 def _prepared(run: Run, start: Checkpoint, most: int | None) -> Prepared:

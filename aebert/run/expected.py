@@ -41,11 +41,21 @@ def macs_by_token(shape: ModelShape, length: int) -> float:
 
 
 def expected_seconds(
-    config: RunConfig, shape: ModelShape, tokens: Mapping[Role, int], train_rows: int, timed: Timed, *, trains: bool
+    config: RunConfig,
+    shape: ModelShape,
+    tokens: Mapping[Role, int],
+    train_rows: int,
+    timed: Timed,
+    *,
+    trains: bool,
+    rungs: int = 0,
+    unlabelled: float = 0.0,
 ) -> dict[str, float]:
     """Seconds by part of a run, each a rough guess.
 
-    tokens: of all rows of each role. The search is left out where it runs on another device than the timed pass.
+    tokens: of all rows of each role. rungs: how many the search goes down, 0 without a ladder. unlabelled: rows that
+    candidates are scored on besides the search rows, as a multiple of these. The search is left out where it runs on
+    another device than the timed pass.
     """
     seconds = timed.seconds
     calibrated = tokens["train"] * min(config.pruning.calibration_rows, train_rows) / train_rows
@@ -53,11 +63,12 @@ def expected_seconds(
     scored = tokens["select"] * (1 + len(config.deploy.tried)) + 2 * tokens["report"]
     measured = 2 * (config.profile.runs + config.profile.warmup) * tokens["report"] / train_rows
     library = _library(shape, calibrated, timed) if config.pruning.method == "library" else 0.0
-    ladder = config.pruning.method == "library" and config.search.rungs != "none"
-    trial = tokens["search"] * _TRIAL + ladder * calibrated * _REPAIR / (EACH_VISIT + REPAIRED_AGAIN)
+    ladder = rungs > 0
+    trial = tokens["search"] * (1 + unlabelled) * _TRIAL
+    trial += ladder * calibrated * _REPAIR / (EACH_VISIT + REPAIRED_AGAIN)
     found = {
         "dense": config.dense.epochs * tokens["train"] * _TRAINING * seconds if trains else 0.0,
-        "library": library * (1 + ladder * _RUNG * (len(config.search.budget.targets) - 1)),
+        "library": library * (1 + _RUNG * max(0, rungs - 1)),
         "search": _trials(config, ladder) * trial * seconds,
         "finalists": config.finalists.count * config.finalists.epochs * tokens["train"] * _DISTILLED * seconds,
         "files": models * (_PER_MODEL + (scored + measured) * seconds),

@@ -27,8 +27,18 @@ def config(**values: Any) -> RunConfig:
     return check(RunConfig, {"name": "toy", **values}, "test")
 
 
-def seconds(shape: ModelShape, timed: Timed = TIMED, *, trains: bool = True, **values: Any) -> dict[str, float]:
-    return expected_seconds(config(**values), shape, TOKENS, 100, timed, trains=trains)
+def seconds(
+    shape: ModelShape,
+    timed: Timed = TIMED,
+    *,
+    trains: bool = True,
+    rungs: int = 0,
+    unlabelled: float = 0.0,
+    **values: Any,
+) -> dict[str, float]:
+    return expected_seconds(
+        config(**values), shape, TOKENS, 100, timed, trains=trains, rungs=rungs, unlabelled=unlabelled
+    )
 
 
 def test_macs_by_token_are_those_of_the_sequence(shape: ModelShape) -> None:
@@ -46,13 +56,32 @@ def test_parts_scale_with_what_they_do(shape: ModelShape) -> None:
 
 
 def test_a_ladder_takes_a_library_for_each_budget_and_repairs(shape: ModelShape) -> None:
-    def of(targets: list[float], rungs: str) -> dict[str, float]:
-        return seconds(shape, search={"budget": {"sparsity": targets}, "rungs": rungs})
+    none, one, two = (seconds(shape, rungs=rungs) for rungs in range(3))
+    assert one["search"] > none["search"]
+    assert two["library"] > one["library"] == none["library"]
 
-    one, two = [0.3], [0.3, 0.5]
-    assert of(one, "auto")["search"] > of(one, "none")["search"]
-    assert of(two, "auto")["library"] > of(one, "auto")["library"]
-    assert of(two, "none")["library"] == of(one, "auto")["library"]
+
+def test_rows_without_labels_take_as_long_as_others(shape: ModelShape) -> None:
+    assert seconds(shape, unlabelled=2.0)["search"] == pytest.approx(3 * seconds(shape)["search"])
+
+
+def test_a_search_that_ends_by_itself_takes_at_least_its_first_visits(shape: ModelShape) -> None:
+    one, two = ({"trials": "auto", "budget": {"sparsity": targets}} for targets in (0.3, [0.3, 0.5]))
+    assert seconds(shape, search=two)["search"] > seconds(shape, search=one)["search"] > 0
+
+
+def test_all_rungs_of_a_run_are_expected(pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def noted(*_: Any, rungs: int, **__: Any) -> dict[str, float]:
+        seen.append(rungs)
+        return {}
+
+    monkeypatch.setattr("aebert.run.check.expected_seconds", noted)
+    for rungs in ("auto", "none"):
+        toy = pipeline(search={"trials": 40, "space": "fine-grid", "budget": {"sparsity": [0.3, 0.8]}, "rungs": rungs})
+        toy.inspect()
+    assert seen == [5, 0]
 
 
 def test_no_more_rows_calibrate_than_there_are(shape: ModelShape) -> None:
