@@ -22,7 +22,7 @@ from aebert.models.counting import shape_of
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Batches, Calibration, frozen, mask_gradients
-from aebert.pruning.lockstep import Lockstep
+from aebert.pruning.lockstep import DenseStates, Lockstep
 from aebert.pruning.slicing import Selection, extract
 
 MOST = 10.0  # a scale beyond ±10 ends the tuning (prune/rescale.py)
@@ -104,13 +104,13 @@ class _Pair:
     """Tunes a sub-network layer by layer, in lockstep with the dense model."""
 
     def __init__(self, dense: PreTrainedModel, small: PreTrainedModel, batches: Batches) -> None:
-        self.steps = Lockstep(dense, small, batches)
+        self.steps = Lockstep(DenseStates(dense, batches, most=0), small)
         self._reads_first_token = "SequenceClassification" in type(small).__name__
 
     def tune(self, index: int) -> bool:
         """Scale the units of one layer and run it in both models; returns False when the tuning has to end."""
-        self.steps.enter(index)
-        for place, site in enumerate(self.steps.layers[index][1].sites):
+        self.steps.enter()
+        for place, site in enumerate(self.steps.layers[index].sites):
             if index == place == 0 or site.output.in_features == 0:
                 continue
             scales = self._scales(index, place)
@@ -121,7 +121,7 @@ class _Pair:
         return True
 
     def _scales(self, index: int, place: int) -> torch.Tensor:
-        site = self.steps.layers[index][1].sites[place]
+        site = self.steps.layers[index].sites[place]
         first_only = self._reads_first_token and place > 0 and index == len(self.steps.layers) - 1
         system = _System(site.output.weight, site.size, shifts=place == 0 and isinstance(site.norm, nn.LayerNorm))
         for inputs, missing, real in self.steps.pairs(index, place):

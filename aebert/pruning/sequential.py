@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from aebert.errors import DataError
 from aebert.progress import SILENT, Progress
 from aebert.pruning.criteria import Batches, frozen
-from aebert.pruning.lockstep import Layer, Lockstep, layers_of
+from aebert.pruning.lockstep import DenseStates, Layer, Lockstep, layers_of
 from aebert.pruning.moments import EVEN
 
 # Strengths of damping that are tried, as shares of the mean of the moments' diagonal, and the parts of the rows that
@@ -33,6 +33,7 @@ def repair_sequentially(
     batches: Batches,
     progress: Progress = SILENT,
     known: Sequence[PreTrainedModel] = (),
+    states: DenseStates | None = None,
 ) -> None:
     """Refit every output projection of `small` in place, in the order of the forward pass; labels are not read.
 
@@ -47,16 +48,16 @@ def repair_sequentially(
     through the small one. The dense model is left as it is.
 
     known: sub-networks out of the same library, repaired with the same rows. The first layers, as far as one of them
-      has the same ones, are taken over instead of fitted.
+      has the same ones, are taken over instead of fitted. states: of the dense model on these rows, if they are there.
     Raises: DataError when there is no row.
     """
     if not batches:
         raise DataError("repair needs at least one calibration row, got none: check data.roles and data.limits")
     with frozen(dense), frozen(small), torch.no_grad():
-        steps, taken = Lockstep(dense, small, batches), _take_over(small, known)
+        steps, taken = Lockstep(states or DenseStates(dense, batches), small), _take_over(small, known)
         with progress.bar("repair", len(steps.layers)) as bar:
-            for index, (_, layer) in enumerate(steps.layers):
-                steps.enter(index)
+            for index, layer in enumerate(steps.layers):
+                steps.enter()
                 first = index == len(steps.layers) - 1 and "SequenceClassification" in type(small).__name__
                 for place, site in enumerate(layer.sites if index >= taken else ()):
                     _refit(site.output, _moments(site.output, steps.pairs(index, place), first))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 from aebert.config import digest
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library, error_table
+from aebert.pruning.lockstep import DenseStates
 from aebert.pruning.recipe import Recipe
 from aebert.pruning.sequential import repair_sequentially
 from aebert.pruning.subnetwork import load_subnetwork
@@ -53,11 +55,16 @@ class Rungs:
         """A copy of the repaired sub-network. The last ones are kept, since what was scored is often used next."""
         if recipe not in self._latest:
             small = self.make(recipe.unrepaired)
-            batches = self.candidates.calibration.batches
+            dense, batches = self.candidates.dense.model, self.candidates.calibration.batches
             siblings = [model for other, model in self._latest.items() if other.base == recipe.base]
-            repair_sequentially(self.candidates.dense.model, small, batches, self.run.progress, siblings)
+            repair_sequentially(dense, small, batches, self.run.progress, siblings, self._states)
             self._latest = {**dict(list(self._latest.items())[1 - KEPT :]), recipe: small}
         return copy.deepcopy(self._latest[recipe])
+
+    @cached_property
+    def _states(self) -> DenseStates:
+        """What the dense model computes for the calibration rows, once for all repairs."""
+        return DenseStates(self.candidates.dense.model, self.candidates.calibration.batches)
 
     def _library(self, base: Recipe) -> BlockLibrary:
         """The library that is built from the sub-network of a base."""

@@ -44,6 +44,7 @@ SCRIPTS = (
     "ladder",
     "scoring_speed",
     "rank_correlation",
+    "objectives",
     "samplers",
     "growth",
     "library_groups",
@@ -473,6 +474,23 @@ def test_correlation_is_of_ranks() -> None:
     wanted = [spearmanr(*pair).statistic for pair in zip(*with_ties, strict=True)]
     assert ranks.spearman(*with_ties) == pytest.approx(wanted)
     assert ranks.rank_correlation(scores, np.ones(6)) == {"value": None, "low": None, "high": None}
+
+
+def test_objectives_are_judged_by_what_their_choice_is_worth() -> None:
+    objectives = script("objectives")
+    generator = np.random.default_rng(0)
+    truth = generator.normal(0.7, 0.02, 40)
+    answers = [
+        {"metric": one, "loss": generator.random(), "divergence": -one, "unlabelled": 2 - one, "report": one}
+        for one in truth
+    ]
+    ways = objectives.summarize(answers, seed=0)
+    for way in ("metric", "divergence", "unlabelled", "both"):
+        assert ways[way]["spearman"] == pytest.approx(1.0)
+        assert ways[way]["share"] == pytest.approx(1.0)
+    # the best of 16 draws of a normal distribution is 1.77 standard deviations above the mean
+    assert ways["metric"]["won"] == pytest.approx(1.77 * truth.std(), rel=0.15)
+    assert abs(ways["loss"]["share"]) < 0.8
 
 
 def canned(index: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from aebert.models.counting import shape_of
 from aebert.models.families import FAMILIES, Block, family_of
 from aebert.pruning import sequential
 from aebert.pruning.architecture import Architecture
+from aebert.pruning.lockstep import DenseStates
 from aebert.pruning.sequential import DAMPINGS, repair_sequentially
 from aebert.pruning.slicing import Selection, extract
 from aebert.pruning.subnetwork import load_subnetwork
@@ -371,3 +372,22 @@ def test_the_damping_of_many_outputs_is_nearly_the_best() -> None:
         chosen[damping] = sum(one.change(sequential._step(total.without(one), damping)) for one in sums)
     best, worst = min(chosen.values()), max(chosen.values())
     assert chosen[sequential._best_damping(total, sums)] - best < 0.05 * (worst - best)
+
+
+@every_family
+@pytest.mark.parametrize("most", [10**9, 0], ids=["kept", "run again"])
+def test_states_of_the_dense_model_serve_many_repairs(
+    tiny_model: TinyModel, batches: list[Tensors], family: str, most: int
+) -> None:
+    dense = tiny_model(family)
+    states = DenseStates(dense, batches, most)
+    runs: list[int] = []
+    layer = family_of(dense.config).encoder_layers(dense)[1]
+    for place, cut in enumerate((halved, with_empty_blocks, halved)):
+        alone, small = cut(dense), cut(dense)
+        repair_sequentially(dense, alone, batches)
+        handle = layer.register_forward_hook(lambda *_, place=place: runs.append(place))
+        repair_sequentially(dense, small, batches, states=states)
+        handle.remove()
+        assert weights_digest(small) == weights_digest(alone)
+    assert runs == sorted([0, 1, 2] * len(batches))[: len(batches) if most else None]
