@@ -39,7 +39,7 @@ class Checked:
       of entities of each type; empty for regression.
     score: None where the dense model is fine-tuned first.
     seconds, bytes: what the run is expected to take, by part; see `aebert.run.expected`.
-    notes: what else a user should know, one line each.
+    notes: what else a user should know, one line each. unlabelled: rows besides, whose labels are not read.
     """
 
     model: str
@@ -53,6 +53,7 @@ class Checked:
     seconds: Mapping[str, float]
     bytes: Mapping[str, int]
     notes: tuple[str, ...]
+    unlabelled: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""
@@ -129,6 +130,8 @@ def _rows(found: Checked) -> Iterator[str]:
     for role, lengths in found.lengths.items():
         cut = f", {lengths['cut']:,} cut" if lengths["cut"] else ""
         yield f"{role}: {lengths['rows']:,}, longest {lengths['longest']:,} tokens{cut}{_classes(found.classes[role])}"
+    if found.unlabelled:
+        yield f"without labels: {found.unlabelled:,}, on which candidates are compared with the dense model"
 
 
 def _classes(counts: Mapping[str, int]) -> str:

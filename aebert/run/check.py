@@ -68,6 +68,7 @@ def checked(run: Run, start: Checkpoint) -> Checked:
         "rows": run.rows_digest(*ROLES),
         "trains": is_trained(run.config, start),
         "trust": run.config.model.trust,
+        **({"unlabelled": run.unlabelled_digest} if run.unlabelled else {}),
     }
     return Checked.from_dict(run.stage("check", inputs).run(lambda: {"found": check(run, start).to_dict()})["found"])
 
@@ -108,6 +109,7 @@ def check(run: Run, start: Checkpoint) -> Checked:
             unlabelled=len(run.unlabelled) / lengths["search"].rows,
         ),
         bytes=expected_bytes(config, shape, make_grid(run.space, shape), parameters, trains=trains),
+        unlabelled=len(run.unlabelled),
         notes=(*start.facts.notes, *doubts, *length_notes(lengths, most), *run.task.notes),
     )
 

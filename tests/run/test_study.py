@@ -8,6 +8,7 @@ import pytest
 
 from aebert.errors import ConfigError, DataError, StudyError
 from aebert.pruning.architecture import Architecture
+from aebert.reporting.checked import checked_lines
 from aebert.run.study import first_trials
 
 from .conftest import MakePipeline
@@ -49,6 +50,7 @@ def test_candidates_are_ranked_by_divergence_without_labels(pipeline: MakePipeli
     assert trials[0].loss == pytest.approx(0.0, abs=1e-6)
     assert all(trial.score == -trial.loss < 0 for trial in trials[1:])
     assert (toy.setup.info.unlabelled_rows, toy.setup.info.objective) == (12, "divergence")
+    assert "without labels: 12, on which candidates are compared" in " ".join(checked_lines(toy.checked))
     seen = toy.scorer(Architecture.dense(toy.dense.shape)).outcomes
     assert seen is not None
     assert len(seen) == toy.setup.info.scored_rows == toy.setup.info.search_rows + 12
