@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from filelock import FileLock, Timeout
@@ -30,6 +30,7 @@ from aebert.search.space import SearchSpace, load_space
 from aebert.studies.folder import CONFIG, DATABASE
 from aebert.tasks.load import load_task
 from aebert.tasks.task import Role, Row, Task
+from aebert.tasks.texts import Texts, read_texts
 
 
 class Run:
@@ -105,6 +106,22 @@ class Run:
         """The task with its rows by role."""
         config = self.config
         return load_task(config.task, config.data, config.data_root, config.seed)
+
+    @cached_property
+    def texts(self) -> tuple[Texts, ...]:
+        """Text files that the vocabulary is chosen by, beside the train rows."""
+        return self._text_files("texts")
+
+    @cached_property
+    def held_out(self) -> tuple[Texts, ...]:
+        """Text files that a smaller vocabulary is tried on."""
+        return self._text_files("held_out")
+
+    def _text_files(self, key: Literal["texts", "held_out"]) -> tuple[Texts, ...]:
+        config, vocabulary = self.config, self.config.pruning.vocabulary
+        paths: tuple[Path, ...] = () if vocabulary is None else getattr(vocabulary, key)
+        name = f"pruning.vocabulary.{key}"
+        return tuple(read_texts(path, config.data_root, config.data.encoding, name) for path in paths)
 
     def rows(self, role: Role, tokenizer: PreTrainedTokenizerBase) -> Prepared:
         """The rows of a role, encoded and in batches."""
