@@ -148,12 +148,21 @@ def test_merges_without_their_parts_or_result_go() -> None:
     assert small.tokenize("end") == trained("BPE").tokenize("end")
 
 
-def test_the_cost_of_unknown_characters_stays_in_a_unigram() -> None:
-    values = _values(trained("Unigram").backend_tokenizer)["model"]["vocab"]
-    small, _ = cut("Unigram", ())
-    left = _values(small.backend_tokenizer)["model"]
-    assert min(score for _, score in left["vocab"]) == min(score for _, score in values)
-    assert left["vocab"][left["unk_id"]][0] == "<unk>"
+def test_special_tokens_with_high_ids_move() -> None:
+    """Where they stand around a text is written down with their ids."""
+    special = ["<unk>", "<s>", "</s>", "<pad>", "<mask>"]
+    scored = [(f"{one}{other}", -5.0) for one in "abc" for other in "abc"]
+    made = Tokenizer(models.Unigram([*scored, *((one, -9.0) for one in "abc"), *((one, 0.0) for one in special)], 12))
+    pair = [("<s>", 13), ("</s>", 14)]
+    made.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> </s> $B </s>", pair)
+    names = zip(("unk", "cls", "sep", "pad", "mask"), special, strict=True)
+    whole = PreTrainedTokenizerFast(tokenizer_object=made, **{f"{name}_token": token for name, token in names})
+    config = BertConfig(vocab_size=17, pad_token_id=15)
+    kept = choose_pieces(whole, config, Counter({0: 1}), ALL)
+    assert kept == (0, *range(9, 17))
+    config.vocab_size, config.pad_token_id = 9, 7
+    small = cut_tokenizer(whole, kept, config, SPEC)
+    assert [kept[index] for index in small("aaba", "cx")["input_ids"]] == [13, 0, 10, 9, 14, 14, 11, 12, 14]
 
 
 def test_bytes_that_unknown_characters_are_read_in_stay() -> None:
@@ -170,12 +179,12 @@ def test_bytes_that_unknown_characters_are_read_in_stay() -> None:
 def test_the_most_frequent_come_first_and_then_the_lower_id() -> None:
     tokenizer = trained("WordPiece")
     ids = tokenizer.get_vocab()
-    film, plot, good = (ids[word] for word in ("film", "the", "was"))
+    low, middle, high = sorted(ids[word] for word in ("film", "the", "was"))
     config, least = config_of("WordPiece"), len(choose_pieces(tokenizer, config_of("WordPiece"), Counter(), ALL))
-    found = Counter({film: 2, plot: 5, good: 2})
+    found = Counter({low: 2, middle: 2, high: 5})
     order = [set(choose_pieces(tokenizer, config, found, VocabularyConfig(keep=least + more))) for more in range(4)]
     gained = [next(iter(more - less)) for less, more in pairwise(order)]
-    assert gained == [plot, *sorted((film, good))]
+    assert gained == [high, low, middle]
     assert choose_pieces(tokenizer, config, found, VocabularyConfig(keep=10**6)) == tuple(sorted(order[-1]))
 
 
