@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aebert.reporting import units
-from aebert.reporting.vocabulary import SmallVocabulary, vocabulary_lines
+from aebert.reporting.vocabulary import SmallVocabulary, saved_line, vocabulary_lines
 
 _WIDTH = 79
 _INDENT = 9  # columns of the titles
@@ -56,6 +56,11 @@ class Checked:
     bytes: Mapping[str, int]
     notes: tuple[str, ...]
     vocabulary: SmallVocabulary | None = None
+
+    @property
+    def study_notes(self) -> tuple[str, ...]:
+        """The notes of a study that starts from it, which say that its dense model has a smaller vocabulary."""
+        return self.notes if self.vocabulary is None else (*self.notes, saved_line(self.vocabulary))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""

@@ -129,7 +129,7 @@ class Pipeline:
         Raises: StudyError where the study was made with other settings, before anything is made with these.
         """
         settings = {"model.weights": self.dense.digest}
-        setup = search_setup(self.run, self.dense.model, self.latency_prices, settings, self.checked.notes)
+        setup = search_setup(self.run, self.dense.model, self.latency_prices, settings, self.checked.study_notes)
         check_study(setup.storage, setup.info.name, setup.settings)
         self.run.store_config()  # of a study that has trials not before they are known to be of this config
         return setup

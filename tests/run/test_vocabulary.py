@@ -179,6 +179,7 @@ def test_all_that_ships_has_the_small_vocabulary(small: Any, tmp_path: Path) -> 
         assert len(BertTokenizerFast.from_pretrained(finalist.folder)) == USED - 3
     assert len(run.trials) == 8
     assert run.trials[0].params == run.start.facts.parameters
+    assert finished.info.notes[-1].startswith(f"{USED - 3} of {len(PIECES)} pieces are kept (")
     assert all(trial.params < run.start.facts.parameters for trial in run.trials[1:])
     for name, folder in bundles(run).items():
         stated = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["text"]
