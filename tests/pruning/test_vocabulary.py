@@ -24,6 +24,7 @@ from transformers import (
 from aebert.config import VocabularyConfig
 from aebert.errors import ConfigError, ModelError
 from aebert.models.families import FAMILIES
+from aebert.pruning.pieces import PIECE_MODELS
 from aebert.pruning.vocabulary import check_same_reading, choose_pieces, cut_embeddings, cut_tokenizer
 
 from ..conftest import TinyModel
@@ -34,13 +35,13 @@ CORPUS = [
     *("good films end well; better endings end better", "the cast is casting castles of sand in the sandstorm"),
 ]
 SPEC = SPECS["classification"]
-KINDS = ("WordPiece", "BPE", "Unigram")
+KINDS = tuple(PIECE_MODELS)
 ALL = VocabularyConfig()
 
 
 @cache
 def trained(kind: str) -> PreTrainedTokenizerBase:
-    """A real tokenizer of each kind, trained on the corpus by the library's own trainer."""
+    """A real tokenizer of a kind, trained on the corpus by the library's own trainer."""
     if kind == "WordPiece":
         made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
