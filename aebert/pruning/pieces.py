@@ -98,7 +98,10 @@ def _required_or_bytes(model: Model, pieces: Mapping[str, int], symbols: Callabl
     """The same; where unknown characters are read as bytes, these, and no piece for the sake of its characters."""
     if not model["byte_fallback"]:
         return _required(pieces, symbols)
-    return {piece for piece in pieces if _BYTE.fullmatch(piece) or len(symbols(piece)) == 1}
+    bytes_ = {piece for piece in pieces if _BYTE.fullmatch(piece)}
+    if len(bytes_) < 256:  # a character with a byte that is missing is unknown
+        return bytes_ | _required(pieces, symbols)
+    return bytes_ | {piece for piece in pieces if len(symbols(piece)) == 1}
 
 
 def _bpe_parts(model: Model) -> dict[str, set[str]]:

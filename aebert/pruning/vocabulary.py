@@ -81,15 +81,16 @@ def _closed(pieces: Iterable[int], parts: Mapping[int, set[int]]) -> set[int]:
 
 def _config_ids(config: PretrainedConfig, pieces: Iterable[int]) -> set[int]:
     """Pieces that the model's config names; with those up to padding where positions are counted from its id."""
-    found = set(_named(config).values()) & set(pieces)
+    found = {index for named in _named(config).values() for index in named} & set(pieces)
     if family_of(config).positions_after_padding:  # its id must stay what it is
         found |= set(range(config.pad_token_id))
     return found
 
 
-def _named(config: PretrainedConfig) -> dict[str, int]:
-    """Ids of special tokens in a model's config, by key."""
-    return {key: value for key, value in config.to_dict().items() if key.endswith("token_id") and value is not None}
+def _named(config: PretrainedConfig) -> dict[str, list[int]]:
+    """Ids of special tokens in a model's config, by key; some keys take several."""
+    stated = {key: value for key, value in config.to_dict().items() if key.endswith("token_id") and value is not None}
+    return {key: value if isinstance(value, list) else [value] for key, value in stated.items()}
 
 
 def _limit(limit: VocabularyConfig, least: int, total: int) -> float:
@@ -146,8 +147,9 @@ def cut_embeddings(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedMod
     table = small.get_input_embeddings()
     table.num_embeddings = len(kept)
     ids = {old: new for new, old in enumerate(kept)}
-    for key, old in _named(model.config).items():
-        setattr(small.config, key, ids.get(old, old))  # an id beyond the vocabulary stands for nothing as it is
+    for key, named in _named(model.config).items():
+        moved = [ids.get(old, old) for old in named]  # an id beyond the vocabulary stands for nothing as it is
+        setattr(small.config, key, moved if isinstance(getattr(model.config, key), list) else moved[0])
     table.padding_idx = small.config.pad_token_id
     small.config.vocab_size = len(kept)
     return small.eval()

@@ -126,3 +126,12 @@ def test_a_file_without_padding_and_special_tokens() -> None:
     }
     assert special_ids(values) == set()
     assert cut_file(values, {0: 0, 1: 1, 2: 2})["post_processor"] is None
+
+
+@pytest.mark.parametrize(("missing", "stays"), [(0, False), (1, True)])
+def test_a_piece_needs_its_characters_unless_all_bytes_are_there(missing: int, stays: bool) -> None:
+    every = [f"<0x{byte:02X}>" for byte in range(256 - missing)]
+    model = {**UNIGRAM, "byte_fallback": True, "vocab": [["?", 0.0], *([one, -9.0] for one in every), ["éé", -1.0]]}
+    required = PIECE_MODELS["Unigram"].required(model)
+    assert {*every, "?"} <= required
+    assert ("éé" in required) is stays
