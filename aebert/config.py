@@ -19,9 +19,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -189,18 +191,53 @@ class DenseConfig(TrainConfig):
     train: Literal["auto", "always", "never"] = "auto"
 
 
+class VocabularyConfig(Section):
+    """Which pieces of the tokenizer's vocabulary to keep: those that the train rows use, the most frequent first.
+
+    What words fall apart into (characters or bytes) and special tokens are kept in any case, so that no text that could
+    be read becomes unreadable; words whose pieces go are read in smaller ones. The rest of the run knows only the model
+    with the smaller vocabulary.
+
+    keep: most pieces that are kept. share: the same as a share of all pieces, 0.2 keeps at most a fifth of them. With
+      neither, all that are used are kept.
+    texts: further text files, one text a line, whose pieces count like those of the train rows.
+    held_out: text files, one text a line, that no choice is made on; the report says how the smaller vocabulary reads
+      them. Relative paths start at `data.root`; text files are in `data.encoding`.
+    """
+
+    keep: Positive | None = None
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    texts: tuple[Path, ...] = ()
+    held_out: tuple[Path, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> VocabularyConfig:
+        if self.keep is not None and self.share is not None:
+            raise ValueError(f"give keep or share, not both, got keep {self.keep} and share {self.share}")
+        return self
+
+
 class PruningConfig(Section):
-    """Which units of a block to keep, and with which weights.
+    """Which units of a block to keep, and with which weights; and which pieces of the vocabulary.
 
     method: `library` (units chosen and output projections repaired by least squares), `kwon` (Fisher masks, rearranged
       and tuned: Kwon et al. 2022), or a criterion (`fisher`, `magnitude`, `taylor`, `random`: weights as they are).
     calibration_rows: train rows that activations and gradients are taken on.
     weighted: the library weighs tokens and directions by their effect on the logits.
+    vocabulary: `null` keeps all pieces; `{}` keeps those that the train rows use.
     """
 
     method: str = "library"
     calibration_rows: Positive = 1024
     weighted: bool = True
+    vocabulary: VocabularyConfig | None = None
+
+    @model_serializer(mode="wrap")
+    def _vocabulary_only_where_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if self.vocabulary is None:  # configs of older versions have no such key, and must keep their digests
+            del values["vocabulary"]
+        return values
 
 
 class BudgetConfig(Section):

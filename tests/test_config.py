@@ -233,6 +233,18 @@ def test_overrides_are_checked_like_the_file(
     [
         ("search: {precision: float64}", r"search\.precision: input should be 'float32', 'bfloat16' or 'float16'"),
         ("search: {race: maybe}", r"search\.race: .*boolean.*, got 'maybe'"),
+        (
+            "pruning: {vocabulary: {keep: 2000, share: 0.1}}",
+            r"pruning\.vocabulary: give keep or share, not both, got keep 2000 and share 0\.1$",
+        ),
+        ("pruning: {vocabulary: {keep: 0}}", r"pruning\.vocabulary\.keep: .*greater than or equal to 1, got 0"),
+        ("pruning: {vocabulary: {share: 20}}", r"pruning\.vocabulary\.share: .*less than 1, got 20"),
+        ("pruning: {vocabulary: {share: 0}}", r"pruning\.vocabulary\.share: .*greater than 0, got 0"),
+        ("pruning: {vocabulary: 2000}", r"pruning\.vocabulary: .*, got 2000"),
+        (
+            "pruning: {vocabulary: {pieces: 9}}",
+            r"unknown key 'pruning\.vocabulary\.pieces'; known here: keep,",
+        ),
         ("pruning: {calibration_rows: 0}", r"pruning\.calibration_rows: .*greater than or equal to 1, got 0"),
         ("finalists: {repair: twice}", r"finalists\.repair: input should be 'none' or 'sequential', got 'twice'"),
     ],
@@ -462,3 +474,16 @@ def test_whatever_a_yaml_file_holds_is_a_value_or_one_line(text: str) -> None:
     complaints = [_complaint(kind, text) for kind in KINDS.values()]
     assert [len(complaint.splitlines()) for complaint in complaints] == [1, 1, 1]
     assert "".join(complaints).encode()
+
+
+def test_a_config_without_a_vocabulary_has_the_values_of_older_versions() -> None:
+    """Digests of stages and studies are made of them."""
+    assert plain(check(RunConfig, {"name": "x"}, "x.yaml"))["pruning"] == {
+        "method": "library",
+        "calibration_rows": 1024,
+        "weighted": True,
+    }
+    values = {"name": "x", "pruning": {"vocabulary": {}}}
+    config = check(RunConfig, values, "x.yaml")
+    assert plain(config)["pruning"]["vocabulary"] == {"keep": None, "share": None, "texts": [], "held_out": []}
+    assert RunConfig.model_validate(plain(config)) == config

@@ -177,6 +177,7 @@ def _text_values(source: BundleSource) -> dict[str, Any]:
         "max_length": max_length,
         "max_positions": positions,
         "vocabulary": len(tokenizer),
+        "embeddings": source.config.vocab_size,
         "pad_id": tokenizer.pad_token_id,
         "pad_type_id": tokenizer.pad_token_type_id,
         "unknown": tokenizer.unk_token,

@@ -240,7 +240,7 @@ def check_own_file(folder: Path, config: PretrainedConfig) -> None:
         return
     own, loaded = _own_tokenizer(folder), AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     for probe in _PROBES:
-        theirs = own.encode(probe).tokens
+        theirs = [str(own.id_to_token(index)) for index in own.encode(probe).ids]
         mine = loaded.convert_ids_to_tokens(loaded(probe, verbose=False)["input_ids"])
         if theirs != mine:
             raise ModelError(

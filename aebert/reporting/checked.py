@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aebert.reporting import units
+from aebert.reporting.vocabulary import SmallVocabulary, saved_line, vocabulary_lines
 
 _WIDTH = 79
 _INDENT = 9  # columns of the titles
@@ -40,6 +41,7 @@ class Checked:
     score: None where the dense model is fine-tuned first.
     seconds, bytes: what the run is expected to take, by part; see `aebert.run.expected`.
     notes: what else a user should know, one line each. unlabelled: rows besides, whose labels are not read.
+    vocabulary: what `pruning.vocabulary` leaves of the tokenizer's; None where all pieces are kept.
     """
 
     model: str
@@ -54,16 +56,24 @@ class Checked:
     bytes: Mapping[str, int]
     notes: tuple[str, ...]
     unlabelled: int = 0
+    vocabulary: SmallVocabulary | None = None
+
+    @property
+    def study_notes(self) -> tuple[str, ...]:
+        """The notes of a study that starts from it, which say that its dense model has a smaller vocabulary."""
+        return self.notes if self.vocabulary is None else (*self.notes, saved_line(self.vocabulary))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""
-        return asdict(self)
+        return {**asdict(self), "vocabulary": self.vocabulary and self.vocabulary.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Checked:
         """Inverse of `to_dict`."""
         score = values["score"] and {**values["score"], "interval": pair(values["score"]["interval"])}
-        return cls(**{**values, "score": score and DenseScore(**score), "notes": tuple(values["notes"])})
+        vocabulary = values.get("vocabulary")  # older versions have none
+        made = {"score": score and DenseScore(**score), "notes": tuple(values["notes"])}
+        return cls(**{**values, **made, "vocabulary": vocabulary and SmallVocabulary.from_dict(vocabulary)})
 
 
 def pair(values: Sequence[float] | None) -> tuple[float, float] | None:
@@ -80,6 +90,7 @@ def checked_lines(found: Checked, *, finished: bool = False) -> list[str]:
         "Model": [_model(found)],
         "Output": [_output(found)],
         "Tokens": [_tokenizer(found)],
+        "Pieces": [] if found.vocabulary is None else list(vocabulary_lines(found.vocabulary)),
         "Rows": list(_rows(found)),
         "Score": [_score(found)],
     }

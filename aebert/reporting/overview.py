@@ -13,6 +13,7 @@ from aebert.reporting.profiles import profiles_table
 from aebert.reporting.report import Report
 from aebert.reporting.tables import Cell, Column, Table, headline
 from aebert.reporting.verdicts import verdict_tables
+from aebert.reporting.vocabulary_table import vocabulary_table
 from aebert.search.front import best_per_budget
 
 
@@ -29,6 +30,8 @@ def model_tables(report: Report, *, most_classes: int | None = None) -> list[Tab
     tables = [finalists_table(report)] if report.finalists else []
     tables += [classes_table(report, most_classes)] if report.classes else []
     tables += [forms_table(report.forms, report.info.metric)] if report.forms else []
+    vocabulary = report.checked and report.checked.vocabulary
+    tables += [vocabulary_table(vocabulary)] if vocabulary else []
     return tables + ([profiles_table(report)] if report.profiles else [])
 
 

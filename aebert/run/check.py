@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from aebert.config import RunConfig
+from aebert.errors import ConfigError, ModelError
 from aebert.models.checkpoint import Checkpoint, load_checkpoint
 from aebert.models.evaluation import Evaluation, Prepared, evaluate
 from aebert.models.outputs import UnnamedOutputs
 from aebert.models.proposal import propose_labels
 from aebert.models.sanity import check_sanity, guess_score
 from aebert.reporting.checked import Checked, DenseScore
+from aebert.reporting.vocabulary import SmallVocabulary
 from aebert.run.expected import Timed, expected_bytes, expected_seconds, macs_by_token
 from aebert.run.run import Run
 from aebert.run.setup import search_setup
+from aebert.run.vocabulary import Tried, small_vocabulary, vocabulary_cost, vocabulary_settings
 from aebert.search.kinds import KINDS
 from aebert.search.space import make_grid
 from aebert.tasks.coverage import class_counts
@@ -70,11 +74,19 @@ def checked(run: Run, start: Checkpoint) -> Checked:
         "trust": run.config.model.trust,
         **({"unlabelled": run.unlabelled_digest} if run.unlabelled else {}),
     }
+    if run.config.pruning.vocabulary is not None:  # only then, as what is done is known by its inputs
+        held_out = [[texts.name, texts.digest] for texts in run.held_out]
+        inputs["vocabulary"] = {**(vocabulary_settings(run) or {}), "held_out": held_out}
     return Checked.from_dict(run.stage("check", inputs).run(lambda: {"found": check(run, start).to_dict()})["found"])
 
 
 def check(run: Run, start: Checkpoint) -> Checked:
-    """The same, without a trace in the run's folder."""
+    """The same, without a trace in the run's folder.
+
+    start: with the run's vocabulary.
+
+    Raises: also ConfigError where a smaller vocabulary leaves a model that only guesses.
+    """
     config, spec, most = run.config, run.task.spec, run.config.data.max_length
     trains, parameters = is_trained(config, start), start.facts.parameters
     lengths = {role: lengths_of(run.task.rows[role], spec, start.tokenizer, most) for role in ROLES}
@@ -86,9 +98,9 @@ def check(run: Run, start: Checkpoint) -> Checked:
     timed = Timed(
         seconds=(time.perf_counter() - began) / count, macs=macs_by_token(shape, max(count // len(prepared.rows), 1))
     )
-    doubts = (
-        () if trains else check_sanity(spec, prepared.rows, prepared.encoded, result.logits, trust=config.model.trust)
-    )
+    tried = None if trains else Tried(prepared, result)
+    vocabulary = None if config.pruning.vocabulary is None else _vocabulary(run, start, tried)
+    doubts = () if tried is None else _doubts(run, tried, vocabulary)
     return Checked(
         model=run.model_name,
         checkpoint=start.facts.to_dict(),
@@ -111,6 +123,7 @@ def check(run: Run, start: Checkpoint) -> Checked:
         bytes=expected_bytes(config, shape, make_grid(run.space, shape), parameters, trains=trains),
         unlabelled=len(run.unlabelled),
         notes=(*start.facts.notes, *doubts, *length_notes(lengths, most), *run.task.notes),
+        vocabulary=vocabulary,
     )
 
 
@@ -120,6 +133,36 @@ def _rungs(run: Run, start: Checkpoint) -> int:
         return 0
     budget = run.config.search.budget
     return len(budget.targets if KINDS[budget.kind].is_priced else search_setup(run, start.model, None, {}).rungs)
+
+
+def _vocabulary(run: Run, start: Checkpoint, tried: Tried | None) -> SmallVocabulary:
+    """What the run's vocabulary saves and costs.
+
+    Raises: ModelError where the checkpoint as it came, with all pieces, may have been misread.
+    """
+    whole = load_start(run)
+    found = small_vocabulary(run, whole, start)
+    if tried is None:
+        return found
+    rows = _prepared(run, whole, None)
+    before = Tried(rows, evaluate(whole.model, rows))
+    _ = _doubts(run, before, None)
+    return replace(found, cost=vocabulary_cost(before, tried))
+
+
+def _doubts(run: Run, tried: Tried, vocabulary: SmallVocabulary | None) -> tuple[str, ...]:
+    """What `check_sanity` notes; a model that is no better than guessing with a smaller vocabulary lost it by that."""
+    rows, trust = tried.rows, run.config.model.trust
+    try:
+        return check_sanity(rows.spec, rows.rows, rows.encoded, tried.found.logits, trust=trust)
+    except ModelError as error:
+        if vocabulary is None:
+            raise
+        raise ConfigError(
+            f"pruning.vocabulary must leave a model that does better than guessing, {vocabulary.small_pieces:,} of "
+            f"{vocabulary.whole_pieces:,} pieces don't ({str(error).partition(';')[0]}); keep more, or set dense.train "
+            "to always"
+        ) from error
 
 
 def _prepared(run: Run, start: Checkpoint, most: int | None) -> Prepared:

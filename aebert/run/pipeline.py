@@ -26,6 +26,7 @@ from aebert.run.rungs import Rungs
 from aebert.run.scores import report_scores
 from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_setup
 from aebert.run.study import first_trials, study_scorer
+from aebert.run.vocabulary import with_vocabulary
 from aebert.search.kinds import KINDS
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.schedule import FirstTrials
@@ -50,8 +51,8 @@ class Pipeline:
 
     @cached_property
     def start(self) -> Checkpoint:
-        """The checkpoint that the run starts from."""
-        return load_start(self.run)
+        """The checkpoint that the run starts from, with the run's vocabulary."""
+        return with_vocabulary(self.run, load_start(self.run))
 
     @cached_property
     def checked(self) -> Checked:
@@ -128,7 +129,7 @@ class Pipeline:
         Raises: StudyError where the study was made with other settings, before anything is made with these.
         """
         settings = {"model.weights": self.dense.digest}
-        setup = search_setup(self.run, self.dense.model, self.latency_prices, settings, self.checked.notes)
+        setup = search_setup(self.run, self.dense.model, self.latency_prices, settings, self.checked.study_notes)
         check_study(setup.storage, setup.info.name, setup.settings)
         self.run.store_config()  # of a study that has trials not before they are known to be of this config
         return setup

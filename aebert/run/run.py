@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -31,7 +31,8 @@ from aebert.search.space import SearchSpace, load_space
 from aebert.studies.folder import CONFIG, DATABASE
 from aebert.tasks.load import load_task
 from aebert.tasks.task import ROLES, Role, Row, Task
-from aebert.tasks.unlabelled import read_texts
+from aebert.tasks.texts import Texts, read_texts
+from aebert.tasks.unlabelled import unlabelled_rows
 
 
 class Run:
@@ -118,7 +119,7 @@ class Run:
         train = self.task.rows["train"]
         drawn = np.random.default_rng([self.config.seed, 1]).permutation(len(train))[: given.train_rows]
         data = self.config.data
-        texts = read_texts(given.texts, self.task.spec, self.config.data_root, data.encoding, data.separator)
+        texts = unlabelled_rows(given.texts, self.task.spec, self.config.data_root, data.encoding, data.separator)
         known = {row.text for role in ROLES for row in self.task.rows[role]}
         new = [row for row in texts if row.text not in known]
         if texts and not new:
@@ -132,6 +133,22 @@ class Run:
     def unlabelled_digest(self) -> str:
         """Which rows these are."""
         return digest([row.text for row in self.unlabelled])
+
+    @cached_property
+    def texts(self) -> tuple[Texts, ...]:
+        """Text files that the vocabulary is chosen by, beside the train rows."""
+        return self._text_files("texts")
+
+    @cached_property
+    def held_out(self) -> tuple[Texts, ...]:
+        """Text files that a smaller vocabulary is tried on."""
+        return self._text_files("held_out")
+
+    def _text_files(self, key: Literal["texts", "held_out"]) -> tuple[Texts, ...]:
+        config, vocabulary = self.config, self.config.pruning.vocabulary
+        paths: tuple[Path, ...] = () if vocabulary is None else getattr(vocabulary, key)
+        name = f"pruning.vocabulary.{key}"
+        return tuple(read_texts(path, config.data_root, config.data.encoding, name) for path in paths)
 
     def rows(self, role: Role, tokenizer: PreTrainedTokenizerBase) -> Prepared:
         """The rows of a role, encoded and in batches."""

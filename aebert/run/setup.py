@@ -14,6 +14,7 @@ from aebert.latency.sources import PriceSource
 from aebert.models.counting import shape_of
 from aebert.run.prices import describe_device, prices_of, settings_of, study_prices
 from aebert.run.run import Run
+from aebert.run.vocabulary import vocabulary_settings
 from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo
@@ -122,6 +123,8 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
     if not run.has_ladder:
         del values["search"]["rungs"]
     del values["search"]["score_in"], values["search"]["unlabelled"]
+    if config.pruning.vocabulary is not None:
+        values["pruning"]["vocabulary"] = vocabulary_settings(run)
     if run.unlabelled:  # only then, since studies of older versions state nothing
         settings["search.unlabelled"] = run.unlabelled_digest
     if run.int8 is not None:  # the same

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from aebert.errors import AebertError, BundleError
 from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
-from aebert.runtime.encoding import Encoder, parse_tokenizer
+from aebert.runtime.encoding import Encoder, check_size, parse_tokenizer
 from aebert.runtime.manifest import FORMAT, Case, Manifest, parse_manifest
 from aebert.runtime.session import Graph, read_opsets
 
@@ -92,16 +92,14 @@ def _container(opened: _Opened) -> str:
 
 def _tokenizer(opened: _Opened) -> str:
     manifest, tokenizer = opened.manifest, opened.tokenizer
-    size = tokenizer.get_vocab_size()
-    if size != manifest.vocabulary:
-        raise BundleError(f"{TOKENIZER} must have the {manifest.vocabulary} ids of the training, it has {size}")
+    check_size(tokenizer, manifest)
     encoder = Encoder(tokenizer, manifest, manifest.max_length, "blanks")
     for probe in manifest.probes:
         text = probe.text if manifest.kind == "ner" or manifest.pair else probe.text[0]
         (row,) = encoder.encode([text])
         if row.ids != probe.ids:
             raise BundleError(f"{TOKENIZER} must encode {text!r} as in training, got the ids {list(row.ids)[:8]}…")
-    return f"{size} ids, {len(manifest.probes)} texts encoded as in training"
+    return f"{manifest.vocabulary} ids, {len(manifest.probes)} texts encoded as in training"
 
 
 def _graph(opened: _Opened) -> str:
@@ -121,13 +119,24 @@ def _graph(opened: _Opened) -> str:
 
 
 def _check_vocabulary(opened: _Opened) -> None:
-    largest = max(opened.tokenizer.get_vocab().values())
+    largest, stated = max(opened.tokenizer.get_vocab().values()), opened.manifest.embeddings
+    if not _takes(opened.graph, largest):
+        raise BundleError(f"{GRAPH} must take all ids of {TOKENIZER}, it can't take {largest}")
+    if stated is not None and (_takes(opened.graph, stated) or not _takes(opened.graph, stated - 1)):
+        raise BundleError(
+            f"{GRAPH} must take the {stated} ids that {MANIFEST} states, it takes others; its embeddings are not those "
+            f"of {TOKENIZER}"
+        )
+
+
+def _takes(graph: Graph, index: int) -> bool:
+    """Whether the graph has an embedding of this id."""
     one = np.ones((1, 1), dtype=np.int64)
-    batch = {"input_ids": one * largest, "attention_mask": one, "token_type_ids": one * 0}
     try:
-        opened.graph.logits(batch)
+        graph.logits({"input_ids": one * index, "attention_mask": one, "token_type_ids": one * 0})
     except BundleError:
-        raise BundleError(f"{GRAPH} must take all ids of {TOKENIZER}, it can't take {largest}") from None
+        return False
+    return True
 
 
 def _labels(opened: _Opened) -> str:

@@ -55,6 +55,13 @@ def parse_tokenizer(content: bytes, path: Path) -> Tokenizer:
         raise BundleError(f"bundle {path}: {TOKENIZER} can't be read: {reason} (newer tokenizers needed?)") from None
 
 
+def check_size(tokenizer: Tokenizer, manifest: Manifest) -> None:
+    """Raise BundleError unless a tokenizer has as many ids as its bundle's embeddings were made for."""
+    size = tokenizer.get_vocab_size()
+    if size != manifest.vocabulary:
+        raise BundleError(f"{TOKENIZER} must have the {manifest.vocabulary} ids of the training, it has {size}")
+
+
 class Encoder:
     """Encodes texts for one bundle. max_length: most tokens of a row, special ones included."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,8 @@ class Manifest:
     sentence pairs. inputs: of the graph.
     max_length: tokens that texts were cut to in training; with window, NER texts that are longer are read in windows.
     max_positions: most tokens that the graph can take.
-    vocabulary: number of ids of the tokenizer. unknown: its token for what it doesn't know. words: how NER text is cut.
+    vocabulary: number of ids of the tokenizer. embeddings: of ids that the graph takes, those of the tokenizer or more;
+    None in bundles of older versions. unknown: its token for what it doesn't know. words: how NER text is cut.
     tolerance: the most by which a logit may differ from that of a parity vector.
     """
 
@@ -61,6 +63,7 @@ class Manifest:
     window: bool
     opset: int
     vocabulary: int
+    embeddings: int | None
     tolerance: float
     cases: tuple[Case, ...] = field(repr=False)
     probes: tuple[Probe, ...] = field(repr=False)
@@ -117,6 +120,7 @@ def _read(values: Mapping[str, Any]) -> Manifest:
         window=values["format"] > WITHOUT_WINDOWS and text["window"],
         opset=int(graph["opset"]),
         vocabulary=int(text["vocabulary"]),
+        embeddings=int(text["embeddings"]) if "embeddings" in text else None,
         tolerance=float(parity["tolerance"]),
         cases=tuple(_case(case) for case in parity["cases"]),
         probes=tuple(Probe(tuple(probe["text"]), tuple(probe["ids"])) for probe in text["probes"]),
@@ -138,6 +142,7 @@ def _checked(manifest: Manifest, path: Path) -> Manifest:
         "text.max_length must be in 8..text.max_positions": 8 <= manifest.max_length <= manifest.max_positions,
         "parity.tolerance must be above 0": 0 < manifest.tolerance < float("inf"),
         "parity.cases must not be empty": bool(manifest.cases),
+        "text.embeddings must be at least text.vocabulary": manifest.vocabulary <= (manifest.embeddings or math.inf),
     }
     for rule, met in rules.items():
         if not met:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aebert.errors import BundleError, ConfigError
 from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
-from aebert.runtime.encoding import Encoded, Encoder, Text, parse_tokenizer
+from aebert.runtime.encoding import Encoded, Encoder, Text, check_size, parse_tokenizer
 from aebert.runtime.manifest import Manifest, parse_manifest
 from aebert.runtime.predictions import Prediction, decode
 from aebert.runtime.session import Graph
@@ -55,6 +55,10 @@ class Model:
         if check:
             check_digests(container)
         tokenizer = parse_tokenizer(container.read(TOKENIZER), container.path)
+        try:
+            check_size(tokenizer, manifest)
+        except BundleError as error:
+            raise BundleError(f"bundle {path}: {error}") from None
         graph = Graph(container.graph(), container.path, threads)
         if set(graph.inputs) != set(manifest.inputs):
             raise BundleError(f"bundle {path}: {GRAPH} must take {', '.join(manifest.inputs)}, got {graph.inputs}")

@@ -17,7 +17,7 @@ _TABLES: dict[str, TableFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "json
 _LINES = (".txt", "")
 
 
-def read_texts(
+def unlabelled_rows(
     paths: Sequence[Path], spec: TaskSpec, root: Path | None, encoding: str, separator: str | None = None
 ) -> list[Row]:
     """The different texts of some files; the labels of these rows mean nothing.

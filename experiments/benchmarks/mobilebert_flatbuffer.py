@@ -3,8 +3,8 @@
 The published system is MobileBERT as a quantized FlatBuffer, 160 times smaller than BERT-large and at least one tweet a
 second on edge boards (arXiv 2310.03971). Here: both models from their published configurations, which are the defaults
 of transformers, with random weights: enough for size and speed, and nothing about quality. Sub-networks keep the same
-share of every block. A model "trimmed" has an embedding table for the pieces of the training tweets only; that is
-measured to show what it would give, `aebert` does not make such models.
+share of every block. A model "trimmed" has an embedding table for the pieces of the training tweets only, without the
+further characters that `pruning.vocabulary` keeps.
 
 With AEBERT_DATA (or --data) the tweets of SemEval 2017 and the BERT vocabulary are read from there, else rows are
 random.

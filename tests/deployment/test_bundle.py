@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import re
@@ -124,11 +125,22 @@ def test_what_the_tokenizer_was_last_used_for_is_not_shipped(source: BundleSourc
     assert source.tokenizer.backend_tokenizer.truncation is not None  # what would have been shipped
 
 
+def test_a_graph_of_another_vocabulary_is_not_bundled(source: BundleSource, tmp_path: Path) -> None:
+    config = copy.deepcopy(source.config)
+    config.vocab_size += 3
+    with pytest.raises(
+        ExportError, match=r"toy can't be made: graph: model\.onnx must take the \d+ ids that bundle\.json"
+    ):
+        write_bundle(replace(source, config=config), tmp_path / "toy")
+
+
 def test_positions_of_roberta_begin_behind_the_padding(source: BundleSource, tmp_path: Path) -> None:
-    config = RobertaConfig(max_position_embeddings=18, pad_token_id=1)
+    pieces = source.config.vocab_size
+    config = RobertaConfig(vocab_size=pieces, max_position_embeddings=18, pad_token_id=1)
     text = _manifest(write_bundle(replace(source, config=config), tmp_path / "toy"))["text"]
     assert (text["max_positions"], text["max_length"]) == (16, 16)
-    long = replace(source, max_length=500, config=BertConfig(max_position_embeddings=64))
+    bert = BertConfig(vocab_size=pieces, max_position_embeddings=64)
+    long = replace(source, max_length=500, config=bert)
     assert _manifest(write_bundle(long, tmp_path / "toy"))["text"]["max_length"] == 64
 
 

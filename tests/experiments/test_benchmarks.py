@@ -50,6 +50,7 @@ SCRIPTS = (
     "library_groups",
     "deployment",
     "int8_cost",
+    "vocabulary",
 )
 SPEC = TaskSpec(
     name="toy",
@@ -768,3 +769,43 @@ def test_the_cost_of_int8_is_of_the_same_rows(tiny_model: Any, tiny_tokenizer: A
     assert found["difference"] == pytest.approx(found["int8"] - found["float32"])
     assert found["interval"][0] <= found["difference"] <= found["interval"][1]
     assert found["rows"] == 48
+
+
+# --- vocabulary -------------------------------------------------------------------------------------------------------
+
+
+def _outcomes(marks: Sequence[int]) -> str:
+    """Of rows whose label is 1, by the class that was given."""
+    return Outcomes(np.zeros(len(marks), np.float32), np.array([[mark, 1] for mark in marks], np.float32)).encode()
+
+
+def test_models_with_fewer_pieces_are_compared_on_the_same_rows() -> None:
+    module, pipeline = script("vocabulary"), SimpleNamespace(run=SimpleNamespace(task=SimpleNamespace(spec=SPEC)))
+    whole, small = (
+        {"outcomes": {kind: {"dev": _outcomes(marks)} for kind in module.KINDS}}
+        for marks in ([1, 1, 1, 0], [1, 0, 0, 0])
+    )
+    found = module.compared(pipeline, small, whole)
+    assert list(found) == ["float32 dev", "int8 dev"]
+    assert (found["int8 dev"]["score"], found["int8 dev"]["rows"]) == (0.25, 4)
+    against = found["int8 dev"]["against dense"]
+    assert against["difference"] == -0.5
+    assert against["low"] < -0.5 < against["high"]
+
+
+def test_a_model_is_cut_to_what_the_train_rows_use(
+    tiny_model: Any, tiny_tokenizer: Any, tiny_task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, (spec, rows) = script("vocabulary"), tiny_task("classification", 24)
+    monkeypatch.setattr(module, "score", lambda _, model, tokenizer: {"rows": model.config.vocab_size, "of": tokenizer})
+    roles = {"train": rows[:2], "search": rows[2:10], "select": rows[10:12], "report": rows[12:]}
+    config = SimpleNamespace(data=SimpleNamespace(max_length=8))
+    run = SimpleNamespace(task=SimpleNamespace(spec=spec, rows=roles), config=config)
+    dense = SimpleNamespace(model=tiny_model("bert", labels=2), tokenizer=tiny_tokenizer)
+    found = module.cut_after(SimpleNamespace(run=run, dense=dense), module.USED)
+    # words whose letters are no pieces stay, whether the train rows use them or not
+    assert found["rows"] == len(found["of"]) <= len(tiny_tokenizer)
+    assert set(found["of"].tokenize(rows[0].text[0])) == set(tiny_tokenizer.tokenize(rows[0].text[0]))
+    assert (found["read"]["dev"]["rows"], found["read"]["report"]["rows"]) == (10, 12)
+    assert found["read"]["report"]["small_unknown"] == 0
+    assert module.limited("7").keep == 7

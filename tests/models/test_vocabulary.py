@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 from tokenizers.normalizers import Lowercase, Replace
+from tokenizers.pre_tokenizers import Metaspace
 from transformers import BertTokenizerFast, PreTrainedTokenizerFast
 
 from aebert.errors import ModelError
-from aebert.models.vocabulary import check_casing, check_reload, is_cased, lowercases, stored_vocabulary
+from aebert.models.vocabulary import (
+    check_casing,
+    check_own_file,
+    check_reload,
+    is_cased,
+    lowercases,
+    stored_vocabulary,
+)
 
 from .checkpoints import SPECS, make_config
 
@@ -60,6 +70,20 @@ def test_a_tokenizer_that_is_another_one_once_it_is_loaded_is_refused() -> None:
     tokenizer.backend_tokenizer.normalizer = Replace("the", "th")
     with pytest.raises(ModelError, match=r"must give the same ids once it is saved and loaded, it doesn"):
         check_reload(tokenizer, config, SPECS["classification"])
+
+
+def test_characters_that_a_tokenizer_does_not_know_are_read_as_its_file_says(tmp_path: Path) -> None:
+    """Of unknown characters, `tokenizers` gives the text as token, transformers the unknown token."""
+    special = ["<unk>", "<s>", "</s>", "<pad>", "<mask>"]
+    scored = [*((token, 0.0) for token in special), ("▁", -2.0), ("the", -1.0), *((one, -3.0) for one in "the")]
+    backend = Tokenizer(Unigram(scored, 0))
+    backend.pre_tokenizer = Metaspace()
+    names = zip(("unk", "cls", "sep", "pad", "mask"), special, strict=True)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **{f"{name}_token": one for name, one in names})
+    tokenizer.save_pretrained(tmp_path)
+    config = make_config("bert")
+    config.save_pretrained(tmp_path)
+    check_own_file(tmp_path, config)
 
 
 def test_lowercasing_is_seen_by_what_the_tokenizer_does(tiny_tokenizer: PreTrainedTokenizerFast) -> None:

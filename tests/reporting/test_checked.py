@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 from aebert.reporting.checked import Checked, DenseScore, checked_lines
+from aebert.reporting.vocabulary import Read, SmallVocabulary
 
 FOUND = Checked(
     model="my-model",
@@ -87,3 +88,21 @@ def test_a_score_without_an_interval() -> None:
 def test_values_come_back() -> None:
     for found in (FOUND, replace(FOUND, score=None)):
         assert Checked.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_a_smaller_vocabulary_is_shown_and_noted() -> None:
+    read = Read("search rows", 10, 200, 5, 300, 330, 0, 0, 0, 0)
+    found = replace(FOUND, vocabulary=SmallVocabulary(30_522, 4_000, 22_713_986, 12_529_538, (read,)))
+    lines = checked_lines(found)
+    place = next(index for index, line in enumerate(lines) if line.startswith("Pieces"))
+    assert lines[place - 1].strip() == "rows are cut at 128"
+    assert [line.strip() for line in lines[place : place + 4]] == [
+        "Pieces   4,000 of 30,522 pieces are kept (13 %): the dense model has 12,529,538",
+        "of 22,713,986 parameters, 50.1 instead of 90.9 MB in float32",
+        "search rows: 2.5 % of 200 words fall apart, rows get 10.0 % longer",
+        lines[place + 3].strip(),
+    ]
+    assert lines[place + 3].startswith("Rows")
+    assert found.study_notes[:-1] == FOUND.notes == FOUND.study_notes
+    assert found.study_notes[-1].startswith("4,000 of 30,522 pieces are kept")
+    assert Checked.from_dict(json.loads(json.dumps(found.to_dict()))) == found

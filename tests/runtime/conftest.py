@@ -111,7 +111,7 @@ def toy_source(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrai
             "reference": None,
             "quantization": "float32",
             "tokenizer": tiny_tokenizer,
-            "config": BertConfig(max_position_embeddings=64),
+            "config": BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64),
             "spec": SPECS[kind],
             "max_length": 16,
             "samples": ROWS[kind],

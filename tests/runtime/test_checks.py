@@ -135,6 +135,19 @@ def test_a_graph_of_another_or_a_too_new_opset(made: dict[str, Path], tmp_path: 
     assert "its graph: model.onnx must be an ONNX file: " in _failure(no_graph)
 
 
+def test_a_graph_with_other_embeddings_than_the_tokenizer_has_ids_for(made: dict[str, Path], tmp_path: Path) -> None:
+    """A tokenizer with a smaller vocabulary would look up embeddings of other pieces in the whole table."""
+    size = json.loads((made["ner"] / MANIFEST).read_text(encoding="utf-8"))["text"]["embeddings"]
+    graph = lookup_graph(np.zeros((size + 1, 3)), tmp_path / "large.onnx", tokens=True).read_bytes()
+    path = _remade(made["ner"], tmp_path / "b", graph=graph)
+    message = f"its graph: model.onnx must take the {size} ids that bundle.json states, it takes others"
+    assert message in _failure(path)
+    stated = _remade(made["ner"], tmp_path / "c", lambda values: values["text"].update(embeddings=size + 1))
+    assert message.replace(str(size), str(size + 1)) in _failure(stated)
+    older = _remade(made["ner"], tmp_path / "d", lambda values: values["text"].pop("embeddings"), graph=graph)
+    assert "its graph" not in _failure(older)  # which states nothing, but its logits are others
+
+
 def test_a_graph_with_fewer_ids_than_the_tokenizer(made: dict[str, Path], tmp_path: Path) -> None:
     graph = lookup_graph(np.zeros((20, 3)), tmp_path / "small.onnx", tokens=True)
     path = _remade(made["ner"], tmp_path / "b", graph=graph.read_bytes())
@@ -179,6 +192,10 @@ def test_logits_that_differ(made: dict[str, Path], tmp_path: Path) -> None:
         (lambda values: values["task"].update(outputs=["O", "O"]), "task.outputs must name different logits"),
         (lambda values: values.update(format="1"), "bundle.json must state the format of a bundle, 1 to 2, got '1'"),
         (lambda values: values.update(parts=[]), "bundle.json has a value of the wrong type"),
+        (
+            lambda values: values["text"].update(embeddings=values["text"]["vocabulary"] - 1),
+            "text.embeddings must be at least text.vocabulary",
+        ),
     ],
 )
 def test_a_manifest_that_breaks_a_rule(edit: Edit, message: str, made: dict[str, Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from aebert.deployment.bundle import write_bundle
 from aebert.errors import BundleError, ConfigError
 from aebert.runtime import ClassPrediction, Entity, EntityPrediction, Model, ScorePrediction
-from aebert.runtime.container import MANIFEST
+from aebert.runtime.container import MANIFEST, TOKENIZER
 from aebert.runtime.manifest import parse_manifest
 
 from .conftest import SPECS, Source
@@ -143,3 +144,14 @@ def test_a_damaged_bundle_is_not_loaded(made: dict[str, Path], tmp_path: Path) -
     (tmp_path / "x.zip").write_bytes(content)
     with pytest.raises(BundleError, match="must be a whole zip file"):
         Model.load(tmp_path / "x.zip")
+
+
+def test_a_tokenizer_of_another_vocabulary_is_not_loaded(made: dict[str, Path], tmp_path: Path) -> None:
+    """Not even where the digests of the parts are not compared: its ids are other embeddings."""
+    folder = shutil.copytree(made["classification"], tmp_path / "b")
+    values = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
+    size = len(values["model"]["vocab"])
+    del values["model"]["vocab"]["of"]
+    (folder / TOKENIZER).write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(BundleError, match=rf"b: tokenizer\.json must have the {size} ids of the training, it has"):
+        Model.load(folder, check=False)

@@ -6,7 +6,7 @@ import pytest
 
 from aebert.errors import AebertError
 from aebert.tasks.task import TaskKind, TaskSpec
-from aebert.tasks.unlabelled import read_texts
+from aebert.tasks.unlabelled import unlabelled_rows
 
 
 def spec(kind: TaskKind = "classification", columns: tuple[str, ...] = ("text",)) -> TaskSpec:
@@ -15,7 +15,7 @@ def spec(kind: TaskKind = "classification", columns: tuple[str, ...] = ("text",)
 
 def texts(folder: Path, name: str, content: str, of: TaskSpec) -> list[tuple[str, ...]]:
     (folder / name).write_bytes(content.encode())
-    return [row.text for row in read_texts([Path(name)], of, folder, "utf-8")]
+    return [row.text for row in unlabelled_rows([Path(name)], of, folder, "utf-8")]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_pairs_and_words(tmp_path: Path) -> None:
         ("A b", "."),
         ("C", "d"),
     ]
-    (row,) = read_texts([tmp_path / "c.txt"], ner, None, "utf-8")
+    (row,) = unlabelled_rows([tmp_path / "c.txt"], ner, None, "utf-8")
     assert row.label == (0, 0, 0)  # a model's inputs need one for each word
 
 
@@ -66,16 +66,16 @@ def test_what_is_no_text_is_one_line(
     (tmp_path / name).write_bytes(content.encode("latin-1"))
     message = message or r".*a\.txt:1 must be UTF-8 text, byte 1 of the line is not"
     with pytest.raises(AebertError, match=f"^{message}") as no:
-        read_texts([tmp_path / name], spec(columns=columns), None, "utf-8")
+        unlabelled_rows([tmp_path / name], spec(columns=columns), None, "utf-8")
     assert "\n" not in str(no.value)
 
 
 def test_a_separator_can_be_given(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text\nOne, text.\n")
-    (row,) = read_texts([tmp_path / "a.csv"], spec(), None, "utf-8", ";")
+    (row,) = unlabelled_rows([tmp_path / "a.csv"], spec(), None, "utf-8", ";")
     assert row.text == ("One, text.",)
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(AebertError, match=r"^text file .*a\.txt must exist; check search\.unlabelled\.texts"):
-        read_texts([Path("a.txt")], spec(), tmp_path, "utf-8")
+        unlabelled_rows([Path("a.txt")], spec(), tmp_path, "utf-8")
