@@ -330,6 +330,10 @@ class FinalistsConfig(TrainConfig):
       fine-tuned, block by block, with the inputs that the pruned blocks before really produce; `none` starts from the
       weights that were scored.
     distill: `null` fine-tunes on the labels alone.
+    gradual: how many wider sub-networks a finalist is reached by, with widths evenly between the dense model's and its
+      own. Each is cut from the one before with a block library of its trained weights, repaired to what the dense model
+      computes, and fine-tuned for an equal part of `epochs`, the finalist for the last. For hard budgets, 80 % removed
+      and more; it needs `pruning.method: library`.
     baselines: what the finalists are held against, fine-tuned in exactly the same way. `layers` are the first layers of
       the dense model, the rest dropped, which is what people do by hand: for each finalist, as many layers as cost no
       more than it does. They are exported, scored and timed with the finalists, and never chosen.
@@ -339,6 +343,7 @@ class FinalistsConfig(TrainConfig):
     by: Literal["front", "score"] = "front"
     baselines: tuple[Literal["layers"], ...] = ()
     repair: Literal["none", "sequential"] = "none"
+    gradual: Annotated[int, Field(ge=0)] = 0
     epochs: PositiveFloat = 2.0
     distill: DistillConfig | None = DistillConfig()
 

@@ -235,6 +235,7 @@ def test_overrides_are_checked_like_the_file(
         ("search: {race: maybe}", r"search\.race: .*boolean.*, got 'maybe'"),
         ("pruning: {calibration_rows: 0}", r"pruning\.calibration_rows: .*greater than or equal to 1, got 0"),
         ("finalists: {repair: twice}", r"finalists\.repair: input should be 'none' or 'sequential', got 'twice'"),
+        ("finalists: {gradual: -1}", r"finalists\.gradual: input should be greater than or equal to 0, got -1"),
         ("finalists: {baselines: [layer]}", r"finalists\.baselines\.0: input should be 'layers', got 'layer'"),
         (
             "finalists: {baselines: [layers, layers]}",

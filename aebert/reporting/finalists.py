@@ -61,6 +61,11 @@ def _note(report: Report) -> Iterator[str]:
     yield f"* marks the model to use at each budget, {rule}{kept}."
     yield from (_why(row, row.behind) for row in report.finalists if row.chosen and row.behind)
     yield from (_repaired(row.name, row.repair) for row in report.finalists if row.repair)
+    yield from (
+        f"{row.name} was reached in {row.steps} steps, each cut, repaired and trained for an equal part of the epochs."
+        for row in report.finalists
+        if row.steps > 1
+    )
     if has_baselines(report):
         yield from baseline_note(report)
     yield (

@@ -73,6 +73,7 @@ class FinalistRow:
     layers: how many of its first layers a baseline keeps of the dense model; None for others. cost: of a baseline, in
       the unit of the study's budgets; that of others is known to their trials.
     baseline: name of the baseline that a finalist is held against; None without baselines.
+    steps: in how many steps it was cut and fine-tuned.
     predicted_ms, measured_ms: under a latency budget, the time by the device's table or estimate, and the median time
       of the shipped file on that device; None under other budgets, and where the device was not at hand.
     """
@@ -98,6 +99,7 @@ class FinalistRow:
     layers: int | None = None
     cost: float | None = None
     baseline: str | None = None
+    steps: int = 1
 
     @property
     def is_finalist(self) -> bool:

@@ -144,7 +144,7 @@ def _baseline(run: Run, dense: Dense, setup: SearchSetup, cut: Cut, finalists: S
 
     def make() -> dict[str, Any]:
         model = first_layers(dense.model, cut.layers)
-        return tune(run, dense, model, folder, title=f"fine-tune {name}", stage=stage.name)
+        return tune(run, dense, model, stage, folder, title=f"fine-tune {name}")
 
     result = stage.run(make)
     kind = KINDS[setup.info.budget_kind]

@@ -59,7 +59,8 @@ def expected_seconds(
         "dense": config.dense.epochs * tokens["train"] * _TRAINING * seconds if trains else 0.0,
         "library": library * (1 + ladder * _RUNG * (len(config.search.budget.targets) - 1)),
         "search": config.search.trials * trial * seconds,
-        "finalists": tuned * config.finalists.epochs * tokens["train"] * _DISTILLED * seconds,
+        "finalists": tuned * config.finalists.epochs * tokens["train"] * _DISTILLED * seconds
+        + config.finalists.count * config.finalists.gradual * _RUNG * library,
         "files": models * (_PER_MODEL + (scored + measured) * seconds),
     }
     if config.search.device != "cpu":

@@ -15,8 +15,10 @@ from aebert.pruning.recipe import Recipe
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.reporting.report import Repair
 from aebert.run.dense import Dense
+from aebert.run.gradual import approach, clean
 from aebert.run.run import Run
 from aebert.run.rungs import Rungs
+from aebert.run.stage import Stage
 from aebert.run.training import settings_given, store_model, train_model
 from aebert.search.difference import CONFIDENCE
 from aebert.search.front import own_budget
@@ -27,7 +29,7 @@ from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 from aebert.search.scoring import outcomes_of
 
-_NOT_OF_TRAINING = ("count", "by", "repair", "baselines")  # settings of `finalists` that say what is trained, not how
+_NOT_OF_TRAINING = ("count", "by", "repair", "gradual", "baselines")  # settings that say what is trained, not how
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,19 @@ def _finalist(rungs: Rungs, trial: TrialRecord, budget: float | None, recipe: Re
     inputs, key = _inputs(rungs, recipe), rungs.key(recipe)
     folder = run.folder / "finalists" / key
     outputs = [str(folder.relative_to(run.folder))]
-    stage = run.stage(f"finalist-{key}", inputs, outputs)
-    repair = _repair(rungs, recipe, inputs) if recipe.repaired else None
+    stage, count = run.stage(f"finalist-{key}", inputs, outputs), run.config.finalists.gradual
+    repair = _repair(rungs, recipe, inputs) if recipe.repaired and not count else None
+
+    def train(model: PreTrainedModel, part: Stage, into: Path) -> dict[str, Any]:
+        return tune(run, dense, model, part, into, title=f"fine-tune trial {trial.number}", share=1 / (count + 1))
 
     def make() -> dict[str, Any]:
-        model = rungs.make(recipe if repair is None or repair.used else recipe.unrepaired)
-        return tune(run, dense, model, folder, title=f"fine-tune trial {trial.number}", stage=stage.name)
+        if count:
+            return train(approach(rungs, recipe, count, inputs, train), stage, folder)
+        return train(rungs.make(recipe if repair is None or repair.used else recipe.unrepaired), stage, folder)
 
     result = stage.run(make)
+    clean(rungs, recipe)
     return Finalist(
         trial=trial,
         budget=budget,
@@ -133,6 +140,7 @@ def _inputs(rungs: Rungs, recipe: Recipe) -> dict[str, Any]:
         **rungs.inputs(recipe),
         "architecture": recipe.architecture.to_dict(),
         **tuning_inputs(rungs.run),
+        **({"gradual": count} if (count := rungs.run.config.finalists.gradual) else {}),
     }
 
 
@@ -147,19 +155,22 @@ def tuning_inputs(run: Run) -> dict[str, Any]:
     }
 
 
-def tune(run: Run, dense: Dense, model: PreTrainedModel, folder: Path, *, title: str, stage: str) -> dict[str, Any]:
+def tune(
+    run: Run, dense: Dense, model: PreTrainedModel, stage: Stage, folder: Path, *, title: str, share: float = 1.0
+) -> dict[str, Any]:
     """Fine-tune a model in place as `finalists` says, with the dense model as its teacher, and store it in a folder.
 
-    Returns its metrics on the select rows, and the digest of its weights.
+    share: of the epochs. Returns its metrics on the select rows, and the digest of its weights.
     """
     config = run.config.finalists
+    config = config.model_copy(update={"epochs": config.epochs * share})
     train_model(
         run,
         model,
         dense.tokenizer,
         config,
         title=title,
-        stage=stage,
+        stage=stage.name,
         teacher=dense.model if config.distill else None,
         distill=config.distill,
     )

@@ -80,6 +80,7 @@ def _finalist_row(finalist: Finalist, pipeline: Pipeline) -> FinalistRow:
         search_score=trial.metrics[metric],
         select_score=finalist.select_metrics[metric],
         repair=finalist.repair,
+        steps=pipeline.run.config.finalists.gradual + 1,
         baseline=next((one.name for one in pipeline.baselines if finalist.name in one.finalists), None),
         predicted_ms=trial.cost if KINDS[pipeline.setup.info.budget_kind].is_priced else None,
         measured_ms=pipeline.confirmed.get(finalist.name, {}).get("median_ms"),
