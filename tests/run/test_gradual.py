@@ -58,7 +58,7 @@ def test_a_finalist_is_reached_in_steps_that_share_its_epochs(
         seen.append((architecture_of(model.config), config.epochs, stage))
 
     monkeypatch.setattr("aebert.run.finalists.train_model", train)
-    toy = pipeline(search=SEARCH, finalists=GRADUAL)
+    toy = pipeline(search=SEARCH, finalists={**GRADUAL, "repair": "sequential"})
     (finalist,) = toy.finalists
     assert finalist.repair is None  # every step is repaired, so there is nothing to decide
     last = finalist.trial.architecture
@@ -68,7 +68,7 @@ def test_a_finalist_is_reached_in_steps_that_share_its_epochs(
     assert [stage for *_, stage in seen] == [f"gradual-{key}-1", f"gradual-{key}-2", f"finalist-{key}"]
     assert weights_digest(load_subnetwork(finalist.folder)) == finalist.digest
     assert not list((toy.run.folder / "gradual").iterdir())
-    _ = pipeline(search=SEARCH, finalists=GRADUAL).finalists
+    _ = pipeline(search=SEARCH, finalists={**GRADUAL, "repair": "sequential"}).finalists
     assert len(seen) == 3
 
 
