@@ -154,10 +154,15 @@ def test_finalists_of_about_one_cost_share_a_baseline(pipeline: MakePipeline) ->
 
 
 @pytest.mark.slow
-def test_a_report_holds_finalists_against_baselines(pipeline: MakePipeline) -> None:
+def test_a_report_holds_finalists_against_baselines(pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    confirmed: dict[str, Path] = {}
+    monkeypatch.setattr("aebert.run.pipeline.confirm_latency", lambda _, __, files: confirmed.update(files) or {})
     toy = pipeline(finalists=ASKED)
     found = report(toy)
     (finalist,) = toy.finalists
+    assert {name: path.name for name, path in confirmed.items()} == {
+        name: f"{name}.int8.onnx" for name in (finalist.name, "first-1-layer")
+    }
     assert [row.name for row in found.finalists] == ["dense", finalist.name, "first-1-layer"]
     _, mine, baseline = found.finalists
     assert (mine.baseline, mine.chosen) == ("first-1-layer", True)
