@@ -35,8 +35,8 @@ def baseline_note(report: Report) -> Iterator[str]:
             yield _verdict(row, other, found) + _dearer(row, other, report)
     yield (
         "first-N-layers are the first layers of the dense model, the rest dropped, fine-tuned exactly as the finalists "
-        "are: as many layers as cost no more than the finalist. They are compared in the files that ship, row by row "
-        f"on the report rows ({COLUMN}, in points), and are never chosen."
+        "are: as many layers as cost no more than the finalist, or less than one step of the grid more. They are "
+        f"compared in the files that ship, row by row on the report rows ({COLUMN}, in points), and are never chosen."
     )
 
 
@@ -61,7 +61,7 @@ def _verdict(row: FinalistRow, other: FinalistRow, found: FileDifference) -> str
 def _dearer(row: FinalistRow, other: FinalistRow, report: Report) -> str:
     """Where even one layer costs more than the finalist, so that the comparison is in the baseline's favour."""
     mine, theirs = finalist_cost(row, report), finalist_cost(other, report)
-    if mine is None or theirs is None or report.axis.kind.meets(theirs, mine):
+    if mine is None or theirs is None or report.axis.costs_no_more(theirs, mine):
         return ""
     return (
         f" Even one layer costs more than it ({cost_text(theirs, report)} against {cost_text(mine, report)}), so the "

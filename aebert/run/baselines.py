@@ -21,6 +21,7 @@ from aebert.run.dense import Dense
 from aebert.run.finalists import Finalist, tune, tuning_inputs
 from aebert.run.prices import workload_of
 from aebert.run.run import Run
+from aebert.search.axis import Axis
 from aebert.search.budget import cost_table
 from aebert.search.front import spent
 from aebert.search.kinds import KINDS, Basis
@@ -92,12 +93,13 @@ def layer_cuts(run: Run, dense: Dense, setup: SearchSetup, source: PriceSource |
 def cut_at(cuts: Sequence[Cut], cost: float, setup: SearchSetup) -> Cut:
     """The cut with most layers that costs no more than this, in the unit of the study's budgets.
 
-    It is the first one where all cost more.
+    It is the first one where all cost more. Costs that are less than one step of the grid apart count as one cost, as
+    they do on fronts: finalists lie less than that below a budget, which whole layers may fill.
 
     cuts: from the fewest layers to the most.
     """
-    kind = KINDS[setup.info.budget_kind]
-    within = [cut for cut in cuts if kind.meets(cut.cost, cost)]
+    axis = Axis(KINDS[setup.info.budget_kind], setup.info.step)
+    within = [cut for cut in cuts if axis.costs_no_more(cut.cost, cost)]
     return within[-1] if within else cuts[0]
 
 

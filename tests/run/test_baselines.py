@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -131,14 +132,26 @@ def test_cuts_are_priced_by_the_device(pipeline: MakePipeline, board: Callable[.
 
 
 def test_a_cut_has_as_many_layers_as_cost_no_more(pipeline: MakePipeline) -> None:
-    shares = pipeline().setup
-    megabytes = replace(shares, info=replace(shares.info, budget_kind="params"))
+    found = pipeline().setup
+    shares = copy.copy(found)  # `replace` would count the step of its grid again
+    object.__setattr__(shares, "info", replace(found.info, step=0.0))
+    megabytes = copy.copy(shares)
+    object.__setattr__(megabytes, "info", replace(shares.info, budget_kind="params"))
     few, some, all_of_it = (replace(CUT, layers=layers, cost=cost) for layers, cost in ((1, 0.75), (2, 0.5), (3, 0.0)))
     for removed, layers in ((0.0, 3), (0.1, 2), (0.5, 2), (0.5 - 1e-12, 2), (0.51, 1), (0.75, 1), (0.9, 1)):
         assert cut_at([few, some, all_of_it], removed, shares).layers == layers
     few, some = replace(CUT, layers=1, cost=100), replace(CUT, layers=2, cost=200)
     for most, layers in ((500, 2), (200, 2), (199, 1), (100, 1), (50, 1)):
         assert cut_at([few, some], most, megabytes).layers == layers
+
+
+def test_less_than_one_step_of_the_grid_is_no_difference(pipeline: MakePipeline) -> None:
+    setup = pipeline().setup
+    step = setup.info.step
+    assert 0 < step < 0.01
+    half, quarter = replace(CUT, layers=2, cost=0.5), replace(CUT, layers=1, cost=0.75)
+    for removed, layers in ((0.5 + 0.9 * step, 2), (0.5 + step, 1), (0.5 + 1.1 * step, 1)):
+        assert cut_at([quarter, half], removed, setup).layers == layers
 
 
 CUT = Cut(layers=1, architecture=Architecture((4,), (64,)), cost=0.0, params=0, sparsity=0.0, macs_removed=0.0)
