@@ -332,8 +332,9 @@ class FinalistsConfig(TrainConfig):
     distill: `null` fine-tunes on the labels alone.
     gradual: how many wider sub-networks a finalist is reached by, with widths evenly between the dense model's and its
       own. Each is cut from the one before with a block library of its trained weights, repaired to what the dense model
-      computes, and fine-tuned for an equal part of `epochs`, the finalist for the last. For hard budgets, 80 % removed
-      and more; it needs `pruning.method: library`.
+      computes, and fine-tuned for an equal part of `epochs`, the finalist for the last. Meant for hard budgets, 80 %
+      removed and more, with many train rows: with 1,000 it won nothing (MiniLM, SST-2, 90 % of MACs removed, two epochs
+      in all: accuracy 81.4 at once, 80.1 with 2). It needs `pruning.method: library`.
     baselines: what the finalists are held against, fine-tuned in exactly the same way. `layers` are the first layers of
       the dense model, the rest dropped, which is what people do by hand: for each finalist, as many layers as cost no
       more than it does. They are exported, scored and timed with the finalists, and never chosen.
