@@ -33,10 +33,26 @@ def baseline_note(report: Report) -> Iterator[str]:
         other, found = _baseline(row, report), baseline_difference(row, report)
         if other is not None and found is not None:
             yield _verdict(row, other, found) + _dearer(row, other, report)
+    for row in report.finalists:
+        if row.guess is not None and _is_guessing(row.select_score, row.guess):
+            yield _guesses(row, row.guess)
     yield (
         "first-N-layers are the first layers of the dense model, the rest dropped, fine-tuned exactly as the finalists "
         "are: as many layers as cost no more than the finalist, or less than one step of the grid more. They are "
         f"compared in the files that ship, row by row on the report rows ({COLUMN}, in points), and are never chosen."
+    )
+
+
+def _is_guessing(score: float | None, guess: float) -> bool:
+    """Whether a score is not above that of guessing, also where it is not a number; no where guessing has none."""
+    return not math.isnan(guess) and not (score is not None and score > guess)
+
+
+def _guesses(row: FinalistRow, guess: float) -> str:
+    return (
+        f"{row.name} scores NO BETTER THAN GUESSING on the select rows ({units.points(row.select_score)}, guessing "
+        f"{units.points(guess)}): it was trained too little to say anything of the finalists; raise finalists.epochs "
+        "or finalists.learning_rate."
     )
 
 

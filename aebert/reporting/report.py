@@ -71,7 +71,8 @@ class FinalistRow:
       not compared, as where it is the only one, and in studies of older versions.
     repair: what repairing it brought before training; None where it was not repaired.
     layers: how many of its first layers a baseline keeps of the dense model; None for others. cost: of a baseline, in
-      the unit of the study's budgets; that of others is known to their trials.
+      the unit of the study's budgets; that of others is known to their trials. guess: what guessing scores on the
+      select rows, to see whether a baseline has learned anything.
     baseline: name of the baseline that a finalist is held against; None without baselines.
     steps: in how many steps it was cut and fine-tuned.
     predicted_ms, measured_ms: under a latency budget, the time by the device's table or estimate, and the median time
@@ -98,6 +99,7 @@ class FinalistRow:
     repair: Repair | None = None
     layers: int | None = None
     cost: float | None = None
+    guess: float | None = None
     baseline: str | None = None
     steps: int = 1
 

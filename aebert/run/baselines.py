@@ -49,7 +49,8 @@ class Baseline:
     """A cut, fine-tuned as the finalists are.
 
     finalists: names of those at whose cost it is. budget: the hardest of the study's that it meets; None for none.
-    folder: of the model. select_metrics: on the select rows. seconds: of its training.
+    folder: of the model. select_metrics: on the select rows. guess: headline metric of guessing there. seconds: of its
+      training.
     """
 
     cut: Cut
@@ -58,6 +59,7 @@ class Baseline:
     folder: Path
     digest: str
     select_metrics: Mapping[str, float]
+    guess: float
     seconds: float
 
     @property
@@ -158,6 +160,7 @@ def _baseline(run: Run, dense: Dense, setup: SearchSetup, cut: Cut, finalists: S
         folder=folder,
         digest=result["weights"],
         select_metrics=result["metrics"],
+        guess=result["guess"],
         seconds=result["seconds"],
     )
 

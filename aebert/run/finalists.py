@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.digests import weights_digest
 from aebert.models.evaluation import Prepared, evaluate
+from aebert.models.sanity import guess_score
 from aebert.pruning.recipe import Recipe
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.reporting.report import Repair
@@ -160,7 +161,7 @@ def tune(
 ) -> dict[str, Any]:
     """Fine-tune a model in place as `finalists` says, with the dense model as its teacher, and store it in a folder.
 
-    share: of the epochs. Returns its metrics on the select rows, and the digest of its weights.
+    share: of the epochs. Returns its metrics on the select rows, what guessing scores there, and its weights' digest.
     """
     config = run.config.finalists
     config = config.model_copy(update={"epochs": config.epochs * share})
@@ -175,5 +176,7 @@ def tune(
         distill=config.distill,
     )
     store_model(model, dense.tokenizer, folder)
-    metrics = evaluate(model, run.rows("select", dense.tokenizer)).metrics
-    return {"metrics": dict(metrics), "weights": weights_digest(model)}
+    rows = run.rows("select", dense.tokenizer)
+    result = evaluate(model, rows)
+    guess, _ = guess_score(rows.spec, rows.rows, rows.encoded, result.logits)
+    return {"metrics": dict(result.metrics), "guess": guess, "weights": weights_digest(model)}

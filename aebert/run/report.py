@@ -102,6 +102,7 @@ def _baseline_row(baseline: Baseline, pipeline: Pipeline) -> FinalistRow:
         select_score=baseline.select_metrics[pipeline.run.task.spec.headline],
         layers=cut.layers,
         cost=cut.cost,
+        guess=baseline.guess,
         predicted_ms=cut.cost if KINDS[pipeline.setup.info.budget_kind].is_priced else None,
         measured_ms=pipeline.confirmed.get(baseline.name, {}).get("median_ms"),
         **_reported(pipeline.scores, baseline.name),

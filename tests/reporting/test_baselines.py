@@ -74,6 +74,19 @@ def test_a_baseline_that_costs_more_is_said_to(held_against: Report) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("score", "guess", "said"), [(0.66, 0.5, 0), (0.54, 0.54, 1), (math.nan, 0.5, 1), (0.3, 0.5, 1)]
+)
+def test_a_baseline_that_has_learned_nothing_is_said_to(
+    held_against: Report, score: float, guess: float, said: int
+) -> None:
+    dense, small, layer = held_against.finalists
+    found = replace(held_against, finalists=(dense, small, replace(layer, select_score=score, guess=guess)))
+    lines = [line for line in baseline_note(found) if "NO BETTER THAN GUESSING" in line]
+    assert len(lines) == said
+    assert all(line.startswith("first-1-layer scores") for line in lines)
+
+
 def test_the_table_has_a_row_and_a_column_for_baselines_only_where_there_are_some(
     report: Report, held_against: Report
 ) -> None:
@@ -150,6 +163,12 @@ def test_a_report_with_baselines_can_be_read_again(held_against: Report) -> None
     assert Report.from_dict(held_against.to_dict()) == held_against
     values = held_against.to_dict()
     for row in values["finalists"]:
-        del row["layers"], row["cost"], row["baseline"], row["steps"]  # as a version without baselines wrote it
+        del (
+            row["layers"],
+            row["cost"],
+            row["baseline"],
+            row["steps"],
+            row["guess"],
+        )  # as a version without baselines wrote it
     before = Report.from_dict(values)
     assert not has_baselines(before)

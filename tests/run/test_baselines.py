@@ -49,6 +49,8 @@ def test_a_baseline_is_trained_once_as_finalists_are_and_loaded_as_it_was_stored
         key: of_finalist[key] for key in of_finalist if key not in named
     }
     assert of_baseline["teacher"] is toy.dense.model
+    labels = [row.label for row in toy.run.task.rows["select"]]
+    assert baseline.guess == max(labels.count(label) for label in (0, 1)) / len(labels)  # always the commonest class
     # nothing was trained, so it is what it was cut as
     assert baseline.digest == weights_digest(first_layers(toy.dense.model, 1))
     again = pipeline(finalists=ASKED)
@@ -180,6 +182,7 @@ def test_a_report_holds_finalists_against_baselines(pipeline: MakePipeline, monk
     _, mine, baseline = found.finalists
     assert (mine.baseline, mine.chosen) == ("first-1-layer", True)
     assert (baseline.layers, baseline.trial, baseline.chosen, baseline.search_score) == (1, None, False, None)
+    assert baseline.guess == toy.baselines[0].guess
     assert baseline.select_score == toy.baselines[0].select_metrics["accuracy"]
     assert baseline.report_metrics == toy.scores["first-1-layer"]["metrics"]
     assert baseline.int8_report_metrics == toy.scores["first-1-layer.int8"]["metrics"]
