@@ -247,6 +247,13 @@ def test_overrides_are_checked_like_the_file(
         ),
         ("pruning: {calibration_rows: 0}", r"pruning\.calibration_rows: .*greater than or equal to 1, got 0"),
         ("finalists: {repair: twice}", r"finalists\.repair: input should be 'none' or 'sequential', got 'twice'"),
+        ("finalists: {gradual: -1}", r"finalists\.gradual: input should be greater than or equal to 0, got -1"),
+        ("finalists: {baselines: [layer]}", r"finalists\.baselines\.0: input should be 'layers', got 'layer'"),
+        (
+            "finalists: {baselines: [layers, layers]}",
+            r"finalists\.baselines: give each baseline once, got \['layers', ",
+        ),
+        ("finalists: {baselines: null}", r"finalists\.baselines: must be a list, got None"),
     ],
 )
 def test_a_search_that_cannot_be_is_one_line(load: Callable[..., RunConfig], text: str, message: str) -> None:

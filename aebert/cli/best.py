@@ -30,11 +30,14 @@ def best(
     to: Annotated[
         Path | None, typer.Option(help="Also write its bundle there, as a zip file if the name ends in .zip.")
     ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also look among the baselines that the finalists are held against.")
+    ] = False,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 where no file keeps what was asked.")] = False,
 ) -> None:
     """Say which file to ship: the fastest one that keeps what is asked, and what it costs.
 
-    Files are those that bundles hold, as they were measured and scored at the end of the run.
+    Files are those of the dense model and the finalists, as they were measured and scored at the end of the run.
     """
     from aebert.reporting.best import Wish, best_file
     from aebert.studies.opening import open_report
@@ -47,7 +50,8 @@ def best(
     if min_score is not None and max_loss is not None:
         raise ConfigError("give --min-score or --max-loss, not both")
     found, folder = open_report(study, results)
-    answer = best_file(found, Wish(latency_ms, size_mb, min_score, 1.0 if max_loss is None else max_loss))
+    wish = Wish(latency_ms, size_mb, min_score, 1.0 if max_loss is None else max_loss, baselines)
+    answer = best_file(found, wish)
     for line in answer.lines:
         typer.echo(line)
     if answer.file is None:

@@ -22,7 +22,7 @@ Threads = Annotated[int, typer.Option(help="Number of threads that ONNX Runtime 
 def make(
     study: Study,
     results: Results = Path("results"),
-    model: Annotated[str | None, typer.Option(help="Bundle only this model: dense or trial-N.")] = None,
+    model: Annotated[str | None, typer.Option(help="Bundle only this model: dense, trial-N, or a baseline.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Also write the bundle there, as a zip file if the name ends in .zip.")
     ] = None,
@@ -35,16 +35,15 @@ def make(
 
     folder = find_study(study, results)
     if out is not None and model is None:
-        raise ConfigError("--out takes one bundle: name it with --model (dense or trial-N)")
+        raise ConfigError("--out takes one bundle: name it with --model (dense, trial-N, or a baseline)")
     with started(folder, None) as work:
         from aebert.deployment.bundle import pack
         from aebert.run.bundles import bundles
 
-        made = bundles(work)
-        if model is not None and model not in made:
-            raise ConfigError(f"--model must be one of {', '.join(made)}, got {model!r}")
-        wanted = {name: path for name, path in made.items() if model in (None, name)}
-        for path in wanted.values():
+        known = [one.name for one in work.models]
+        if model is not None and model not in known:
+            raise ConfigError(f"--model must be one of {', '.join(known)}, got {model!r}")
+        for path in bundles(work, None if model is None else [model]).values():
             typer.echo(str(pack(path, out) if out else path))
 
 
@@ -142,8 +141,11 @@ def _measured(values: Mapping[str, Any], headline: str) -> Iterator[tuple[str, s
     if kept := values.get("architecture"):
         yield "model", f"{kept['model']} ({kept['family']})"
         for units in ("heads", "ffn"):
-            counts = (f"{mine}/{full}" for mine, full in zip(kept[units], kept["dense"][units], strict=True))
+            counts = [f"{mine}/{full}" for mine, full in zip(kept[units], kept["dense"][units], strict=False)]
             yield units, " ".join(counts)
+        dropped = len(kept["dense"]["heads"]) - len(kept["heads"])  # of a baseline, whose last layers are gone
+        if dropped:
+            yield "layers", f"{len(kept['heads'])}/{len(kept['dense']['heads'])}, the last {dropped} dropped"
     if scores := values.get("scores"):
         interval = "–".join(f"{100 * end:.1f}" for end in scores["interval"] or ()) or "none"
         shown = f"{headline} {100 * scores['metrics'][headline]:.1f} (95 %: {interval})"

@@ -97,19 +97,23 @@ def search(config: Config, sets: Set = None, trials: Trials = None, name: Name =
 
 @app.command()
 def finalists(config: Config, sets: Set = None, trust: Trust = False) -> None:
-    """Fine-tune the best candidates, and rank them by the select rows."""
+    """Fine-tune the best candidates, and rank them by the select rows.
+
+    The baselines of finalists.baselines are fine-tuned after them.
+    """
     with started(config, sets, trust=trust) as work:
-        metric = work.run.task.spec.headline
-        for finalist in work.finalists:
-            score = 100 * finalist.select_metrics[metric]
-            typer.echo(f"{finalist.folder}: {metric} {score:.1f} on {len(work.run.task.rows['select'])} select rows")
+        metric, rows = work.run.task.spec.headline, len(work.run.task.rows["select"])
+        tuned = [(one.folder, one.select_metrics) for one in work.finalists]
+        tuned += [(one.folder, one.select_metrics) for one in work.baselines]
+        for folder, metrics in tuned:
+            typer.echo(f"{folder}: {metric} {100 * metrics[metric]:.1f} on {rows} select rows")
 
 
 @app.command()
 def export(config: Config, sets: Set = None, trust: Trust = False) -> None:
     """Write the ONNX files, and check them against the models.
 
-    Files are written for the dense model and the finalists; deploy.litert adds FlatBuffers.
+    Files are written for the dense model, the finalists and their baselines; deploy.litert adds FlatBuffers.
     """
     with started(config, sets, trust=trust) as work:
         from aebert.reporting.forms import forms_table

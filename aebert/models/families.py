@@ -68,9 +68,15 @@ class Family:
     uses_token_types: bool = True
     positions_after_padding: bool = False
 
+    def layer_list(self, model: PreTrainedModel) -> nn.ModuleList:
+        """The list that a model keeps its encoder layers in, in the order of the forward pass."""
+        layers = model.get_submodule(f"{self.backbone}.{self.layers}")
+        assert isinstance(layers, nn.ModuleList)
+        return layers
+
     def encoder_layers(self, model: PreTrainedModel) -> list[nn.Module]:
         """Encoder layers in the order of the forward pass."""
-        return list(model.get_submodule(f"{self.backbone}.{self.layers}").children())
+        return list(self.layer_list(model))
 
     def attention_blocks(self, model: PreTrainedModel) -> list[Block]:
         """The attention blocks, one per layer."""

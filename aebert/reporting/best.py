@@ -20,12 +20,14 @@ class Wish:
 
     max_loss: points (× 100) that the score may lie below the dense model's, by the whole 95 % interval of the
       difference; not asked for where min_score is given.
+    baselines: whether a baseline that the finalists are held against may be the answer.
     """
 
     latency_ms: float | None = None
     size_mb: float | None = None
     min_score: float | None = None
     max_loss: float = 1.0
+    baselines: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def best_file(report: Report, wish: Wish) -> Answer:
 
     Raises: StudyError where nothing is measured yet, or a version that did not compare files measured it.
     """
-    files = _shipped(report)
+    files = _shipped(report, wish)
     if not files or not report.differences:
         raise StudyError(
             f"study {report.info.name!r} has no files that were measured and compared: run `aebert run` with its config"
@@ -53,9 +55,10 @@ def best_file(report: Report, wish: Wish) -> Answer:
     return Answer(fit[0], tuple(_why(report, wish, fit)))
 
 
-def _shipped(report: Report) -> list[ProfileRow]:
+def _shipped(report: Report, wish: Wish) -> list[ProfileRow]:
+    left_out = {row.name for row in report.finalists if row.is_baseline and not wish.baselines}
     found: dict[str, ProfileRow] = {}
-    for row in report.profiles:
+    for row in (row for row in report.profiles if row.name not in left_out):
         if row.kind == _INT8 or (row.kind == FLOAT32 and row.name not in found):
             found[row.name] = row
     return list(found.values())

@@ -171,9 +171,11 @@ def _blocks(architecture: Architecture) -> list[str]:
 def _finalist_traces(report: Report) -> list[go.Scatter]:
     traces = []
     for kind, role, symbol in (("float32", "tuned", "diamond"), ("int8", "int8", "triangle-up")):
-        rows = [row for row in report.finalists if _scored(row, kind)[0] is not None]
-        if rows:
-            traces.append(_finalists(report, rows, kind, role, symbol))
+        scored = [row for row in report.finalists if _scored(row, kind)[0] is not None]
+        if rows := [row for row in scored if not row.is_baseline]:
+            traces.append(_finalists(report, rows, f"fine-tuned {kind}", kind, role, symbol))
+        if rows := [row for row in scored if row.is_baseline]:
+            traces.append(_finalists(report, rows, f"first layers {kind}", kind, role, f"{symbol}-open"))
     return traces
 
 
@@ -183,13 +185,13 @@ def _scored(row: FinalistRow, kind: str) -> tuple[Any, tuple[float, float] | Non
     return row.int8_report_metrics, row.int8_report_interval
 
 
-def _finalists(report: Report, rows: Sequence[FinalistRow], kind: str, role: str, symbol: str) -> go.Scatter:
+def _finalists(report: Report, rows: Sequence[FinalistRow], name: str, kind: str, role: str, symbol: str) -> go.Scatter:
     scored = [_scored(row, kind) for row in rows]
     scores = [metric_of(metrics, report.info.metric) or 0.0 for metrics, _ in scored]
     spans = [bounds or (score, score) for score, (_, bounds) in zip(scores, scored, strict=True)]
     pairs = list(zip(scores, spans, strict=True))
     return go.Scatter(
-        name=f"fine-tuned {kind} (report rows)",
+        name=f"{name} (report rows)",
         meta={"role": role},
         mode="markers",
         x=[finalist_place(row, report) + _SIDE[kind] * _width(report) for row in rows],

@@ -51,7 +51,11 @@ def _files(report: Report) -> list[_File]:
         found.setdefault((row.name, row.kind), {})[row.label] = row
     dense = dense_finalist(report.finalists)
     assert dense is not None
-    shipped = [(row.name, "int8" if (row.name, "int8") in found else FLOAT32) for row in report.finalists]
+    shipped = [
+        (row.name, "int8" if (row.name, "int8") in found else FLOAT32)
+        for row in report.finalists
+        if not row.is_baseline
+    ]
     base = (dense.name, FLOAT32)
     return [_File(dense.name, found[base]), *(_File(" ".join(key), found[key]) for key in shipped if key != base)]
 

@@ -55,6 +55,8 @@ def finalist_cost(row: FinalistRow, report: Report) -> float | None:
     counted = report.axis.kind.counted
     if counted is not None:
         return counted(row)
+    if row.is_baseline:
+        return row.cost
     trials = (trial for trial in report.trials if trial.number == row.trial)
     trial = report.dense if row.trial is None else next(trials, None)
     return None if trial is None else trial.cost

@@ -1,4 +1,4 @@
-"""The table of a study's finalists: the fine-tuned models and the dense one."""
+"""The table of a study's finalists: the fine-tuned models, the dense one, and the baselines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from aebert.reporting import units
+from aebert.reporting.baselines import COLUMN, baseline_difference, baseline_note, has_baselines
 from aebert.reporting.costs import cost_titles, finalist_cost, milliseconds
 from aebert.reporting.report import Behind, FinalistRow, Repair, Report
 from aebert.reporting.shipped import unpriced
@@ -26,21 +27,33 @@ from aebert.search.kinds import KINDS
 def finalists_table(report: Report) -> Table:
     """The fine-tuned models with their scores on the rows of each role, in float32 and int8."""
     scores = ("search, before", "select", "report", "95 %", "vs dense", "int8 report", "int8 95 %")
-    columns = number_columns("trial", *cost_titles(report), *scores)
-    timed = KINDS[report.info.budget_kind].is_priced
-    latency = (*number_columns("measured (ms)"), Column("budget", "text")) if timed else ()
+    compared = (COLUMN,) if has_baselines(report) else ()
+    columns = number_columns("trial", *cost_titles(report), *scores, *compared)
+    latency = (*number_columns("measured (ms)"), Column("budget", "text")) if _is_timed(report) else ()
     return Table(
         f"Finalists of {report.info.name}",
         (Column("model", "text"), *columns, *latency),
-        tuple(
-            (*_finalist_row(row, report), *(_latency_cells(row, report) if timed else ())) for row in report.finalists
-        ),
+        tuple(tuple(_cells(row, report)) for row in report.finalists),
         "\n".join(_note(report)),
     )
 
 
+def _is_timed(report: Report) -> bool:
+    return KINDS[report.info.budget_kind].is_priced
+
+
+def _cells(row: FinalistRow, report: Report) -> Iterator[Cell]:
+    yield from _finalist_row(row, report)
+    if has_baselines(report):
+        found = baseline_difference(row, report)
+        won = None if found is None else found.value
+        yield Cell(units.difference(won), won)
+    if _is_timed(report):
+        yield from _latency_cells(row, report)
+
+
 def _note(report: Report) -> Iterator[str]:
-    kept = ", before those that miss the budget" if KINDS[report.info.budget_kind].is_priced else ""
+    kept = ", before those that miss the budget" if _is_timed(report) else ""
     rows = f"{report.rows['report']:,} " if "report" in report.rows else ""
     rule = "the one that scores best on the select rows"
     if any(row.behind for row in report.finalists):
@@ -48,6 +61,13 @@ def _note(report: Report) -> Iterator[str]:
     yield f"* marks the model to use at each budget, {rule}{kept}."
     yield from (_why(row, row.behind) for row in report.finalists if row.chosen and row.behind)
     yield from (_repaired(row.name, row.repair) for row in report.finalists if row.repair)
+    yield from (
+        f"{row.name} was reached in {row.steps} steps, each cut, repaired and trained for an equal part of the epochs."
+        for row in report.finalists
+        if row.steps > 1
+    )
+    if has_baselines(report):
+        yield from baseline_note(report)
     yield (
         f"Scores are {report.info.metric} × 100: on the search rows before fine-tuning, on the select rows and the "
         f"{rows}report rows after it."
@@ -56,7 +76,7 @@ def _note(report: Report) -> Iterator[str]:
         "95 % is the interval of the report score before it, – where the metric has none; vs dense is a difference in "
         "points; int8 is the quantized file itself, scored again."
     )
-    if KINDS[report.info.budget_kind].is_priced:
+    if _is_timed(report):
         yield from _latency_note(report)
 
 
@@ -89,13 +109,14 @@ def _latency_cells(row: FinalistRow, report: Report) -> tuple[Cell, ...]:
 def _latency_note(report: Report) -> Iterator[str]:
     """What milliseconds are, how many finalists keep their budget, and which files the predictions do not hold for."""
     yield f"{milliseconds(report.info, ' of the shipped file')}. {_confirmed(report)}"
-    tuned = [row.name for row in report.finalists if row.trial is not None and row.name in report.forms]
+    dense = dense_finalist(report.finalists)
+    tuned = [row.name for row in report.finalists if row is not dense and row.name in report.forms]
     if form := unpriced({name: report.forms[name] for name in tuned}):
         yield form
 
 
 def _confirmed(report: Report) -> str:
-    known = [row for row in report.finalists if row.meets_budget is not None]
+    known = [row for row in report.finalists if row.is_finalist and row.meets_budget is not None]
     met = sum(row.meets_budget is True for row in known)
     if known:
         return f"{met} of {len(known)} finalists meet their budget when measured."

@@ -237,7 +237,7 @@ def _models(report: Report) -> dict[str, dict[str, Any]]:
     }
     for row in report.finalists:
         score = units.points(metric_of(row.report_metrics, metric))
-        kind = "dense model" if row.trial is None else "fine-tuned"
+        kind = "fine-tuned" if row.is_finalist else "baseline, fine-tuned" if row.is_baseline else "dense model"
         models[finalist_key(row.name)] = {
             "title": f"{row.name} ({kind}{', chosen' if row.chosen else ''})",
             "facts": f"{metric} {score} on the report rows",

@@ -46,7 +46,7 @@ def write_front_png(report: Report, path: Path) -> None:
 
 
 def front_figure(report: Report) -> Figure:
-    """Headline metric by cost, with trials, first trials, front, dense level, and finalists after fine-tuning."""
+    """Headline metric by cost, with trials, first trials, front, dense level, and what was fine-tuned after it."""
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -112,10 +112,13 @@ def _draw_front(axes: Axes, report: Report) -> None:
 def _draw_finalists(axes: Axes, report: Report) -> None:
     left, right = axes.get_xlim()
     shift = 0.004 * (right - left)  # so that the two intervals of a model stand side by side
-    float32 = [_Mark(row, row.report_metrics, row.report_interval) for row in report.finalists]
-    int8 = [_Mark(row, row.int8_report_metrics, row.int8_report_interval) for row in report.finalists]
-    _errorbar(axes, report, "float32", float32, -shift, color=VERMILLION, marker="D")
-    _errorbar(axes, report, "int8", int8, shift, color=GREEN, marker="^")
+    for title, baselines in (("fine-tuned", False), ("first layers", True)):
+        rows = [row for row in report.finalists if row.is_baseline is baselines]
+        float32 = [_Mark(row, row.report_metrics, row.report_interval) for row in rows]
+        int8 = [_Mark(row, row.int8_report_metrics, row.int8_report_interval) for row in rows]
+        look: dict[str, Any] = {"mfc": "none", "mew": 1.8} if baselines else {"mec": "white", "mew": 1.0}
+        _errorbar(axes, report, f"{title} float32", float32, -shift, color=VERMILLION, marker="D", **look)
+        _errorbar(axes, report, f"{title} int8", int8, shift, color=GREEN, marker="^", **look)
     _ring_chosen(axes, report, -shift)
 
 
@@ -139,7 +142,7 @@ class _Mark:
         return max(0.0, height - low), max(0.0, high - height)
 
 
-def _errorbar(axes: Axes, report: Report, kind: str, marks: Sequence[_Mark], shift: float, **style: Any) -> None:
+def _errorbar(axes: Axes, report: Report, title: str, marks: Sequence[_Mark], shift: float, **style: Any) -> None:
     metric, marks = report.info.metric, [mark for mark in marks if mark.metrics is not None]
     if not marks:
         return
@@ -150,13 +153,11 @@ def _errorbar(axes: Axes, report: Report, kind: str, marks: Sequence[_Mark], shi
     look: dict[str, Any] = {
         "ls": "none",
         "ms": 9,
-        "mec": "white",
-        "mew": 1.0,
         "capsize": 4,
         "elinewidth": 1.4,
         "zorder": 7,
     }
-    axes.errorbar(xs, ys, yerr=arms, label=f"fine-tuned {kind} (report rows{interval})", **look, **style)
+    axes.errorbar(xs, ys, yerr=arms, label=f"{title} (report rows{interval})", **look, **style)
 
 
 def _ring_chosen(axes: Axes, report: Report, shift: float) -> None:

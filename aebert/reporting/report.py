@@ -57,10 +57,10 @@ class Repair:
 
 @dataclass(frozen=True)
 class FinalistRow:
-    """One fine-tuned model, or the dense model it is compared with.
+    """One fine-tuned model, or one that it is compared with: the dense model, or a baseline.
 
-    trial: number of the trial its architecture is from; None for the dense model.
-    budget: as in `TrialRecord`; None for the dense model.
+    trial: number of the trial its architecture is from; None for the dense model and for baselines.
+    budget: the hardest of the study's that it meets; None for the dense model.
     search_score: headline metric on the search rows before fine-tuning; None where the model was not scored there.
     select_score: headline metric on the select rows after fine-tuning.
     report_metrics: on the report rows, after fine-tuning, of the float32 model; None until those rows are read.
@@ -70,6 +70,11 @@ class FinalistRow:
     behind: how far it is behind the best of its budget on these rows; None for the best itself, for a finalist that was
       not compared, as where it is the only one, and in studies of older versions.
     repair: what repairing it brought before training; None where it was not repaired.
+    layers: how many of its first layers a baseline keeps of the dense model; None for others. cost: of a baseline, in
+      the unit of the study's budgets; that of others is known to their trials. guess: what guessing scores on the
+      select rows, to see whether a baseline has learned anything.
+    baseline: name of the baseline that a finalist is held against; None without baselines.
+    steps: in how many steps it was cut and fine-tuned.
     predicted_ms, measured_ms: under a latency budget, the time by the device's table or estimate, and the median time
       of the shipped file on that device; None under other budgets, and where the device was not at hand.
     """
@@ -92,6 +97,21 @@ class FinalistRow:
     measured_ms: float | None = None
     behind: Behind | None = None
     repair: Repair | None = None
+    layers: int | None = None
+    cost: float | None = None
+    guess: float | None = None
+    baseline: str | None = None
+    steps: int = 1
+
+    @property
+    def is_finalist(self) -> bool:
+        """Whether it comes from the search."""
+        return self.trial is not None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is what finalists are held against."""
+        return self.layers is not None
 
     @property
     def meets_budget(self) -> bool | None:
@@ -206,7 +226,7 @@ class ClassRow:
 class Report:
     """Everything that tables, plots and files say about a study.
 
-    finalists, profiles: empty before those stages; finalists contain the dense model.
+    finalists, profiles: empty before those stages; finalists contain the dense model, and after them the baselines.
     machine: what the profiles were measured on and how (processor, threads, batch size, lengths); plain JSON values.
     provenance: versions, commit, config digest, seed, data digests, command; plain JSON values.
     rows: number of labelled rows of each role, as far as known.

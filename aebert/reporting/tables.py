@@ -148,4 +148,4 @@ def chosen(rows: Sequence[FinalistRow]) -> FinalistRow | None:
 
 def dense_finalist(rows: Sequence[FinalistRow]) -> FinalistRow | None:
     """The dense model among the finalists; None if it is not there."""
-    return next((row for row in rows if row.trial is None), None)
+    return next((row for row in rows if row.trial is None and not row.is_baseline), None)

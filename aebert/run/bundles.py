@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,24 @@ from aebert.digests import file_digest
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.shipped import ShippedForm
 from aebert.run.dense import Dense
-from aebert.run.finalists import ShippedModel
 from aebert.run.pipeline import Pipeline
 from aebert.run.run import Run
+from aebert.run.shipped import ShippedModel
 
 BUNDLES = "bundles"  # in a run's folder
 SAMPLES = 64  # train rows that parity vectors are drawn from
 
 
-def bundles(pipeline: Pipeline) -> dict[str, Path]:
-    """A bundle of each model, of its quantized file where there is one, by the model's name."""
-    return {model.name: _bundle(pipeline, model) for model in pipeline.models}
+def bundles(pipeline: Pipeline, names: Collection[str] | None = None) -> dict[str, Path]:
+    """A bundle of each model, of its quantized file where there is one, by the model's name.
+
+    names: of the models; by default all but the baselines.
+    """
+    baselines = {baseline.name for baseline in pipeline.baselines}
+    wanted = [
+        model for model in pipeline.models if (model.name not in baselines if names is None else model.name in names)
+    ]
+    return {model.name: _bundle(pipeline, model) for model in wanted}
 
 
 def _bundle(pipeline: Pipeline, model: ShippedModel) -> Path:

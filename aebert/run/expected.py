@@ -59,7 +59,8 @@ def expected_seconds(
     """
     seconds = timed.seconds
     calibrated = tokens["train"] * min(config.pruning.calibration_rows, train_rows) / train_rows
-    models = config.finalists.count + 1
+    tuned = _most_tuned(config)
+    models = tuned + 1
     scored = tokens["select"] * (1 + len(config.deploy.tried)) + 2 * tokens["report"]
     measured = 2 * (config.profile.runs + config.profile.warmup) * tokens["report"] / train_rows
     library = _library(shape, calibrated, timed) if config.pruning.method == "library" else 0.0
@@ -70,7 +71,8 @@ def expected_seconds(
         "dense": config.dense.epochs * tokens["train"] * _TRAINING * seconds if trains else 0.0,
         "library": library * (1 + _RUNG * max(0, rungs - 1)),
         "search": _trials(config, ladder) * trial * seconds,
-        "finalists": config.finalists.count * config.finalists.epochs * tokens["train"] * _DISTILLED * seconds,
+        "finalists": tuned * config.finalists.epochs * tokens["train"] * _DISTILLED * seconds
+        + config.finalists.count * config.finalists.gradual * _RUNG * library,
         "files": models * (_PER_MODEL + (scored + measured) * seconds),
     }
     if config.search.device != "cpu":
@@ -93,21 +95,26 @@ def _library(shape: ModelShape, tokens: float, timed: Timed) -> float:
     return _CALIBRATION * tokens * timed.seconds + products + _REMOVAL * sum(width**3 for width in widths) * by_mac
 
 
+def _most_tuned(config: RunConfig) -> int:
+    """Models that are fine-tuned after the search: the finalists, and at most a baseline of each kind for each."""
+    return config.finalists.count * (1 + len(config.finalists.baselines))
+
+
 def expected_bytes(
     config: RunConfig, shape: ModelShape, grid: Grid, parameters: int, *, trains: bool
 ) -> dict[str, int]:
     """Bytes of disk by part of a run, what training needs for a while included."""
     encoder = parameters - shape.other_params
     finalist = shape.other_params + int(_KEPT * encoder)
-    models = [parameters] + [finalist] * config.finalists.count
+    models = [parameters] + [finalist] * _most_tuned(config)
     library = _library_bytes(shape, grid) if config.pruning.method == "library" else 0
     return {
         "dense": 4 * parameters,
         "training": 12 * (parameters if trains else finalist),  # weights and two moments of the optimizer
         "library": library,
-        "finalists": 4 * finalist * config.finalists.count,
+        "finalists": 4 * finalist * _most_tuned(config),
         "files": sum((4 + 1) * count for count in models),  # float32 and int8
-        "bundles": sum(models),
+        "bundles": parameters + finalist * config.finalists.count,
     }
 
 

@@ -1,8 +1,8 @@
-"""The best candidates of a run, fine-tuned; with the dense model they are the models that it ships."""
+"""The best candidates of a run, fine-tuned."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.digests import weights_digest
 from aebert.models.evaluation import Prepared, evaluate
-from aebert.pruning.architecture import Architecture
+from aebert.models.sanity import guess_score
 from aebert.pruning.recipe import Recipe
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.reporting.report import Repair
 from aebert.run.dense import Dense
+from aebert.run.gradual import approach, clean
 from aebert.run.run import Run
 from aebert.run.rungs import Rungs
+from aebert.run.stage import Stage
 from aebert.run.training import settings_given, store_model, train_model
 from aebert.search.difference import CONFIDENCE
 from aebert.search.front import own_budget
@@ -27,9 +29,8 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.ranking import pick
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
 from aebert.search.scoring import outcomes_of
-from aebert.studies.folder import DENSE
 
-_NOT_OF_TRAINING = ("count", "by", "repair")  # settings of `finalists` that say which are trained, not how
+_NOT_OF_TRAINING = ("count", "by", "repair", "gradual", "baselines")  # settings that say what is trained, not how
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,6 @@ class Finalist:
         return f"trial-{self.trial.number}"
 
 
-@dataclass(frozen=True)
-class ShippedModel:
-    """A model that a run ships: the dense one, or a finalist.
-
-    digest: of its weights. budget: the hardest of the study's that it meets; None for the dense model.
-    """
-
-    name: str
-    digest: str
-    architecture: Architecture
-    budget: float | None
-    load: Callable[[], PreTrainedModel]
-
-
 def fine_tuned_finalists(
     rungs: Rungs, trials: Sequence[TrialRecord], verdicts: Sequence[Verdict], info: StudyInfo
 ) -> list[Finalist]:
@@ -85,20 +72,23 @@ def _recipe(rungs: Rungs, trial: TrialRecord, trials: Mapping[int, TrialRecord])
 
 
 def _finalist(rungs: Rungs, trial: TrialRecord, budget: float | None, recipe: Recipe) -> Finalist:
-    run, tokenizer = rungs.run, rungs.candidates.dense.tokenizer
+    run, dense = rungs.run, rungs.candidates.dense
     inputs, key = _inputs(rungs, recipe), rungs.key(recipe)
     folder = run.folder / "finalists" / key
     outputs = [str(folder.relative_to(run.folder))]
-    stage = run.stage(f"finalist-{key}", inputs, outputs)
-    repair = _repair(rungs, recipe, inputs) if recipe.repaired else None
+    stage, count = run.stage(f"finalist-{key}", inputs, outputs), run.config.finalists.gradual
+    repair = _repair(rungs, recipe, inputs) if recipe.repaired and not count else None
+
+    def train(model: PreTrainedModel, part: Stage, into: Path) -> dict[str, Any]:
+        return tune(run, dense, model, part, into, title=f"fine-tune trial {trial.number}", share=1 / (count + 1))
 
     def make() -> dict[str, Any]:
-        model = _tuned(rungs, trial, recipe if repair is None or repair.used else recipe.unrepaired, stage.name)
-        store_model(model, tokenizer, folder)
-        metrics = evaluate(model, run.rows("select", tokenizer)).metrics
-        return {"metrics": dict(metrics), "weights": weights_digest(model)}
+        if count:
+            return train(approach(rungs, recipe, count, inputs, train), stage, folder)
+        return train(rungs.make(recipe if repair is None or repair.used else recipe.unrepaired), stage, folder)
 
     result = stage.run(make)
+    clean(rungs, recipe)
     return Finalist(
         trial=trial,
         budget=budget,
@@ -143,14 +133,22 @@ def select_outcomes(run: Run, tokenizer: PreTrainedTokenizerBase, finalist: Fina
 
 
 def _inputs(rungs: Rungs, recipe: Recipe) -> dict[str, Any]:
-    run, candidates = rungs.run, rungs.candidates
-    settings = settings_given(run.config.finalists)
+    candidates = rungs.candidates
     return {
         "dense": candidates.dense.digest,
         "pruner": dict(candidates.inputs),
         "repair": "sequential" if recipe.repaired else "none",
         **rungs.inputs(recipe),
         "architecture": recipe.architecture.to_dict(),
+        **tuning_inputs(rungs.run),
+        **({"gradual": count} if (count := rungs.run.config.finalists.gradual) else {}),
+    }
+
+
+def tuning_inputs(run: Run) -> dict[str, Any]:
+    """What the fine-tuning of a finalist, and its score on the select rows, depend on besides its first weights."""
+    settings = settings_given(run.config.finalists)
+    return {
         "train": {name: value for name, value in settings.items() if name not in _NOT_OF_TRAINING},
         "rows": [run.task.digests["train"], run.task.digests["select"]],
         "seed": run.config.seed,
@@ -158,35 +156,27 @@ def _inputs(rungs: Rungs, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _tuned(rungs: Rungs, trial: TrialRecord, recipe: Recipe, stage: str) -> PreTrainedModel:
-    """The sub-network of a recipe, fine-tuned."""
-    run, dense, config = rungs.run, rungs.candidates.dense, rungs.run.config.finalists
-    model = rungs.make(recipe)
+def tune(
+    run: Run, dense: Dense, model: PreTrainedModel, stage: Stage, folder: Path, *, title: str, share: float = 1.0
+) -> dict[str, Any]:
+    """Fine-tune a model in place as `finalists` says, with the dense model as its teacher, and store it in a folder.
+
+    share: of the epochs. Returns its metrics on the select rows, what guessing scores there, and its weights' digest.
+    """
+    config = run.config.finalists
+    config = config.model_copy(update={"epochs": config.epochs * share})
     train_model(
         run,
         model,
         dense.tokenizer,
         config,
-        title=f"fine-tune trial {trial.number}",
-        stage=stage,
+        title=title,
+        stage=stage.name,
         teacher=dense.model if config.distill else None,
         distill=config.distill,
     )
-    return model
-
-
-def shipped_models(dense: Dense, finalists: Sequence[Finalist]) -> list[ShippedModel]:
-    """The dense model, then the finalists."""
-    first = ShippedModel(DENSE, dense.digest, Architecture.dense(dense.shape), None, lambda: dense.model)
-    return [first, *map(_shipped, finalists)]
-
-
-def _shipped(finalist: Finalist) -> ShippedModel:
-    trial = finalist.trial
-    return ShippedModel(
-        name=finalist.name,
-        digest=finalist.digest,
-        architecture=trial.architecture,
-        budget=finalist.budget,
-        load=lambda: load_subnetwork(finalist.folder),
-    )
+    store_model(model, dense.tokenizer, folder)
+    rows = run.rows("select", dense.tokenizer)
+    result = evaluate(model, rows)
+    guess, _ = guess_score(rows.spec, rows.rows, rows.encoded, result.logits)
+    return {"metrics": dict(result.metrics), "guess": guess, "weights": weights_digest(model)}

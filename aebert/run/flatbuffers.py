@@ -19,10 +19,10 @@ from aebert.models.evaluation import Prepared
 from aebert.profiling.memory import peak_memory_bytes
 from aebert.reporting.report import ProfileRow
 from aebert.run.dense import Dense
-from aebert.run.finalists import ShippedModel
 from aebert.run.profiles import measure_in_turns
 from aebert.run.run import Run
 from aebert.run.scores import report_inputs, score_file
+from aebert.run.shipped import ShippedModel
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import Row
 

@@ -33,9 +33,9 @@ from aebert.models.families import family_of
 from aebert.profiling.profiles import speedup
 from aebert.profiling.sampling import Samples, interleave, spread
 from aebert.run.dense import Dense
-from aebert.run.finalists import ShippedModel
 from aebert.run.requests import file_forward, requests_of
 from aebert.run.run import Run
+from aebert.run.shipped import ShippedModel
 from aebert.search.difference import CONFIDENCE
 from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS

@@ -14,17 +14,19 @@ from aebert.models.evaluation import Prepared
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import Pruner
 from aebert.reporting.checked import Checked, checked_lines
+from aebert.run.baselines import Baseline, fine_tuned_baselines
 from aebert.run.candidates import Candidates
 from aebert.run.check import check, checked, load_start
 from aebert.run.dense import Dense, dense_model, select_metrics
 from aebert.run.export import Export
-from aebert.run.finalists import Finalist, ShippedModel, fine_tuned_finalists, shipped_models
+from aebert.run.finalists import Finalist, fine_tuned_finalists
 from aebert.run.flatbuffers import FlatBuffers
 from aebert.run.profiles import confirm_latency, measure_in_turns
 from aebert.run.run import Run
 from aebert.run.rungs import Rungs
 from aebert.run.scores import report_scores
 from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_setup
+from aebert.run.shipped import ShippedModel, shipped_models
 from aebert.run.study import first_trials, study_scorer
 from aebert.run.vocabulary import with_vocabulary
 from aebert.search.kinds import KINDS
@@ -179,9 +181,14 @@ class Pipeline:
         return fine_tuned_finalists(self.rungs, *self.study, self.setup.info)
 
     @cached_property
+    def baselines(self) -> list[Baseline]:
+        """What the finalists are held against, fine-tuned; none unless `finalists.baselines` asks for them."""
+        return fine_tuned_baselines(self.run, self.dense, self.setup, self.latency_prices, self.finalists)
+
+    @cached_property
     def models(self) -> list[ShippedModel]:
-        """The dense model and the finalists."""
-        return shipped_models(self.dense, self.finalists)
+        """The dense model, the finalists and the baselines."""
+        return shipped_models(self.run, self.dense, self.finalists, self.baselines)
 
     @cached_property
     def export(self) -> Export:
@@ -205,7 +212,7 @@ class Pipeline:
 
     @cached_property
     def confirmed(self) -> dict[str, dict[str, Any]]:
-        """What each finalist's shipped file takes at the setting of a latency budget; see `confirm_latency`."""
-        names = [finalist.name for finalist in self.finalists]
+        """What shipped files take at the setting of a latency budget, dense aside; see `confirm_latency`."""
+        names = [model.name for model in self.models if model.name != DENSE]
         files: dict[str, Path] = {name: self.export.files[self.export.shipped(name)] for name in names}
         return confirm_latency(self.run, self.latency_prices, files)

@@ -54,7 +54,7 @@ def measure_in_turns(
 def confirm_latency(run: Run, source: PriceSource | None, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """What files take at the setting of a latency budget, by name.
 
-    source: what the budget is counted with, None for other kinds of budgets. files: the shipped ones of the finalists.
+    source: what the budget is counted with, None for other kinds of budgets. files: the ones that ship.
     Empty for other kinds of budgets, where this machine is not the device that the budget is stated for, and where that
     device is only estimated.
     """

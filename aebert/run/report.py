@@ -13,6 +13,7 @@ from aebert.config import plain
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import ClassRow, FileDifference, FinalistRow, ProfileRow, Report
 from aebert.reporting.writing import write_report
+from aebert.run.baselines import Baseline
 from aebert.run.bundles import bundles
 from aebert.run.choice import mark_chosen
 from aebert.run.export import INT8
@@ -62,7 +63,8 @@ def _finalist_rows(pipeline: Pipeline) -> list[FinalistRow]:
     def outcomes(name: str) -> Outcomes:
         return select_outcomes(pipeline.run, pipeline.dense.tokenizer, finalists[name])
 
-    return [_dense_row(pipeline), *mark_chosen(rows, Judge(pipeline.run.task.spec), outcomes)]
+    chosen = mark_chosen(rows, Judge(pipeline.run.task.spec), outcomes)
+    return [_dense_row(pipeline), *chosen, *(_baseline_row(one, pipeline) for one in pipeline.baselines)]
 
 
 def _finalist_row(finalist: Finalist, pipeline: Pipeline) -> FinalistRow:
@@ -78,9 +80,32 @@ def _finalist_row(finalist: Finalist, pipeline: Pipeline) -> FinalistRow:
         search_score=trial.metrics[metric],
         select_score=finalist.select_metrics[metric],
         repair=finalist.repair,
+        steps=pipeline.run.config.finalists.gradual + 1,
+        baseline=next((one.name for one in pipeline.baselines if finalist.name in one.finalists), None),
         predicted_ms=trial.cost if KINDS[pipeline.setup.info.budget_kind].is_priced else None,
         measured_ms=pipeline.confirmed.get(finalist.name, {}).get("median_ms"),
         **_reported(pipeline.scores, finalist.name),
+    )
+
+
+def _baseline_row(baseline: Baseline, pipeline: Pipeline) -> FinalistRow:
+    cut = baseline.cut
+    return FinalistRow(
+        name=baseline.name,
+        trial=None,
+        architecture=cut.architecture,
+        budget=baseline.budget,
+        sparsity=cut.sparsity,
+        macs_removed=cut.macs_removed,
+        params=cut.params,
+        search_score=None,
+        select_score=baseline.select_metrics[pipeline.run.task.spec.headline],
+        layers=cut.layers,
+        cost=cut.cost,
+        guess=baseline.guess,
+        predicted_ms=cut.cost if KINDS[pipeline.setup.info.budget_kind].is_priced else None,
+        measured_ms=pipeline.confirmed.get(baseline.name, {}).get("median_ms"),
+        **_reported(pipeline.scores, baseline.name),
     )
 
 
@@ -178,6 +203,7 @@ def _provenance(pipeline: Pipeline) -> dict[str, Any]:
         DENSE: pipeline.dense.seconds,
         "search": sum(record.seconds for record in pipeline.trials),
         **{finalist.name: finalist.seconds for finalist in pipeline.finalists},
+        **{baseline.name: baseline.seconds for baseline in pipeline.baselines},
     }
     return {
         "aebert": __version__,

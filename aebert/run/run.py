@@ -59,6 +59,11 @@ class Run:
                 f"search.rungs: rungs need the block library; leave them out or set pruning.method to library, got "
                 f"{config.pruning.method!r}"
             )
+        if not has_library and config.finalists.gradual:
+            raise ConfigError(
+                "finalists.gradual: cutting trained models needs the block library; leave it out or set pruning.method "
+                f"to library, got {config.pruning.method!r}"
+            )
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
         _ = [VARIANTS[name] for name in config.deploy.tried]
         self.int8 = scored_form(config)  # None: candidates are scored in float32

@@ -35,6 +35,10 @@ class Axis:
         """Whether two trials are less than one step apart; a step that rounding made smaller still is a whole one."""
         return abs(self.cost(record) - self.cost(other)) < self.step * (1 - 1e-6)
 
+    def costs_no_more(self, cost: float, other: float) -> bool:
+        """Whether a cost is no higher than another, or less than one step above it."""
+        return self.kind.meets(cost, other) or abs(cost - other) < self.step * (1 - 1e-6)
+
     def removed(self, record: TrialRecord, dense: float) -> float:
         """Share of the dense model's cost that is removed."""
         return self.cost(record) if self.kind.is_share else 1 - self.cost(record) / dense

@@ -39,10 +39,26 @@ def hidden_loss(
 ) -> torch.Tensor:
     """Mean squared error between the hidden states [batch, seq, hidden] after every layer, over real tokens.
 
+    A sub-network has the teacher's layers, and each learns from its own. A student of fewer layers learns from those
+    that `teacher_layers` names.
     Source: layer-wise hidden-state distillation of TinyBERT, arXiv:1909.10351, equation 8; no projection is needed,
-    since a sub-network keeps the dense model's hidden size and number of layers.
+    since students keep the dense model's hidden size.
     """
     real = attention_mask.bool()
     # the first state is the output of the embeddings, which is the same in both when fine-tuning starts
-    pairs = list(zip(student, teacher, strict=True))[1:]
-    return torch.stack([functional.mse_loss(mine[real], theirs[real]) for mine, theirs in pairs]).mean()
+    mine = list(student)[1:]
+    theirs = [teacher[layer] for layer in teacher_layers(len(mine), len(teacher) - 1)]
+    pairs = zip(mine, theirs, strict=True)
+    return torch.stack([functional.mse_loss(one[real], other[real]) for one, other in pairs]).mean()
+
+
+def teacher_layers(student: int, teacher: int) -> list[int]:
+    """The teacher's layer, counted from 1, that each layer of a student of `student` ≤ `teacher` layers learns from.
+
+    Layer i of k learns from layer i · L / k of L, rounded to the nearest (halves up), so that the last learns from the
+    last. Source: the uniform mapping g(m) of TinyBERT, arXiv:1909.10351, where layer i of 4 learns from layer 3 i of
+    12; DistilBERT, arXiv:1910.01108, takes one layer out of two in the same way.
+    """
+    if not 1 <= student <= teacher:
+        raise ValueError(f"a student must have 1 to {teacher} layers as its teacher has, got {student}")
+    return [(2 * layer * teacher + student) // (2 * student) for layer in range(1, student + 1)]

@@ -76,3 +76,15 @@ def test_results_of_older_versions_say_what_to_do(best: Best) -> None:
     code, _, err = best(study=GOLDEN)
     assert code == 2
     assert err.startswith("aebert: error: study 'toy' has no files that were measured and compared: run `aebert run`")
+
+
+def test_a_baseline_is_the_answer_only_where_that_is_asked_for(best: Best, tmp_path: Path) -> None:
+    path = tmp_path / "toy" / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    fastest = best("--max-loss=100")[1].split()[1]
+    for row in summary["finalists"]:
+        row["layers"] = 1 if row["name"] == fastest else None
+        row["trial"] = None if row["name"] == fastest else row["trial"]
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    assert best("--max-loss=100")[1].split()[1] != fastest
+    assert best("--max-loss=100", "--baselines")[1].split()[1] == fastest

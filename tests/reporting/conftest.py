@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.report import FileDifference, FinalistRow, ProfileRow, Report
 from aebert.search.record import GainRecord, Origin, StudyInfo, TrialRecord, Verdict
 
 DENSE = Architecture((4, 4), (8, 8))
@@ -221,3 +221,38 @@ def timed(report: Report) -> Report:
 def trials_only(report: Report) -> Report:
     """The same study before any finalist."""
     return Report(report.info, report.trials)
+
+
+@pytest.fixture
+def held_against(report: Report) -> Report:
+    """The same study, whose finalist is held against the first layer of the dense model, at the cost of 50 %."""
+    dense, small = report.finalists
+    layer = FinalistRow(
+        name="first-1-layer",
+        trial=None,
+        architecture=Architecture((4,), (8,)),
+        budget=0.5,
+        sparsity=0.5,
+        macs_removed=0.5,
+        params=1_500_000,
+        search_score=None,
+        select_score=0.66,
+        report_metrics={"accuracy": 0.74},
+        report_interval=(0.64, 0.84),
+        int8_report_metrics={"accuracy": 0.73},
+        int8_report_interval=(0.63, 0.83),
+        layers=1,
+        cost=0.5,
+    )
+    fastest = replace(report.profiles[1], name="first-1-layer", p50_ms=2.0, report_score=0.73)
+    return replace(
+        report,
+        finalists=(dense, replace(small, baseline="first-1-layer"), layer),
+        profiles=(*report.profiles, fastest),
+        differences=(
+            FileDifference("trial-2 int8", "dense float32", -0.03, -0.06, 0.0),
+            FileDifference("first-1-layer int8", "dense float32", -0.07, -0.1, -0.04),
+            FileDifference("first-1-layer float32", "trial-2 float32", -0.04, -0.09, 0.01),
+            FileDifference("first-1-layer int8", "trial-2 int8", -0.04, -0.06, -0.02),
+        ),
+    )

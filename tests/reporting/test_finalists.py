@@ -40,6 +40,14 @@ def test_the_note_says_why_another_than_the_best_is_chosen(report: Report, timed
     assert note[1].endswith("can't tell trial-9 from it (+0.8 points), and it was picked first.")
 
 
+def test_the_note_says_what_was_reached_in_steps(report: Report) -> None:
+    dense, small = report.finalists
+    found = replace(report, finalists=(dense, replace(small, steps=3)))
+    said = "trial-2 was reached in 3 steps, each cut, repaired and trained for an equal part of the epochs.\n"
+    assert said in finalists_table(found).note
+    assert "reached in" not in finalists_table(report).note
+
+
 def test_finalists_of_a_latency_budget_are_predicted_and_measured(timed: Report) -> None:
     table = finalists_table(timed)
     titles = [column.title for column in table.columns]

@@ -51,6 +51,11 @@ def test_parts_scale_with_what_they_do(shape: ModelShape) -> None:
     assert seconds(shape, search={"trials": 120})["search"] == pytest.approx(2 * once["search"])
     assert seconds(shape, dense={"epochs": 6})["dense"] == pytest.approx(2 * once["dense"])
     assert seconds(shape, finalists={"count": 4})["finalists"] == pytest.approx(2 * once["finalists"])
+    reached = seconds(shape, finalists={"gradual": 2})  # a library of trained weights for each step of both finalists
+    assert reached["finalists"] - once["finalists"] == pytest.approx(4 * 0.4 * once["library"])
+    held = seconds(shape, finalists={"baselines": ["layers"]})  # at most one for each finalist
+    assert held["finalists"] == pytest.approx(2 * once["finalists"])
+    assert held["files"] == pytest.approx(once["files"] * 5 / 3)
     assert seconds(shape, pruning={"calibration_rows": 50})["library"] < once["library"]
     assert seconds(shape, replace(TIMED, seconds=2e-3))["library"] == pytest.approx(2 * once["library"])
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from aebert.digests import weights_digest
-from aebert.run.finalists import shipped_models
 
 from .conftest import MakePipeline
 
@@ -17,7 +16,7 @@ def test_finalists_are_trained_once_and_loaded_as_they_were_stored(
     monkeypatch.setattr("aebert.run.finalists.train_model", lambda *_, **__: pytest.fail("it is trained already"))
     toy = pipeline()
     assert toy.finalists == [first]
-    dense, shipped = shipped_models(toy.dense, toy.finalists)
+    dense, shipped = toy.models
     assert (dense.name, dense.budget) == ("dense", None)
     assert (shipped.name, shipped.budget) == (first.name, 0.5)
     assert weights_digest(shipped.load()) == first.digest == shipped.digest

@@ -25,8 +25,8 @@ from aebert.profiling.sampling import Samples
 from aebert.pruning.architecture import Architecture
 from aebert.run import forms
 from aebert.run.export import Export
-from aebert.run.finalists import ShippedModel
 from aebert.run.run import Run
+from aebert.run.shipped import ShippedModel
 from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.tasks.task import Row, Task, TaskSpec

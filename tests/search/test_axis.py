@@ -86,3 +86,9 @@ def test_samplers_learn_from_shares_whatever_the_unit() -> None:
 def test_a_cost_that_is_not_there_is_said() -> None:
     with pytest.raises(ValueError, match="trial 1 must have a cost to be put on an axis of size_mb"):
         Axis(KINDS["size_mb"]).cost(replace(TRIAL, cost=None))
+
+
+def test_a_cost_may_be_less_than_one_step_above_another() -> None:
+    share, size = Axis(KINDS["macs"], 0.01), Axis(KINDS["size_mb"], 0.5)
+    assert [share.costs_no_more(cost, 0.5) for cost in (0.9, 0.5, 0.491, 0.49, 0.2)] == [True] * 3 + [False] * 2
+    assert [size.costs_no_more(cost, 20.0) for cost in (5.0, 20.0, 20.4, 20.5, 30.0)] == [True] * 3 + [False] * 2

@@ -14,6 +14,7 @@ from aebert.config import DistillConfig, TrainConfig
 from aebert.digests import weights_digest
 from aebert.errors import ModelError
 from aebert.models.counting import shape_of
+from aebert.models.depth import first_layers
 from aebert.models.evaluation import Prepared, evaluate, prepare
 from aebert.progress import Bar
 from aebert.pruning.slicing import Selection, extract
@@ -249,6 +250,18 @@ def test_hidden_states_are_drawn_to_the_teacher_s(
     with torch.no_grad():
         states = [m(**padded_batch, output_hidden_states=True).hidden_states[-1] for m in (teacher, *students)]
     assert (states[2] - states[0]).square().mean() < (states[1] - states[0]).square().mean()
+
+
+def test_a_student_of_fewer_layers_is_drawn_to_the_last_of_its_teacher(
+    tiny_model: TinyModel, train: Callable[..., Steps], padded_batch: dict[str, torch.Tensor]
+) -> None:
+    teacher = tiny_model(labels=2)
+    students = [first_layers(teacher, 1) for _ in range(2)]
+    for student, hidden in zip(students, (0.0, 10.0), strict=True):
+        train(student, teacher=teacher, distill=DistillConfig(logits=0.5, hidden=hidden))
+    with torch.no_grad():
+        states = [m(**padded_batch, output_hidden_states=True).hidden_states[-1] for m in (teacher, *students)]
+    assert (states[2] - states[0]).square().mean() < 0.9 * (states[1] - states[0]).square().mean()
 
 
 def test_distillation_without_a_teacher_is_an_error(tiny_model: TinyModel, train: Callable[..., Steps]) -> None:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from aebert.tasks.task import TaskSpec
-from aebert.training.losses import hidden_loss, logits_loss, task_loss
+from aebert.training.losses import hidden_loss, logits_loss, task_loss, teacher_layers
 
 CLASSES = TaskSpec(
     name="toy",
@@ -89,3 +90,35 @@ def test_hidden_loss_by_hand() -> None:
     embeddings = torch.full((2, 3, 2), 50.0)  # not a layer
     found = hidden_loss([embeddings, zeros, zeros], [zeros, after_first, after_second], mask)
     close(found, (9 / 6 + 1 / 6) / 2)
+
+
+def test_the_layers_of_a_smaller_student_learn_from_layers_spread_evenly_over_the_teacher() -> None:
+    assert teacher_layers(6, 6) == [1, 2, 3, 4, 5, 6]
+    assert teacher_layers(4, 12) == [3, 6, 9, 12]  # TinyBERT
+    assert teacher_layers(6, 12) == [2, 4, 6, 8, 10, 12]  # DistilBERT
+    assert teacher_layers(1, 6) == [6]
+    assert teacher_layers(4, 6) == [2, 3, 5, 6]  # halves go up: 1.5 and 4.5
+    assert teacher_layers(5, 12) == [2, 5, 7, 10, 12]
+
+
+@pytest.mark.parametrize("teacher", range(1, 25))
+def test_every_layer_has_a_teacher_of_its_own_and_the_last_one_the_last(teacher: int) -> None:
+    for student in range(1, teacher + 1):
+        layers = teacher_layers(student, teacher)
+        assert len(layers) == student
+        assert layers == sorted(set(layers))
+        assert (layers[0] >= 1, layers[-1]) == (True, teacher)
+        assert all(abs(layer - (i + 1) * teacher / student) <= 0.5 for i, layer in enumerate(layers))
+
+
+@pytest.mark.parametrize("student", [0, 3])
+def test_a_student_has_no_more_layers_than_its_teacher(student: int) -> None:
+    with pytest.raises(ValueError, match=f"1 to 2 layers as its teacher has, got {student}"):
+        teacher_layers(student, 2)
+
+
+def test_hidden_loss_of_a_smaller_student_by_hand() -> None:
+    mask = torch.ones(1, 1)
+    states = [torch.full((1, 1, 2), value) for value in (7.0, 1.0, 2.0, 3.0, 4.0)]  # of embeddings and four layers
+    # two layers learn from the second and the fourth: ((1 - 2)² + (9 - 4)²) / 2
+    close(hidden_loss([states[0], states[1], torch.full((1, 1, 2), 9.0)], states, mask), 13.0)
