@@ -3,9 +3,9 @@
     python experiments/benchmarks/objectives.py --results results --runs results/quality
 
 Data is read below AEBERT_DATA. One dense MiniLM-L6 per task (configs in `tasks/`); calibration rows and candidates are
-drawn anew for each seed. At each budget, candidates near the first trials are put together from the library. Each is
-scored on the search rows and on train rows, and, to know the truth, on the report rows. No model is trained. Ways to
-rank candidates:
+drawn anew for each seed. At each budget, the knapsack over the library's errors and its neighbours (its preferences
+with noise) are put together from the library: the close race that a search ends in. Each is scored on the search rows
+and on train rows, and, to know the truth, on the report rows. No model is trained. Ways to rank candidates:
 
   metric       the headline metric on the search rows
   loss         the mean loss on the search rows
@@ -25,19 +25,21 @@ from typing import Any
 
 import numpy as np
 from common import Ledger, add_runs, make_parser, open_run, seeded_run, table, write_result
-from rank_correlation import candidates_of
 from scipy.stats import rankdata, spearmanr
 
 from aebert.models.divergence import divergences
 from aebert.models.evaluation import evaluate
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
+from aebert.search.budget import Budget, project
+from aebert.search.space import Grid
 
 TASKS = ("sst2", "mrpc", "cola", "stsb", "ncbi-disease", "bionlp13cg")
 BUDGETS = (0.65, 0.8)
 WAYS = ("metric", "loss", "divergence", "unlabelled", "both")
 DRAWN = 16  # candidates that a choice is made of
 DRAWS = 2000
+NOISE = 0.05  # standard deviation of the preferences of neighbours
 
 
 class Field:
@@ -116,21 +118,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_result(given.results, "objectives", {"drawn": DRAWN, "train_rows": given.train_rows, "tasks": tasks})
 
 
+def neighbours(grid: Grid, budget: Budget, start: Architecture, count: int, seed: int) -> list[Architecture]:
+    """Different architectures under a budget: the one to start from, and its preferences with noise."""
+    generator, found = np.random.default_rng(seed), {start: None}
+    while len(found) < count:
+        wish = grid.preferences(start) + NOISE * generator.standard_normal(len(grid.names))
+        found[project(np.clip(wish, 0, 1), grid, budget)] = None
+    return list(found)
+
+
 def of_seed(run: Pipeline, ledger: Ledger, seed: int, count: int, train_rows: int) -> list[dict[str, Any]]:
     """One result per budget."""
     field: list[Field] = []
     found = []
     for index, budget in enumerate(run.setup.budgets):
-        first = [each[index] for each in run.first_trials.values()]
         answers = []
-        # half of what `candidates_of` gives are near the first trials: the close race that a search ends in
-        near = [one for one in candidates_of(run.setup.grid, budget, first, 2 * count, seed) if one.group == "near"]
-        for candidate in near:
-            key = f"seed {seed}, {budget.target}, {candidate.architecture.key()}, {train_rows}"
+        near = neighbours(run.setup.grid, budget, run.first_trials["knapsack"][index], count, seed)
+        for architecture in near:
+            key = f"seed {seed}, {budget.target}, {architecture.key()}, {train_rows}"
             if key not in ledger and not field:
                 field.append(Field(run, train_rows))
-            answers.append(ledger.get(key, lambda one=candidate: field[0].answer(one.architecture)))  # type: ignore[misc]
-        found.append({"macs_removed": budget.target, "candidates": len(answers), "ways": summarize(answers, seed)})
+            answers.append(ledger.get(key, lambda one=architecture: field[0].answer(one)))  # type: ignore[misc]
+        spread = float(np.std([one["report"] for one in answers]))
+        ways = summarize(answers, seed)
+        found.append({"macs_removed": budget.target, "candidates": len(answers), "spread": spread, "ways": ways})
     return found
 
 
