@@ -33,8 +33,21 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set search.trials=20.")
 ]
 Model = Annotated[str | None, typer.Option(help="Override model.path: 'minilm', a hub id or a folder.")]
+
+
+def _counted_or_auto(trials: str | None) -> str | None:
+    if trials is not None and trials != "auto" and not trials.isdecimal():
+        raise typer.BadParameter(f"must be a whole number, or auto, got {trials!r}")
+    return trials
+
+
 Trials = Annotated[
-    str | None, typer.Option(metavar="NUMBER|auto", help="Override search.trials, the total number of trials.")
+    str | None,
+    typer.Option(
+        metavar="NUMBER|auto",
+        callback=_counted_or_auto,
+        help="Override search.trials, the total number of trials; auto ends the search by itself.",
+    ),
 ]
 Trust = Annotated[
     bool, typer.Option("--trust-model", help="Go on with a fine-tuned model that scores no better than guessing.")

@@ -40,7 +40,7 @@ CONFIGS: list[tuple[str, str, str]] = [
     ("search:", "serch:", "unknown key 'serch' (did you mean 'search'?)"),
     ("trials: 8", "trails: 8", "unknown key 'search.trails' (did you mean 'trials'?)"),
     ("search:", "seed: 1\nseed: 2\nsearch:", "key 'seed' stands on line "),
-    ("trials: 8", "trials: many", "search.trials: input should be a valid integer"),
+    ("trials: 8", "trials: many", "search.trials: must be a whole number, at least 1, or auto"),
     (
         "trials: 8",
         "trials: 4",
