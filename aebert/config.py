@@ -313,9 +313,10 @@ def budget_kinds() -> dict[str, Any]:
 class UnlabelledConfig(Section):
     """Rows whose labels are not read, on which divergences from the dense model are measured besides the search rows.
 
-    train_rows: how many train rows. texts: files of texts: .csv, .tsv and .jsonl are read by the text columns of the
-    task; of .txt files every line is a text, with a tab between the two of a pair. Texts that are also search, select
-    or report rows are left out.
+    train_rows: how many train rows; calibration rows may be among them.
+    texts: files of texts: .csv, .tsv and .jsonl are read by the text columns of the task; of .txt files every line is a
+      text, with a tab between the two of a pair. Relative paths start at `data.root`. Texts that are rows of the task
+      already are left out.
     """
 
     train_rows: Annotated[int, Field(ge=0)] = 0
