@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from aebert.config import THIS_DEVICE, Positive, Section, check, read_yaml
+from aebert.config import THIS_DEVICE
 from aebert.errors import ConfigError
 from aebert.files import expand_user
 from aebert.latency.estimators import ESTIMATORS, Estimator, Precision
 from aebert.latency.references import REFERENCE_SHAPES
 from aebert.registry import nearest
+from aebert.sections import Positive, Section, check, read_yaml
 
 BOARDS = Path(__file__).parent / "boards"
 _HOST = re.compile(r"^(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9\[][\w.:\]-]*$", re.ASCII)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aebert.config import digest, plain
 from aebert.errors import ConfigError
 from aebert.latency.devices import Device, Published, estimator_of
 from aebert.latency.estimators import Estimator, Precision, Work
@@ -15,6 +14,7 @@ from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.search.space import Grid
 from aebert.search.table import CostTable, measured_table
+from aebert.sections import digest, plain
 
 _NS = 1e6  # per ms
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from aebert.config import digest
 from aebert.deployment.resizing import ResizableGraph, resizable
 from aebert.deployment.session import Feed, OnnxModel
 from aebert.errors import ConfigError
@@ -25,6 +24,7 @@ from aebert.profiling.machine import machine_facts
 from aebert.profiling.sampling import Meter, Samples, interleave
 from aebert.progress import SILENT, Bar, Progress
 from aebert.pruning.architecture import Architecture
+from aebert.sections import digest
 
 # Something that answers a request, for a model file and a number of threads.
 Load = Callable[[Path, int], Callable[[Feed], object]]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from aebert.config import digest
 from aebert.errors import ConfigError
 from aebert.latency.curves import Blocks, Curve
 from aebert.latency.workload import FileForm, Workload
@@ -17,6 +16,7 @@ from aebert.profiling.machine import machine_facts
 from aebert.pruning.architecture import Architecture
 from aebert.search.space import Grid
 from aebert.search.table import CostTable, measured_table
+from aebert.sections import digest
 
 _NS = 1e6  # per ms
 _MACHINE = ("cpu", "architecture", "cores")  # what tells machines apart

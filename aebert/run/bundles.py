@@ -7,8 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aebert.config import digest as values_digest
-from aebert.config import plain
 from aebert.deployment.bundle import BundleSource, bundle_format, write_bundle
 from aebert.digests import file_digest
 from aebert.pruning.architecture import Architecture
@@ -17,6 +15,8 @@ from aebert.run.dense import Dense
 from aebert.run.pipeline import Pipeline
 from aebert.run.run import Run
 from aebert.run.shipped import ShippedModel
+from aebert.sections import digest as values_digest
+from aebert.sections import plain
 
 BUNDLES = "bundles"  # in a run's folder
 SAMPLES = 64  # train rows that parity vectors are drawn from

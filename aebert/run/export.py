@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from aebert.config import plain
 from aebert.deployment.exported import ExportedForms
 from aebert.run.dense import Dense
 from aebert.run.forms import Forms, instruction_sets_here
 from aebert.run.run import Run
 from aebert.run.shipped import ShippedModel
 from aebert.search.kinds import KINDS
+from aebert.sections import plain
 
 INT8 = ".int8"  # ends the name of a quantized file
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aebert.config import LiteRTConfig, plain
+from aebert.config import LiteRTConfig
 from aebert.deployment.litert import Bits, export_litert, quantize_litert
 from aebert.deployment.litert_session import LiteRTModel
 from aebert.deployment.opening import FLATBUFFER
@@ -23,6 +23,7 @@ from aebert.run.profiles import measure_in_turns
 from aebert.run.run import Run
 from aebert.run.scores import report_inputs, score_file
 from aebert.run.shipped import ShippedModel
+from aebert.sections import plain
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import Row
 

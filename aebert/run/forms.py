@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from aebert.config import plain
 from aebert.deployment.choice import LossInterval, Tried, choose, chosen
 from aebert.deployment.cpu import this_cpu
 from aebert.deployment.exclusion import Search
@@ -41,6 +40,7 @@ from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Outcomes
 from aebert.search.scoring import outcomes_of
+from aebert.sections import plain
 
 _TIMED_RUNS = 60  # requests that a choice between files is timed on
 

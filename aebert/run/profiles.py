@@ -9,7 +9,6 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from aebert.config import plain
 from aebert.digests import file_digest
 from aebert.latency.measurement import measure_files
 from aebert.latency.sources import PriceSource
@@ -18,6 +17,7 @@ from aebert.profiling.profiles import profile_files
 from aebert.run.prices import workload_of
 from aebert.run.requests import requests_of
 from aebert.run.run import Run
+from aebert.sections import plain
 
 _CONFIRMING_RUNS = 101  # requests that a latency budget is confirmed with
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from aebert import __version__
-from aebert.config import digest as values_digest
-from aebert.config import plain
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.report import ClassRow, FileDifference, FinalistRow, ProfileRow, Report
 from aebert.reporting.writing import write_report
@@ -25,6 +23,8 @@ from aebert.search.difference import CONFIDENCE
 from aebert.search.judge import Judge
 from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Outcomes
+from aebert.sections import digest as values_digest
+from aebert.sections import plain
 from aebert.studies.folder import DENSE
 from aebert.tasks.task import ROLES
 

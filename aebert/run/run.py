@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock, Timeout
 from transformers import PreTrainedTokenizerBase
 
-from aebert.config import RunConfig, digest, plain
+from aebert.config import RunConfig
 from aebert.deployment.litert_packages import require_litert
 from aebert.deployment.quantize import VARIANTS
 from aebert.errors import ConfigError, DataError, StudyError
@@ -28,6 +28,7 @@ from aebert.search.first import first_methods
 from aebert.search.samplers import SAMPLERS
 from aebert.search.scoring import usable_device
 from aebert.search.space import SearchSpace, load_space
+from aebert.sections import digest, plain
 from aebert.studies.folder import CONFIG, DATABASE
 from aebert.tasks.load import load_task
 from aebert.tasks.task import ROLES, Role, Row, Task

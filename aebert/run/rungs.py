@@ -11,7 +11,6 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from aebert.config import digest
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library, error_table
 from aebert.pruning.lockstep import DenseStates
@@ -25,6 +24,7 @@ from aebert.search.budget import Budget
 from aebert.search.first import knapsack
 from aebert.search.outcomes import Outcomes
 from aebert.search.scoring import Scored, SubnetworkScorer
+from aebert.sections import digest
 
 RUNGS = "rungs"  # a folder in the run's, with one folder per base
 KEPT = 2  # repaired models in memory

@@ -8,7 +8,6 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from aebert.config import digest, flat, plain
 from aebert.errors import ConfigError
 from aebert.latency.sources import PriceSource
 from aebert.models.counting import shape_of
@@ -22,6 +21,7 @@ from aebert.search.rungs import between, check_given
 from aebert.search.schedule import least_of_descent
 from aebert.search.setup import SearchSetup
 from aebert.search.space import make_grid
+from aebert.sections import digest, flat, plain
 
 # Settings that are not known before the dense model is there, or before its blocks are priced.
 KNOWN_LATER = ("model.weights", *(f"search.budget.{key}" for key in ("margin", "table", "estimate")))

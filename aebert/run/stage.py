@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aebert.config import digest, flat
 from aebert.files import write_json
+from aebert.sections import digest, flat
 
 
 @dataclass(frozen=True)

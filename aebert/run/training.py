@@ -7,8 +7,9 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from aebert.config import DistillConfig, TrainConfig, plain
+from aebert.config import DistillConfig, TrainConfig
 from aebert.run.run import Run
+from aebert.sections import plain
 from aebert.training.finetune import fine_tune
 
 

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from aebert.config import Section, check, read_yaml
 from aebert.errors import ConfigError
 from aebert.files import expand_user
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.registry import nearest
+from aebert.sections import Section, check, read_yaml
 
 
 class Range(Section):

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from aebert.config import THIS_DEVICE, check, read_yaml
+from aebert.config import THIS_DEVICE
 from aebert.errors import StudyError
 from aebert.latency.workload import FileForm
 from aebert.reporting.documents import SUMMARY
+from aebert.sections import check, read_yaml
 
 CONFIG = "config.yaml"  # the resolved config of the run
 DATABASE = "study.db"  # the study, unless search.storage says where else

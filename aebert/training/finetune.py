@@ -14,12 +14,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from aebert.config import DistillConfig, TrainConfig, digest, plain
+from aebert.config import DistillConfig, TrainConfig
 from aebert.digests import weights_digest
 from aebert.errors import ModelError
 from aebert.models.evaluation import model_inputs
 from aebert.models.families import family_of
 from aebert.progress import SILENT, Bar, Progress
+from aebert.sections import digest, plain
 from aebert.tasks.encoding import collate, encode_windows
 from aebert.tasks.task import Row, TaskSpec
 from aebert.training.losses import hidden_loss, logits_loss, task_loss

@@ -25,7 +25,7 @@ import numpy as np
 from common import Ledger, add_runs, macs_budget, make_parser, open_run, random_architectures, table, write_result
 from scipy.stats import rankdata
 
-from aebert.config import TrainConfig, digest, plain
+from aebert.config import TrainConfig
 from aebert.models.evaluation import evaluate
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.pruners import CriterionPruner
@@ -36,6 +36,7 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.racing import race_rows
 from aebert.search.scoring import SubnetworkScorer
 from aebert.search.space import Grid
+from aebert.sections import digest, plain
 from aebert.tasks.resampling import bootstrap, row_marks
 from aebert.training.finetune import fine_tune
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from common import Ledger, Spread, add_runs, macs_budget, make_parser, open_run, table, write_result
 
-from aebert.config import digest, plain
 from aebert.models.evaluation import evaluate
 from aebert.pruning.architecture import Architecture
 from aebert.run.pipeline import Pipeline
@@ -32,6 +31,7 @@ from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
 from aebert.search.study import Scorer, search
+from aebert.sections import digest, plain
 
 COLORS = ("tab:gray", "tab:blue", "tab:orange", "tab:green", "tab:red")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aebert.config import RunConfig, check, load_config
+from aebert.config import RunConfig, load_config
+from aebert.sections import check
 
 from .conftest import Aebert, Workspace
 

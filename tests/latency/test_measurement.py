@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 
-from aebert.config import digest
 from aebert.deployment.session import Feed
 from aebert.errors import ConfigError
 from aebert.latency.measurement import TablePlan, measure_table
 from aebert.latency.workload import Workload
 from aebert.pruning.slicing import Selection, extract
+from aebert.sections import digest
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from aebert.config import RunConfig, check
+from aebert.config import RunConfig
 from aebert.run.pipeline import Pipeline
+from aebert.sections import check
 
 MakePipeline = Callable[..., Pipeline]
 

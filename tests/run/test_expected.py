@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from aebert.config import RunConfig, check
+from aebert.config import RunConfig
 from aebert.models.counting import shape_of
 from aebert.models.shape import ModelShape
 from aebert.run.expected import Timed, expected_bytes, expected_seconds, macs_by_token
 from aebert.search.space import load_space, make_grid
+from aebert.sections import check
 from aebert.tasks.task import Role
 
 from .conftest import MakePipeline

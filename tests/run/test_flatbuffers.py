@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from aebert.config import DeployConfig, LiteRTConfig, RunConfig, check
+from aebert.config import DeployConfig, LiteRTConfig, RunConfig
 from aebert.deployment import litert_packages
 from aebert.errors import ConfigError, ExportError
 from aebert.run.flatbuffers import FlatBuffers, forms
 from aebert.run.run import Run
+from aebert.sections import check
 
 
 def config(**litert: object) -> LiteRTConfig:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast, RobertaConfig
 
-from aebert.config import RunConfig, check
+from aebert.config import RunConfig
 from aebert.deployment import exclusion
 from aebert.deployment.exported import Fused, Fusion
 from aebert.deployment.quantize import VARIANTS
@@ -29,6 +29,7 @@ from aebert.run.run import Run
 from aebert.run.shipped import ShippedModel
 from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
+from aebert.sections import check
 from aebert.tasks.task import Row, Task, TaskSpec
 
 

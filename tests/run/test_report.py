@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from aebert.config import digest
 from aebert.reporting.best import Wish, best_file
 from aebert.run.report import build_report, report
+from aebert.sections import digest
 
 from .conftest import MakePipeline
 

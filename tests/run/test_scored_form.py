@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aebert.config import RunConfig, check
+from aebert.config import RunConfig
 from aebert.deployment.cpu import Cpu
 from aebert.errors import ConfigError, StudyError
 from aebert.models.int8 import Int8Weights
@@ -14,6 +14,7 @@ from aebert.pruning.architecture import Architecture
 from aebert.run import scored_form as module
 from aebert.run.scored_form import scored_form
 from aebert.run.setup import known_settings
+from aebert.sections import check
 
 from .conftest import MakePipeline
 

@@ -153,7 +153,7 @@ def test_it_runs_where_nothing_else_is_installed(made: dict[str, Path]) -> None:
 
 
 def test_what_is_blocked_can_not_be_imported() -> None:
-    done = _run(RUN + "import aebert.config")
+    done = _run(RUN + "import aebert.sections")
     assert "blocked: yaml" in done.stderr
 
 

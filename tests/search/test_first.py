@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from aebert.config import RunConfig, check
+from aebert.config import RunConfig
 from aebert.errors import ConfigError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
@@ -18,6 +18,7 @@ from aebert.search.first import BINS, FIRST_TRIALS, first_methods, greedy, knaps
 from aebert.search.kinds import KINDS
 from aebert.search.space import Grid, Range, SearchSpace, load_space, make_grid
 from aebert.search.table import linear_table, measured_table
+from aebert.sections import check
 
 # every head costs 30 parameters, every neuron 7
 TINY = ModelShape(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aebert.config import BudgetConfig, Share, budget_kinds
+from aebert.config import BudgetConfig, budget_kinds
 from aebert.errors import ConfigError
 from aebert.models.shape import ModelShape
 from aebert.pruning.architecture import Architecture
@@ -16,6 +16,7 @@ from aebert.search.kinds import KINDS, Basis
 from aebert.search.record import TrialRecord
 from aebert.search.space import Range, SearchSpace, make_grid
 from aebert.search.table import linear_table
+from aebert.sections import Share
 
 SHAPE = ModelShape(
     family="bert",

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from aebert.config import DataConfig, TaskConfig, check
+from aebert.config import DataConfig, TaskConfig
 from aebert.errors import AebertError, ConfigError, DataError
+from aebert.sections import check
 from aebert.tasks.load import load_task, rows_digest, task_spec
 from aebert.tasks.task import Row, Task
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 
-from aebert.config import Section
 from aebert.latency.estimators.work import Work
 from aebert.pruning.architecture import Architecture
+from aebert.sections import Section
 
 
 def plausible(low: float, high: float, unit: str) -> BeforeValidator:

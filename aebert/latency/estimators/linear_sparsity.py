@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from aebert.config import Positive
 from aebert.errors import ConfigError
 from aebert.latency.estimators.estimator import Estimator, Milliseconds
 from aebert.latency.estimators.work import Work
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
+from aebert.sections import Positive
 
 
 class LinearSparsity(Estimator):

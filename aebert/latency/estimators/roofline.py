@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aebert.config import Positive
 from aebert.errors import ConfigError
 from aebert.latency.estimators.estimator import (
     Estimator,
@@ -16,6 +15,7 @@ from aebert.latency.estimators.estimator import (
 )
 from aebert.latency.estimators.work import BYTES, Precision, Product, Work, block_products, fixed_products
 from aebert.pruning.architecture import Architecture
+from aebert.sections import Positive
 
 
 class Roofline(Estimator):

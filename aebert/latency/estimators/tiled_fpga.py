@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aebert.config import Positive
 from aebert.errors import ConfigError
 from aebert.latency.estimators.estimator import (
     Estimator,
@@ -22,6 +21,7 @@ from aebert.latency.estimators.estimator import (
 from aebert.latency.estimators.work import BYTES, Precision, Product, Work, block_products, fixed_products
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import cost
+from aebert.sections import Positive
 
 
 class TiledFpga(Estimator):
