@@ -135,7 +135,7 @@ class Run:
             )
         return (*(train[index] for index in sorted(drawn)), *new)
 
-    @property
+    @cached_property
     def unlabelled_digest(self) -> str:
         """Which rows these are."""
         return digest([row.text for row in self.unlabelled])
