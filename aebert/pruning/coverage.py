@@ -5,40 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from aebert.pruning.reading import Read
 from aebert.pruning.vocabulary import check_same_reading
 from aebert.tasks.task import Row, TaskSpec
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Of some rows; `whole` is by the whole vocabulary, `small` by the smaller one.
-
-    words: as the tokenizer (for NER, the data) tells them apart. broken: words with a piece that is not kept, which are
-      read in smaller pieces.
-    whole_tokens, small_tokens: of all rows, special tokens included, before anything is cut.
-    whole_cut, small_cut: rows longer than `data.max_length`, which are cut; none where they are read in windows.
-    whole_unknown, small_unknown: unknown tokens.
-    """
-
-    rows: int
-    words: int
-    broken: int
-    whole_tokens: int
-    small_tokens: int
-    whole_cut: int
-    small_cut: int
-    whole_unknown: int
-    small_unknown: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def piece_counts(rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase) -> Counter[int]:
@@ -54,10 +28,10 @@ def coverage(
     small: PreTrainedTokenizerBase,
     kept: Sequence[int],
     max_length: int,
-) -> Coverage:
+) -> Read:
     """Count how rows are read by both tokenizers.
 
-    name: of the rows, for messages. kept: ids of `whole` of the pieces of `small`, in the order of their ids there.
+    name: of the rows. kept: ids of `whole` of the pieces of `small`, in the order of their ids there.
 
     Raises: ModelError where a text whose pieces are all kept is read otherwise.
     """
@@ -68,7 +42,8 @@ def coverage(
     words = [_words(one, stays) for texts in before for one in texts]
     whole_lengths, small_lengths = _lengths(before, spec, whole), _lengths(after, spec, small)
     most = math.inf if spec.window else max_length
-    return Coverage(
+    return Read(
+        name=name,
         rows=len(rows),
         words=sum(count for count, _ in words),
         broken=sum(broken for _, broken in words),

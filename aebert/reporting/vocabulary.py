@@ -7,35 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aebert.pruning.reading import Read
 from aebert.reporting import units
 
 _BYTES = 4  # of a parameter in float32
-
-
-@dataclass(frozen=True)
-class Read:
-    """How some rows are read, as `aebert.pruning.coverage.Coverage`; name: of the rows."""
-
-    name: str
-    rows: int
-    words: int
-    broken: int
-    whole_tokens: int
-    small_tokens: int
-    whole_cut: int
-    small_cut: int
-    whole_unknown: int
-    small_unknown: int
-
-    @property
-    def broken_share(self) -> float:
-        """Share of the words that fall apart."""
-        return self.broken / self.words if self.words else 0.0
-
-    @property
-    def growth(self) -> float:
-        """By how much rows get longer on average, as a share."""
-        return self.small_tokens / self.whole_tokens - 1 if self.whole_tokens else 0.0
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aebert.pruning.reading import Read
 from aebert.reporting.tables import Cell, Column, Table, number_columns
-from aebert.reporting.vocabulary import Read, SmallVocabulary, cost_line, saved_line
+from aebert.reporting.vocabulary import SmallVocabulary, cost_line, saved_line
 
 
 def vocabulary_table(found: SmallVocabulary) -> Table:

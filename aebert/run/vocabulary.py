@@ -19,7 +19,7 @@ from aebert.models.counting import shape_of
 from aebert.models.evaluation import Evaluation, Prepared
 from aebert.pruning.coverage import coverage, piece_counts
 from aebert.pruning.vocabulary import choose_pieces, cut_embeddings, cut_tokenizer
-from aebert.reporting.vocabulary import Read, SmallVocabulary, VocabularyCost
+from aebert.reporting.vocabulary import SmallVocabulary, VocabularyCost
 from aebert.run.run import Run
 from aebert.search.difference import CONFIDENCE
 from aebert.search.judge import Judge
@@ -79,10 +79,7 @@ def small_vocabulary(run: Run, whole: Checkpoint, small: Checkpoint) -> SmallVoc
         (f"{role} rows", run.task.rows[role], run.task.spec) for role in ROLES
     ]
     read += [(f"held-out {texts.name}", *_rows(texts.lines, run)) for texts in run.held_out]
-    covered = [
-        Read(name, **coverage(name, rows, spec, whole.tokenizer, small.tokenizer, kept, most).to_dict())
-        for name, rows, spec in read
-    ]
+    covered = [coverage(name, rows, spec, whole.tokenizer, small.tokenizer, kept, most) for name, rows, spec in read]
     return SmallVocabulary(
         whole_pieces=len(whole.tokenizer),
         small_pieces=len(small.tokenizer),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,9 @@ def cut_after(pipeline: Pipeline, keep: str) -> dict[str, Any]:
     model = cut_embeddings(dense.model, kept)
     tokenizer = cut_tokenizer(dense.tokenizer, kept, model.config, task.spec)
     read = {
-        name: coverage(
-            name, rows, task.spec, dense.tokenizer, tokenizer, kept, pipeline.run.config.data.max_length
-        ).to_dict()
+        name: asdict(
+            coverage(name, rows, task.spec, dense.tokenizer, tokenizer, kept, pipeline.run.config.data.max_length)
+        )
         for name, rows in parts(pipeline).items()
     }
     return {**score(pipeline, model, tokenizer), "read": read}

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from aebert.errors import ModelError
-from aebert.pruning.coverage import Coverage, coverage, piece_counts
+from aebert.pruning.coverage import coverage, piece_counts
+from aebert.pruning.reading import Read
 from aebert.tasks.encoding import UNCUT, encode
 from aebert.tasks.task import Row, TaskSpec
 
@@ -19,7 +20,7 @@ def rows(*texts: str) -> list[Row]:
     return [Row((text,), 0) for text in texts]
 
 
-def read(spec: TaskSpec, some: list[Row], max_length: int = 64) -> Coverage:
+def read(spec: TaskSpec, some: list[Row], max_length: int = 64) -> Read:
     small, kept = cut("WordPiece", ("the film",))
     return coverage("rows", some, spec, trained("WordPiece"), small, kept, max_length)
 
@@ -28,7 +29,8 @@ def test_counts_of_a_case_by_hand() -> None:
     """`the` and `film` are kept, `was` and `good` fall apart into letters; 日 is unknown to both."""
     whole = [len(trained("WordPiece").tokenize(word)) for word in ("was", "good")]
     found = read(SPEC, rows("the film was good", "the film", "日"), max_length=8)
-    assert found == Coverage(
+    assert found == Read(
+        name="rows",
         rows=3,
         words=7,
         broken=2,
@@ -73,7 +75,7 @@ def test_rows_that_are_read_in_windows_are_not_cut() -> None:
 
 
 def test_nothing_is_counted_of_no_rows() -> None:
-    assert read(SPEC, []) == Coverage(*(0,) * 9)
+    assert read(SPEC, []) == Read("rows", *(0,) * 9)
 
 
 def test_pieces_are_counted_in_whole_texts() -> None:

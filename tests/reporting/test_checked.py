@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from aebert.pruning.reading import Read
 from aebert.reporting.checked import Checked, DenseScore, checked_lines
-from aebert.reporting.vocabulary import Read, SmallVocabulary
+from aebert.reporting.vocabulary import SmallVocabulary
 
 FOUND = Checked(
     model="my-model",

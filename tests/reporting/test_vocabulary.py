@@ -4,7 +4,8 @@ import json
 import math
 from dataclasses import replace
 
-from aebert.reporting.vocabulary import Read, SmallVocabulary, VocabularyCost, vocabulary_lines
+from aebert.pruning.reading import Read
+from aebert.reporting.vocabulary import SmallVocabulary, VocabularyCost, vocabulary_lines
 from aebert.reporting.vocabulary_table import vocabulary_table
 
 SEARCH = Read("search rows", 10, 200, 5, 300, 330, 1, 2, 0, 0)
