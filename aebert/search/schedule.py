@@ -20,7 +20,7 @@ from aebert.search.front import nearness
 from aebert.search.judge import Judge
 from aebert.search.knowledge import Knowledge, Known
 from aebert.search.outcomes import Outcomes
-from aebert.search.record import Origin
+from aebert.search.record import Origin, TrialRecord
 from aebert.search.setup import SearchSetup
 
 # With several budgets, every fourth proposal for a budget starts from the best architecture of a neighbouring budget.
@@ -88,6 +88,7 @@ class Rounds:
     def __init__(self, setup: SearchSetup, known: Knowledge) -> None:
         self._setup, self._known = setup, known
         self._best: dict[float, Known] = {}
+        self._compared: dict[float, TrialRecord] = {}  # the last leaders, each of which takes a jackknife once
         self._still = 0
 
     @property
@@ -112,11 +113,11 @@ class Rounds:
 
     def _has_changed(self, target: float) -> bool:
         """Whether a budget has its first candidate, or one that is better beyond doubt than the last that was."""
-        leaders = self._known.leaders.of(target)
-        if not leaders:
+        leaders, best = self._known.leaders.of(target), self._best.get(target)
+        if not leaders or leaders[0][0] is self._compared.get(target):
             return False
-        best = self._best.get(target)
-        if best is not None and (best[0] is leaders[0][0] or not is_better(self._setup.judge, leaders[0], best)):
+        self._compared[target] = leaders[0][0]
+        if best is not None and not is_better(self._setup.judge, leaders[0], best):
             return False
         self._best[target] = leaders[0]
         return True
