@@ -74,5 +74,5 @@ def _cut(rungs: Rungs, wider: PreTrainedModel | None, architecture: Architecture
         settings = LibrarySettings(run.config.pruning.weighted, run.config.seed, inputs="")
         build_library(wider, batches, widths, Path(folder), settings, run.progress)
         small = BlockLibrary(wider, Path(folder))(architecture)
-    repair_sequentially(candidates.dense.model, small, batches, run.progress)
+    repair_sequentially(candidates.dense.model, small, batches, run.progress, (), rungs.dense_states)
     return small

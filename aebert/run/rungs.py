@@ -57,12 +57,12 @@ class Rungs:
             small = self.make(recipe.unrepaired)
             dense, batches = self.candidates.dense.model, self.candidates.calibration.batches
             siblings = [model for other, model in self._latest.items() if other.base == recipe.base]
-            repair_sequentially(dense, small, batches, self.run.progress, siblings, self._states)
+            repair_sequentially(dense, small, batches, self.run.progress, siblings, self.dense_states)
             self._latest = {**dict(list(self._latest.items())[1 - KEPT :]), recipe: small}
         return copy.deepcopy(self._latest[recipe])
 
     @cached_property
-    def _states(self) -> DenseStates:
+    def dense_states(self) -> DenseStates:
         """What the dense model computes for the calibration rows, once for all repairs."""
         return DenseStates(self.candidates.dense.model, self.candidates.calibration.batches)
 
