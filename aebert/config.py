@@ -188,6 +188,8 @@ class PruningConfig(Section):
 
     method: `library` (units chosen and output projections repaired by least squares), `kwon` (Fisher masks, rearranged
       and tuned: Kwon et al. 2022), or a criterion (`fisher`, `magnitude`, `taylor`, `random`: weights as they are).
+      `magnitude-unstructured` removes nothing, but sets the smallest weights of each matrix to zero (AE-BERT), and
+      fine-tuning holds these zeros; its budget is of kind `zeros`.
     calibration_rows: train rows that activations and gradients are taken on.
     weighted: the library weighs tokens and directions by their effect on the logits.
     vocabulary: `null` keeps all pieces; `{}` keeps those that the train rows use.
@@ -213,6 +215,8 @@ class BudgetConfig(Section):
 
     sparsity: share of the encoder's parameters that is removed.
     macs: share of the encoder's multiply-accumulates that is removed, at `length` tokens.
+    zeros: share of the weights in the encoder's matrices (query, key, value, output, up and down of each layer) that
+      are set to zero, rounded up to a whole weight; for `magnitude-unstructured`, which takes no other kind.
     params: parameters of the whole model, embeddings included.
     size_mb: size of the shipped ONNX file in MB of 10^6 bytes, that of the int8 file with `deploy.int8`.
     latency_ms: median milliseconds of one request of `batch` rows of `length` tokens on `threads` threads, in the file
@@ -228,6 +232,7 @@ class BudgetConfig(Section):
 
     sparsity: tuple[Share, ...] | None = None
     macs: tuple[Share, ...] | None = None
+    zeros: tuple[Share, ...] | None = None
     params: tuple[Annotated[float, Field(ge=1)], ...] | None = None
     size_mb: tuple[PositiveFloat, ...] | None = None
     latency_ms: tuple[PositiveFloat, ...] | None = None

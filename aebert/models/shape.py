@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+ATTENTION_MATRICES = 4  # of a layer, in every family: query, key, value, output
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -42,6 +44,47 @@ class ModelShape:
         """Number of encoder layers."""
         return len(self.heads)
 
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """What the study database calls each block, attention blocks first."""
+        return (*(f"heads.{block}" for block in range(len(self.heads))), *(f"ffn.{b}" for b in range(len(self.ffn))))
+
+    @property
+    def block_layers(self) -> tuple[int, ...]:
+        """The layer of each block, attention blocks first."""
+        per_layer = len(self.heads) // self.layers
+        attention = (block // per_layer for block in range(len(self.heads)))
+        return (*attention, *(block // self.ffn_per_layer for block in range(len(self.ffn))))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class MatrixShape(ModelShape):
+    """An encoder whose units are the single weights of its matrices, for unstructured pruning.
+
+    A block is one matrix: the `ATTENTION_MATRICES` of each layer come first, then `ffn_per_layer` of its FFN.
+    Weights that are not kept become zeros and stay where they are, so they are stored and multiplied as before. Biases,
+    norms and bottlenecks are not counted at all.
+
+    physical: the encoder itself.
+    """
+
+    physical: ModelShape
+
+    @property
+    def layers(self) -> int:
+        """Number of encoder layers."""
+        return len(self.heads) // ATTENTION_MATRICES
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """What the study database calls each matrix, those of attention first."""
+        attention = (divmod(block, ATTENTION_MATRICES) for block in range(len(self.heads)))
+        ffn = (divmod(block, self.ffn_per_layer) for block in range(len(self.ffn)))
+        return (
+            *(f"attention.{layer}.{matrix}" for layer, matrix in attention),
+            *(f"ffn.{layer}.{matrix}" for layer, matrix in ffn),
+        )

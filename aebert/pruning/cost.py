@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aebert.models.shape import ModelShape
+from aebert.models.shape import MatrixShape, ModelShape
 from aebert.pruning.architecture import Architecture
 
 # The most bytes that an exported file has besides weights: nodes, names and shapes, measured on files of all families,
@@ -28,7 +28,10 @@ def cost(architecture: Architecture, shape: ModelShape, length: int) -> Cost:
 
     MACs are those of the encoder's linear layers and of the two matrix products of attention; embeddings, softmax,
     norms, activations and the output layer are left out, as in Kwon et al. 2022 (arXiv:2204.09656, section 5.1).
+    Weights that are only set to zero cost as much as before.
     """
+    if isinstance(shape, MatrixShape):
+        architecture, shape = Architecture.dense(shape.physical), shape.physical
     encoder = (
         shape.fixed_params + _dot(architecture.heads, shape.head_params) + _dot(architecture.ffn, shape.ffn_params)
     )
@@ -39,7 +42,10 @@ def cost(architecture: Architecture, shape: ModelShape, length: int) -> Cost:
 
 
 def sparsity(architecture: Architecture, shape: ModelShape) -> float:
-    """Share of the encoder's parameters that is removed; 0 = dense."""
+    """Share of the encoder's parameters that is removed, or of its matrices' weights that is zero; 0 = dense."""
+    if isinstance(shape, MatrixShape):
+        kept, weights = (sum(one.heads) + sum(one.ffn) for one in (architecture, shape))
+        return 1.0 - kept / weights
     dense = cost(Architecture.dense(shape), shape, 1).encoder_params
     return 1.0 - cost(architecture, shape, 1).encoder_params / dense
 

@@ -9,11 +9,14 @@ from typing import Literal, Protocol
 from transformers import PreTrainedModel
 
 from aebert.errors import ConfigError
+from aebert.models.counting import shape_of
+from aebert.models.shape import ModelShape
 from aebert.progress import Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import CRITERIA, LABEL_FREE, Calibration, Importance, select
 from aebert.pruning.kwon import KwonPruner
 from aebert.pruning.library import BlockLibrary
+from aebert.pruning.masks import MagnitudeMasks, matrix_shape
 from aebert.pruning.slicing import extract
 from aebert.registry import Registry, nearest
 
@@ -51,7 +54,7 @@ class Ingredients(Protocol):
         """A score for every unit, by a criterion."""
 
 
-Ground = Literal["library", "calibration", "importance"]
+Ground = Literal["library", "calibration", "importance", "weights"]
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,22 @@ class PruningMethod:
     """One way to prune.
 
     built_on: what its sub-networks follow from, together with the dense model: the block library, the calibration rows,
-      or the scores of the criterion of the same name. A run that is resumed asks whether that is still the same.
+      the scores of the criterion of the same name, or nothing but the weights. A run that is resumed asks whether that
+      is still the same.
     uses_labels: whether labels of the calibration rows are read.
     make: a pruner for a dense model, which it does not change.
+    shape: the units that it counts: heads and neurons, or single weights.
     """
 
     built_on: Ground
     uses_labels: bool
     make: Callable[[PreTrainedModel, Ingredients, Progress], Pruner]
+    shape: Callable[[PreTrainedModel], ModelShape] = shape_of
+
+    @property
+    def is_unstructured(self) -> bool:
+        """Whether single weights become zeros, instead of units being removed."""
+        return self.shape is matrix_shape
 
 
 METHODS: Registry[PruningMethod] = Registry("pruning method")  # besides criteria, each of which is a method too
@@ -74,6 +85,10 @@ METHODS.add("library", PruningMethod("library", False, lambda model, parts, prog
 METHODS.add(
     "kwon",
     PruningMethod("calibration", True, lambda model, parts, progress: KwonPruner(model, parts.calibration, progress)),
+)
+METHODS.add(
+    "magnitude-unstructured",
+    PruningMethod("weights", False, lambda model, parts, progress: MagnitudeMasks(model), matrix_shape),
 )
 
 

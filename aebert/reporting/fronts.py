@@ -14,7 +14,6 @@ from aebert.reporting.tables import (
     Table,
     cost_cells,
     difference_cell,
-    full_architecture,
     headline,
     kept_cells,
     number_columns,
@@ -66,5 +65,5 @@ def _front_row(record: TrialRecord, report: Report, uniform: dict[float, TrialRe
         Cell(f"{record.loss:.3f}", record.loss),
         difference_cell(score, headline(dense, info) if dense else None),
         difference_cell(score, headline(peer, info) if peer else None),
-        *kept_cells(record.architecture, full_architecture(report)),
+        *kept_cells(record.architecture, report),
     )

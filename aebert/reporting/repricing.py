@@ -17,7 +17,6 @@ from aebert.reporting.tables import (
     Column,
     Table,
     cost_cells,
-    full_architecture,
     headline,
     kept_cells,
     scored_on,
@@ -70,7 +69,7 @@ def _cells(record: TrialRecord, report: Report) -> tuple[Cell, ...]:
 
 
 def _kept(record: TrialRecord, report: Report) -> tuple[Cell, Cell]:
-    return kept_cells(record.architecture, full_architecture(report))
+    return kept_cells(record.architecture, report)
 
 
 def budgets_table(prices: Repricing, targets: Sequence[float]) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from aebert.models.shape import ATTENTION_MATRICES
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.costs import PARAMS, cost_title
@@ -70,6 +71,20 @@ def full_architecture(report: Report) -> Architecture | None:
     return row.architecture if row else None
 
 
+def by_layer(architecture: Architecture, info: StudyInfo) -> Architecture:
+    """The same, or of a study that sets weights to zero, what each layer keeps in its attention and in its FFN."""
+    if info.budget_kind != "zeros":
+        return architecture
+    layers = len(architecture.heads) // ATTENTION_MATRICES
+    heads, ffn = (_sums(part, layers) for part in (architecture.heads, architecture.ffn))
+    return Architecture(heads, ffn)
+
+
+def _sums(counts: Sequence[int], layers: int) -> tuple[int, ...]:
+    each = len(counts) // layers
+    return tuple(sum(counts[layer * each : (layer + 1) * each]) for layer in range(layers))
+
+
 def layer_totals(architecture: Architecture) -> tuple[int, ...]:
     """FFN neurons kept per layer; MobileBERT has several FFN blocks per layer."""
     blocks = max(1, len(architecture.ffn) // max(1, len(architecture.heads)))
@@ -112,9 +127,10 @@ def trial_name(record: TrialRecord) -> str:
     return f"{record.number}" if record.origin == "sampled" else f"{record.number} {record.origin}"
 
 
-def kept_cells(architecture: Architecture, full: Architecture | None) -> tuple[Cell, Cell]:
-    """What is kept of each layer, as bars: heads and FFN neurons."""
-    full = full or architecture
+def kept_cells(architecture: Architecture, report: Report) -> tuple[Cell, Cell]:
+    """What is kept of each layer, as bars: heads and FFN neurons, or weights of the two."""
+    full = by_layer(full_architecture(report) or architecture, report.info)
+    architecture = by_layer(architecture, report.info)
     heads = units.bars(architecture.heads, full.heads)
     ffn = units.bars(layer_totals(architecture), layer_totals(full))
     return Cell(heads, sum(architecture.heads)), Cell(ffn, sum(architecture.ffn))

@@ -11,7 +11,7 @@ from aebert.reporting import units
 from aebert.reporting.intervals import score_interval
 from aebert.reporting.printing import rich_table
 from aebert.reporting.report import Report
-from aebert.reporting.tables import Column, full_architecture, scored_on
+from aebert.reporting.tables import Column, by_layer, full_architecture, scored_on
 from aebert.search.kinds import KINDS
 from aebert.search.record import TrialRecord
 
@@ -89,9 +89,10 @@ def _between(record: TrialRecord) -> str:
 
 
 def _layers(record: TrialRecord, report: Report) -> RichTable:
-    architecture, full = record.architecture, full_architecture(report) or record.architecture
+    full = by_layer(full_architecture(report) or record.architecture, report.info)
+    architecture = by_layer(record.architecture, report.info)
     per_layer = len(full.ffn) // max(1, len(full.heads))
-    table = rich_table("Kept per layer, the first layer at the top", _LAYER_COLUMNS)
+    table = rich_table("Kept per layer, the first layer at the top", _layer_columns(report))
     for block, (kept, most) in enumerate(zip(architecture.ffn, full.ffn, strict=True)):
         layer, part = divmod(block, per_layer)
         # a layer's heads stand beside its first FFN block only
@@ -101,13 +102,10 @@ def _layers(record: TrialRecord, report: Report) -> RichTable:
     return table
 
 
-_LAYER_COLUMNS = (
-    Column("layer"),
-    Column("heads"),
-    Column("", "bars"),
-    Column("FFN neurons"),
-    Column("", "bars"),
-)
+def _layer_columns(report: Report) -> tuple[Column, ...]:
+    of_weights = report.info.budget_kind == "zeros"
+    attention, ffn = ("attention weights", "FFN weights") if of_weights else ("heads", "FFN neurons")
+    return Column("layer"), Column(attention), Column("", "bars"), Column(ffn), Column("", "bars")
 
 
 def _kept(count: int, most: int) -> tuple[str, str]:

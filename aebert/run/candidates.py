@@ -13,6 +13,7 @@ from aebert.digests import arrays_digest
 from aebert.models.evaluation import example_losses, model_inputs
 from aebert.pruning.criteria import CRITERIA, Calibration, Importance
 from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library, error_table
+from aebert.pruning.masks import weight_importance
 from aebert.pruning.pruners import Ground, Pruner
 from aebert.run.dense import Dense
 from aebert.run.run import Run
@@ -47,7 +48,9 @@ class Candidates:
 
     @cache  # noqa: B019  a run lives as long as the process
     def importance(self, criterion: str) -> Importance:
-        """A score for every head and neuron, by one criterion."""
+        """A score for every head and neuron, by one criterion; for every weight where the method is unstructured."""
+        if self.run.method.is_unstructured:
+            return weight_importance(self.dense.model)
         path = self.run.folder / "importance" / f"{criterion}.safetensors"
         inputs = {**self._calibrated_on, "criterion": criterion}
 
@@ -102,6 +105,7 @@ class Candidates:
         of: dict[Ground, Callable[[], Mapping[str, Any]]] = {
             "library": lambda: {"library": self._library_stage.digest},
             "calibration": lambda: self._calibrated_on,
+            "weights": lambda: {"dense": self.dense.digest},
             "importance": lambda: {"importance": arrays_digest(_named(self.importance(name)))},
         }
         return {"method": name, **of[self.run.method.built_on]()}

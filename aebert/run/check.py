@@ -120,7 +120,9 @@ def check(run: Run, start: Checkpoint) -> Checked:
             rungs=_rungs(run, start),
             unlabelled=len(run.unlabelled) / lengths["search"].rows,
         ),
-        bytes=expected_bytes(config, shape, make_grid(run.space, shape), parameters, trains=trains),
+        bytes=expected_bytes(
+            config, shape, make_grid(run.space, run.method.shape(start.model)), parameters, trains=trains
+        ),
         unlabelled=len(run.unlabelled),
         notes=(*start.facts.notes, *doubts, *length_notes(lengths, most), *run.task.notes),
         vocabulary=vocabulary,

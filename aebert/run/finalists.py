@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from aebert.digests import weights_digest
 from aebert.models.evaluation import Prepared, evaluate
 from aebert.models.sanity import guess_score
+from aebert.pruning.masks import check_kept, zeros_held
 from aebert.pruning.recipe import Recipe
 from aebert.pruning.subnetwork import load_subnetwork
 from aebert.reporting.report import Repair
@@ -83,6 +84,11 @@ def _finalist(rungs: Rungs, trial: TrialRecord, budget: float | None, recipe: Re
         return tune(run, dense, model, part, into, title=f"fine-tune trial {trial.number}", share=1 / (count + 1))
 
     def make() -> dict[str, Any]:
+        if run.method.is_unstructured:
+            with zeros_held(rungs.make(recipe)) as model:
+                result = train(model, stage, folder)
+            check_kept(load_subnetwork(folder), recipe.architecture, f"the file of trial {trial.number}")
+            return result
         if count:
             return train(approach(rungs, recipe, count, inputs, train), stage, folder)
         return train(rungs.make(recipe if repair is None or repair.used else recipe.unrepaired), stage, folder)

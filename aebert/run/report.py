@@ -115,7 +115,7 @@ def _dense_row(pipeline: Pipeline) -> FinalistRow:
     return FinalistRow(
         name=DENSE,
         trial=None,
-        architecture=Architecture.dense(pipeline.dense.shape),
+        architecture=Architecture.dense(pipeline.setup.shape),
         budget=None,
         sparsity=0.0,
         macs_removed=0.0,

@@ -19,7 +19,7 @@ from aebert.errors import ConfigError, DataError, StudyError
 from aebert.files import replacing
 from aebert.models.evaluation import Prepared, prepare
 from aebert.progress import SILENT, Progress
-from aebert.pruning.pruners import pruning_method
+from aebert.pruning.pruners import PruningMethod, pruning_method
 from aebert.run.scored_form import scored_form
 from aebert.run.sources import read_sources
 from aebert.run.stage import Stage
@@ -50,7 +50,8 @@ class Run:
         self.space: SearchSpace = load_space(config.search.space)
         self.method = pruning_method(config.pruning.method)
         has_library = self.method.built_on == "library"
-        names = first_methods(config, has_library=has_library)
+        _check_unstructured(config, self.method)
+        names = first_methods(config, has_library=has_library, has_units=not self.method.is_unstructured)
         sources = read_sources(config, names)
         self.sources = {source.origin: source for source in sources.values()}
         self.first = tuple(sources[name].origin if name in sources else name for name in names)
@@ -173,3 +174,23 @@ class Run:
     def rows_digest(self, *roles: Role) -> list[Any]:
         """What results on rows depend on: which rows they are, and how many tokens of them are read."""
         return [*(self.task.digests[role] for role in roles), self.config.data.max_length]
+
+
+def _check_unstructured(config: RunConfig, method: PruningMethod) -> None:
+    """Raise for settings that unstructured pruning can't meet, or that only it can."""
+    budget, name = config.search.budget, config.pruning.method
+    if method.is_unstructured and budget.zeros is None:
+        raise ConfigError(
+            f"search.budget must be of kind zeros for {name}, which makes no model smaller or faster, got {budget.kind}"
+        )
+    if not method.is_unstructured and budget.zeros is not None:
+        raise ConfigError(
+            f"search.budget: zeros are of pruning.method magnitude-unstructured, got {name!r}; ask for sparsity, the "
+            "share of parameters that is removed"
+        )
+    if method.is_unstructured and config.finalists.repair != "none":
+        raise ConfigError(f"finalists.repair must be none for {name}: repaired weights would not be zero; leave it out")
+    if method.is_unstructured and config.finalists.baselines:
+        raise ConfigError(
+            f"finalists.baselines: first layers have no cost in zeros; leave them out, since pruning.method is {name!r}"
+        )

@@ -10,7 +10,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.errors import ConfigError
 from aebert.latency.sources import PriceSource
-from aebert.models.counting import shape_of
 from aebert.run.prices import describe_device, prices_of, settings_of, study_prices
 from aebert.run.run import Run
 from aebert.run.vocabulary import vocabulary_settings
@@ -53,7 +52,7 @@ def search_setup(
     source: what a latency budget is counted with. settings: those that only a later stage knows, such as the weights of
     the dense model. notes: what a user should know about checkpoint and rows, one line each.
     """
-    config, shape = run.config, shape_of(model)
+    config, shape = run.config, run.method.shape(model)
     grid = make_grid(run.space, shape)
     setup = SearchSetup(
         info=_info(run, source, notes),
@@ -115,11 +114,13 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
     values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
     for key in ("storage", "trials", "device"):
         del values["search"][key]
-    values["search"] |= {"space": plain(run.space), "first": list(run.first)}
+    values["search"] |= {"space": _space(run), "first": list(run.first)}
     values["search"]["budget"] = settings_of(source, values["search"]["budget"], config.search.budget)
     settings: dict[str, Any] = {"seed": config.seed, "data.max_length": config.data.max_length}
     if KINDS[config.search.budget.kind].is_of_file:
         settings["deploy.int8"] = config.deploy.int8
+    if config.search.budget.zeros is None:  # studies of older versions state nothing
+        del values["search"]["budget"]["zeros"]
     if not run.has_ladder:
         del values["search"]["rungs"]
     del values["search"]["score_in"], values["search"]["unlabelled"]
@@ -135,3 +136,9 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
     settings |= {f"search.first.{origin}": digest(asdict(source)) for origin, source in run.sources.items()}
     settings |= {f"data.{role}_rows": run.task.digests[role] for role in ("train", "search")}
     return settings | flat(values)
+
+
+def _space(run: Run) -> dict[str, Any]:
+    """The part of the search space that the pruning method reads."""
+    unread = () if run.method.is_unstructured else ("weights",)
+    return {key: value for key, value in plain(run.space).items() if key not in unread}

@@ -35,14 +35,16 @@ def shipped_models(
 ) -> list[ShippedModel]:
     """The dense model, then the finalists, then the baselines."""
     first = ShippedModel(DENSE, dense.digest, Architecture.dense(dense.shape), None, lambda: dense.model)
-    return [first, *map(_finalist, finalists), *(_baseline(run, one) for one in baselines)]
+    whole = first.architecture if run.method.is_unstructured else None
+    return [first, *(_finalist(one, whole) for one in finalists), *(_baseline(run, one) for one in baselines)]
 
 
-def _finalist(finalist: Finalist) -> ShippedModel:
+def _finalist(finalist: Finalist, whole: Architecture | None) -> ShippedModel:
+    """whole: the heads and neurons of its file, where none were removed."""
     return ShippedModel(
         name=finalist.name,
         digest=finalist.digest,
-        architecture=finalist.trial.architecture,
+        architecture=whole or finalist.trial.architecture,
         budget=finalist.budget,
         load=lambda: load_subnetwork(finalist.folder),
     )

@@ -32,6 +32,12 @@ class Budget:
         """Cost of the architecture with these levels in the unit of targets: share removed, parameters, MB or ms."""
         return self.kind.cost(self.table.total(levels), self.dense)
 
+    def spent(self, architecture: Architecture, grid: Grid) -> float:
+        """Cost of an architecture in the unit of targets; where the grid is not exact, that of its nearest levels."""
+        if not grid.exact:
+            return self.cost(grid.levels(architecture))
+        return self.kind.cost(self.table.fixed + sum(architecture.heads) + sum(architecture.ffn), self.dense)
+
 
 @dataclass(frozen=True)
 class LatencyCosts:
@@ -120,6 +126,8 @@ def project(preferences: np.ndarray, grid: Grid, budget: Budget, most: np.ndarra
 
     most [blocks]: levels that blocks must not grow beyond; where all have reached them, some of the budget may be left.
 
+    Where the grid is exact, what then is left of the budget goes to the block that lacks most, so nothing is left.
+
     Raises: ValueError if a preference is not a number, or their count is not that of the grid's names.
     """
     wishes = np.asarray(preferences, dtype=float)
@@ -134,7 +142,15 @@ def project(preferences: np.ndarray, grid: Grid, budget: Budget, most: np.ndarra
     wish = np.clip(wishes, 0.0, 1.0)[grid.preference][blocks]
     order = np.argsort(_scales(wish, middles), kind="stable")  # stable: a block's levels stay in order where equal
     left = budget.limit - budget.table.total(np.zeros_like(grid.last))
-    return grid.architecture(_climb(blocks[order], costs[order], left, len(grid.last)))
+    reached = _climb(blocks[order], costs[order], left, len(grid.last))
+    return _filled(reached, grid, budget) if grid.exact else grid.architecture(reached)
+
+
+def _filled(levels: np.ndarray, grid: Grid, budget: Budget) -> Architecture:
+    """These levels, and what they leave of a budget that is counted in units; it is less than any further level."""
+    widths = grid.widths(levels)
+    widths[np.argmax(grid.full - widths)] += budget.limit - budget.table.total(levels)
+    return grid.of_widths(widths)
 
 
 def _scales(wish: np.ndarray, middles: np.ndarray) -> np.ndarray:

@@ -40,11 +40,13 @@ class FirstTrial:
 
     meaning: what it does, in a few words, for reports. propose: its architecture for a budget, which it must meet.
     needs_library: whether it reads the errors of the block library.
+    ranks_units: whether it needs scores of heads and neurons, which unstructured pruning does not have.
     """
 
     meaning: str
     propose: Callable[[Evidence, Grid, Budget], Architecture]
     needs_library: bool = False
+    ranks_units: bool = False
 
 
 FIRST_TRIALS: Registry[FirstTrial] = Registry("first trial")
@@ -71,15 +73,20 @@ def meaning_of(origin: str) -> str:
     return FIRST_TRIALS[origin].meaning
 
 
-def first_methods(config: RunConfig, *, has_library: bool) -> tuple[str, ...]:
+def first_methods(config: RunConfig, *, has_library: bool, has_units: bool = True) -> tuple[str, ...]:
     """Names of the methods and studies of a run's first trials: those of the config, else all that can be asked.
 
-    Raises: ConfigError for an unknown name, for one that needs the block library where there is none, and for a total
-    of trials without room for them.
+    has_units: whether heads and neurons are ranked, and not single weights.
+
+    Raises: ConfigError for an unknown name, for one that needs the block library or units where there are none, and for
+    a total of trials without room for them.
     """
     names = config.search.first
     if names is None:
-        names = tuple(name for name in FIRST_TRIALS if has_library or not FIRST_TRIALS[name].needs_library)
+        methods = {name: FIRST_TRIALS[name] for name in FIRST_TRIALS}
+        unfit = {name for name, one in methods.items() if one.needs_library and not has_library}
+        unfit |= {name for name, one in methods.items() if one.ranks_units and not has_units}
+        names = tuple(name for name in methods if name not in unfit)
     for name in names:
         if name.startswith(STUDY):  # `aebert.run.sources` reads it
             continue
@@ -87,6 +94,11 @@ def first_methods(config: RunConfig, *, has_library: bool) -> tuple[str, ...]:
             raise ConfigError(
                 f"search.first: {name} needs the block library's errors; leave it out or set pruning.method to "
                 f"library, got {config.pruning.method!r}"
+            )
+        if FIRST_TRIALS[name].ranks_units and not has_units:
+            raise ConfigError(
+                f"search.first: {name} ranks heads and neurons, not single weights; leave it out, since pruning.method "
+                f"is {config.pruning.method!r}"
             )
     least = 1 + len(names) * len(config.search.budget.targets)
     if config.search.trials != "auto" and config.search.trials < least:
@@ -117,8 +129,23 @@ def greedy(importance: Importance, grid: Grid, budget: Budget) -> Architecture:
     value = np.where(left >= 0, heads.values + ffn.values[np.maximum(kept, 0)], -np.inf)
     best = int(np.argmax(value))
     widths = np.concatenate([heads.widths(best), ffn.widths(int(kept[best]))])
-    wished = Architecture(tuple(map(int, widths[:blocks])), tuple(map(int, widths[blocks:])))
-    return project(grid.preferences(wished), grid, budget)
+    return project(grid.preferences(grid.of_widths(widths)), grid, budget)
+
+
+def threshold(importance: Importance, grid: Grid, budget: Budget) -> Architecture:
+    """The widths that a single threshold on the importance of all weights leaves; among equals, the first are kept.
+
+    It need not be in the space, whose preferences may be shared by matrices, unless matrices would keep less than the
+    space's min.
+    """
+    scores = [*importance.heads, *importance.ffn]
+    kept = budget.limit
+    least = np.partition(np.concatenate(scores), -kept)[-kept] if kept else np.inf
+    widths = np.array([np.count_nonzero(one > least) for one in scores])
+    ties = np.array([np.count_nonzero(one == least) for one in scores])
+    widths += np.diff(np.minimum(np.cumsum(ties), kept - widths.sum()), prepend=0)
+    wished = grid.of_widths(widths)
+    return wished if (widths >= grid.low).all() else project(grid.preferences(wished), grid, budget)
 
 
 class _Ranked:
@@ -184,6 +211,8 @@ def _by_importance(criterion: str) -> Callable[[Evidence, Grid, Budget], Archite
 
 
 def _by_magnitude(evidence: Evidence, grid: Grid, budget: Budget) -> Architecture:
+    if grid.exact:
+        return threshold(evidence.importance("magnitude"), grid, budget)
     # totals must mean something: squared norms add up to the share of all weights that is removed
     return greedy(evidence.importance("magnitude").squared(), grid, budget)
 
@@ -192,7 +221,9 @@ FIRST_TRIALS.add(
     "uniform", FirstTrial("every layer pruned alike", lambda evidence, grid, budget: uniform(grid, budget))
 )
 FIRST_TRIALS.add("magnitude", FirstTrial("the smallest weights go", _by_magnitude))
-FIRST_TRIALS.add("fisher", FirstTrial("the units of lowest Fisher information go", _by_importance("fisher")))
+FIRST_TRIALS.add(
+    "fisher", FirstTrial("the units of lowest Fisher information go", _by_importance("fisher"), ranks_units=True)
+)
 FIRST_TRIALS.add(
     "knapsack",
     FirstTrial(

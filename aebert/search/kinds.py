@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from aebert.models.shape import ModelShape
+from aebert.models.shape import MatrixShape, ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.cost import block_bytes, cost, fixed_bytes
 from aebert.registry import Registry
@@ -148,6 +148,8 @@ _SOURCES = {False: "predicted", True: "estimated"}
 
 
 def _sparsity_table(basis: Basis) -> CostTable:
+    if isinstance(basis.shape, MatrixShape):
+        return _linear("weights", int(basis.grid.full.sum()), np.ones_like(basis.grid.full), basis)
     dense = cost(Architecture.dense(basis.shape), basis.shape, basis.length)
     return _parameters(basis, dense.encoder_params)
 
@@ -224,6 +226,21 @@ _add(
         ending=" of MACs removed",
         column="MACs removed",
         label="MACs of the encoder removed (%), counted at {length} tokens",
+    )
+)
+_add(
+    Kind(
+        name="zeros",
+        share="sparsity",
+        is_share=True,
+        counted=attrgetter("sparsity"),
+        table=_sparsity_table,
+        text=_percent,
+        factor=100,
+        decimals=1,
+        ending=" of weights zero",
+        column="weights zero",
+        label="weights of the encoder's matrices that are zero (%)",
     )
 )
 _add(

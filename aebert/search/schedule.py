@@ -44,6 +44,7 @@ class Turn:
 
     budget: None for the dense model. base: what the candidate is cut from; None for the dense model.
     preferences: those of the architecture; None where the sampler proposes them, or the library of a rung.
+    architecture: what is scored, where preferences alone don't say it to the weight.
     repaired: the candidate that is to be repaired, where that is what the trial is for.
     rival: outcomes that it races against, if it does.
     """
@@ -52,6 +53,7 @@ class Turn:
     budget: Budget | None = None
     base: Recipe | None = None
     preferences: np.ndarray | None = None
+    architecture: Architecture | None = None
     repaired: Recipe | None = None
     rival: Outcomes | None = None
 
@@ -61,7 +63,8 @@ def first_turns(setup: SearchSetup, first: FirstTrials) -> Iterator[Turn]:
     yield Turn("dense")
     for origin, each in first.items():
         for budget, architecture in zip(setup.budgets, each, strict=True):
-            yield Turn(origin, budget, preferences=setup.grid.preferences(architecture))
+            exactly = architecture if setup.grid.exact else None
+            yield Turn(origin, budget, preferences=setup.grid.preferences(architecture), architecture=exactly)
 
 
 class Schedule(Protocol):

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from aebert.errors import ConfigError
 from aebert.files import expand_user
-from aebert.models.shape import ModelShape
+from aebert.models.shape import ATTENTION_MATRICES, MatrixShape, ModelShape
 from aebert.pruning.architecture import Architecture
 from aebert.registry import nearest
 from aebert.sections import Section, check, read_yaml
@@ -25,12 +25,23 @@ class Range(Section):
     step: Annotated[int, Field(ge=1)] = 1
 
 
+class WeightRange(Section):
+    """Weights that unstructured pruning keeps of a matrix. min: least share; levels: from there up to all weights."""
+
+    min: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    levels: Annotated[int, Field(ge=1, le=4096)] = 256
+
+
 class SearchSpace(Section):
-    """A YAML file of `search_spaces/`. per: one preference per `block`, or one per `layer` that its blocks share."""
+    """A YAML file of `search_spaces/`. per: one preference per `block`, or one per `layer` that its blocks share.
+
+    heads, ffn: units that are removed. weights: of methods that set single weights to zero, where a block is a matrix.
+    """
 
     source: str
     heads: Range = Range()
     ffn: Range = Range(step=32)
+    weights: WeightRange = WeightRange()
     per: Literal["block", "layer"] = "block"
 
 
@@ -56,6 +67,7 @@ class Grid:
     """Allowed widths of every block, attention blocks first: `low`, `low + step`, … and `full`, as arrays [blocks].
 
     preference: index of the preference that each block follows; names: what the study database calls each preference.
+    exact: whether a block may stop between two levels, so that a budget is met to the unit.
     """
 
     low: np.ndarray
@@ -64,6 +76,7 @@ class Grid:
     preference: np.ndarray
     names: tuple[str, ...]
     attention_blocks: int
+    exact: bool = False
 
     def widths(self, levels: np.ndarray) -> np.ndarray:
         """Width of each block at its level: `low` at level 0, and `full` at the last, even if that step is smaller."""
@@ -123,26 +136,46 @@ class Grid:
 
     def architecture(self, levels: np.ndarray) -> Architecture:
         """The architecture with these levels."""
-        widths = [int(width) for width in self.widths(levels)]
-        return Architecture(tuple(widths[: self.attention_blocks]), tuple(widths[self.attention_blocks :]))
+        return self.of_widths(self.widths(levels))
+
+    def of_widths(self, widths: np.ndarray) -> Architecture:
+        """The architecture with these widths [blocks]."""
+        counts = [int(width) for width in widths]
+        return Architecture(tuple(counts[: self.attention_blocks]), tuple(counts[self.attention_blocks :]))
 
 
 def make_grid(space: SearchSpace, shape: ModelShape) -> Grid:
     """Lay a space over a model. Raises: ConfigError when a block is narrower than the space's min."""
-    kinds = [*((space.heads, full, "heads") for full in shape.heads), *((space.ffn, full, "ffn") for full in shape.ffn)]
-    blocks = range(len(shape.ffn))
-    layers = [*range(shape.layers), *(block // shape.ffn_per_layer for block in blocks)]
-    names = [*(f"heads.{layer}" for layer in range(shape.layers)), *(f"ffn.{block}" for block in blocks)]
-    if space.per == "layer":
-        names = [f"layer.{layer}" for layer in range(shape.layers)]
+    layers = tuple(f"layer.{layer}" for layer in range(shape.layers))
+    full = np.array([*shape.heads, *shape.ffn])
+    low, step = _of_weights(space, shape) if isinstance(shape, MatrixShape) else _of_units(space, shape)
     return Grid(
-        low=np.array([_low(allowed, full, kind) for allowed, full, kind in kinds]),
-        step=np.array([allowed.step for allowed, _, _ in kinds]),
-        full=np.array([full for _, full, _ in kinds]),
-        preference=np.array(layers if space.per == "layer" else range(len(kinds))),
-        names=tuple(names),
-        attention_blocks=shape.layers,
+        low=low,
+        step=step,
+        full=full,
+        preference=np.array(shape.block_layers if space.per == "layer" else range(len(full))),
+        names=layers if space.per == "layer" else shape.block_names,
+        attention_blocks=len(shape.heads),
+        exact=isinstance(shape, MatrixShape),
     )
+
+
+def _of_units(space: SearchSpace, shape: ModelShape) -> tuple[np.ndarray, np.ndarray]:
+    """Fewest units of each block, and steps between its widths."""
+    kinds = [*((space.heads, full, "heads") for full in shape.heads), *((space.ffn, full, "ffn") for full in shape.ffn)]
+    low = [_low(allowed, full, kind) for allowed, full, kind in kinds]
+    return np.array(low), np.array([allowed.step for allowed, _, _ in kinds])
+
+
+def _of_weights(space: SearchSpace, shape: MatrixShape) -> tuple[np.ndarray, np.ndarray]:
+    """The same in weights of each matrix. A min of so many heads or neurons is that share of a matrix's weights."""
+    units, _ = _of_units(space, shape.physical)
+    shares = units / np.array([*shape.physical.heads, *shape.physical.ffn])
+    attention = np.repeat(shares[: shape.layers], ATTENTION_MATRICES)
+    ffn = np.repeat(shares[shape.layers :], shape.ffn_per_layer // shape.physical.ffn_per_layer)
+    full = np.array([*shape.heads, *shape.ffn])
+    low = np.ceil(np.maximum(np.concatenate([attention, ffn]), space.weights.min) * full).astype(int)
+    return low, np.maximum(-(-(full - low) // space.weights.levels), 1)
 
 
 def _low(allowed: Range, full: int, kind: str) -> int:

@@ -182,7 +182,8 @@ class _Run:
             preferences = self.setup.grid.preferences(architecture)
         asked = self.proposer.ask(number, turn.budget.target, preferences)
         most = most_levels(self.setup, turn.base)
-        architecture = project(self.proposer.preferences(asked), self.setup.grid, turn.budget, most)
+        meant = project(self.proposer.preferences(asked), self.setup.grid, turn.budget, most)
+        architecture = turn.architecture or meant
         values, attributes = self._scored(number, turn, architecture)
         return self.proposer.tell(asked, values, attributes)
 
@@ -257,7 +258,7 @@ class _Run:
             metrics=dict(scored.metrics),
             loss=scored.loss,
             seconds=seconds,
-            cost=(turn.budget or self.budgets[0]).cost(self.setup.grid.levels(recipe.architecture)),
+            cost=(turn.budget or self.budgets[0]).spent(recipe.architecture, self.setup.grid),
             std_error=None if outcomes is None else judge.error(outcomes),
             stopped_at=stopped_at,
             drift=0.0 if turn.budget is None and outcomes is not None else self.known.drift(outcomes),

@@ -78,7 +78,7 @@ def test_a_step_is_that_of_the_study_where_it_is_of_the_same_unit() -> None:
 
 def test_samplers_learn_from_shares_whatever_the_unit() -> None:
     assert {kind: share_axis(_info(kind)).cost(TRIAL) for kind in KINDS} == {
-        **dict.fromkeys(("sparsity", "params", "size_mb"), 0.25),
+        **dict.fromkeys(("sparsity", "zeros", "params", "size_mb"), 0.25),
         **dict.fromkeys(("macs", "latency_ms"), 0.75),
     }
 

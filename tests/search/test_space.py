@@ -100,7 +100,7 @@ def test_a_file_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [
         (
             "source: me\nhead: {min: 1}",
-            "unknown key 'head' (did you mean 'heads'?); known here: source, heads, ffn, per",
+            "unknown key 'head' (did you mean 'heads'?); known here: source, heads, ffn, weights, per",
         ),
         ("source: me\nffn: {stepp: 1}", "unknown key 'ffn.stepp' (did you mean 'step'?); known here: min, step"),
         ("source: me\nffn: {step: 0}", "ffn.step: input should be greater than or equal to 1, got 0"),
