@@ -49,14 +49,36 @@ class TaskConfig(Section):
       the kind of task.
     labels: class names in the order of their ids (classification) or entity types (NER); found in the train rows
       when not given. Integers are names too; put yes, no, on, off, null, numbers with a point, and dates in quotes.
+      A mapping names the classes of a classification and lists what the data calls each,
+      `{negative: [-2, -1], neutral: [0], positive: [1, 2]}`; anything else in the data is refused.
     """
 
     name: str = "endpoints-synthetic"
     kind: Literal["classification", "regression", "ner"] | None = None
     text: tuple[Name, ...] | None = None
     label: Name | None = None
-    labels: tuple[Name, ...] | None = None
+    labels: tuple[Name, ...] | dict[Name, tuple[Name, ...]] | None = None
     metric: str | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _one_value_is_several(cls, labels: Any) -> Any:
+        if not isinstance(labels, dict):
+            return labels
+        return {
+            as_name(name): values if isinstance(values, list | tuple) else [values] for name, values in labels.items()
+        }
+
+    @field_validator("labels")
+    @classmethod
+    def _values_are_of_one_class(cls, labels: Any) -> Any:
+        values = [value for each in labels.values() for value in each] if isinstance(labels, dict) else []
+        if isinstance(labels, dict) and not all(labels.values()):
+            raise ValueError("each class must list at least one value of the data")
+        if len(set(values)) < len(values):
+            twice = next(value for value in values if values.count(value) > 1)
+            raise ValueError(f"a value of the data must be of one class, got {twice!r} twice")
+        return labels
 
 
 class DataConfig(Section):

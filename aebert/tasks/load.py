@@ -67,9 +67,17 @@ def task_spec(task: TaskConfig) -> TaskSpec:
     spec = _registered(task) if task.name in TASKS else _own(task)
     if task.labels is not None:
         spec = spec.with_labels(check_labels(task.labels, spec))
+    if isinstance(task.labels, dict):
+        spec = replace(spec, groups=_groups(task.labels, spec))
     if task.metric is None:
         return spec
     return replace(spec, metric=task.metric, headline=metric_for(spec.kind, task.metric).headline)
+
+
+def _groups(labels: Mapping[str, Sequence[str]], spec: TaskSpec) -> tuple[tuple[str, str], ...]:
+    if spec.kind != "classification":
+        raise ConfigError(f"task.labels must be a list for {spec.kind}, got a mapping; values are of classes alone")
+    return tuple((value, name) for name, values in labels.items() for value in values)
 
 
 def _registered(task: TaskConfig) -> TaskSpec:

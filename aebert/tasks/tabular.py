@@ -124,12 +124,14 @@ def class_name(record: Record, column: str) -> str:
 
 
 def is_id(name: str, spec: TaskSpec) -> bool:
-    """Whether a stated class is an id, not a name: an integer, where no class is called like one."""
-    return is_integer(name.strip()) and not any(map(is_integer, spec.labels))
+    """Whether a stated class is an id, not a name: an integer, where the data calls no class like one."""
+    return is_integer(name.strip()) and not spec.groups and not any(map(is_integer, spec.labels))
 
 
 def _class_id(record: Record, spec: TaskSpec) -> int:
     name = class_name(record, spec.label_column)
+    if spec.groups:
+        return _grouped(name, record, spec)
     for known in (name, name.strip()):
         if known in spec.labels:
             return spec.labels.index(known)
@@ -139,6 +141,17 @@ def _class_id(record: Record, spec: TaskSpec) -> int:
     raise DataError(
         f"{record.source}: {spec.label_column} must be a class of {spec.name}, "
         f"got {shown(name)}{hint(name, spec.labels)}; known: {', '.join(spec.labels)}{ids}"
+    )
+
+
+def _grouped(name: str, record: Record, spec: TaskSpec) -> int:
+    classes = dict(spec.groups)
+    for known in (name, name.strip()):
+        if known in classes:
+            return spec.labels.index(classes[known])
+    raise DataError(
+        f"{record.source}: {spec.label_column} must be a value that task.labels lists, "
+        f"got {shown(name)}{hint(name, list(classes))}; known: {', '.join(classes)}"
     )
 
 

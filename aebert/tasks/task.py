@@ -23,6 +23,8 @@ class TaskSpec:
     metric: name in `aebert.tasks.metrics.METRICS`, or `evaluate:` and the path of a script; `headline` is the key of
     its result that ranks models, higher is better. A metric's values are shares (0..1) or correlations (-1..1), never
     percent.
+    groups: classification: what the data calls each class, as pairs of a value and its class; empty where it uses the
+      names of the classes.
     window: NER: whether sentences longer than `max_length` are read in windows instead of being cut.
     """
 
@@ -35,6 +37,7 @@ class TaskSpec:
     headline: str
     source: str = ""
     window: bool = False
+    groups: tuple[tuple[str, str], ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:

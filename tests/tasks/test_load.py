@@ -110,6 +110,54 @@ def test_given_labels_set_the_ids(write: Write, tmp_path: Path) -> None:
 SPAM = {"name": "sms", "kind": "classification", "text": ["text"], "label": "label"}
 
 
+GROUPS = {"negative": [-2, -1], "neutral": [0], "positive": [1, 2]}
+
+
+def test_classes_that_the_data_calls_otherwise(write: Write, tmp_path: Path) -> None:
+    _tweets(write, "-2", "0", " 2", "-1")
+    task = _load({"labels": GROUPS}, tmp_path)
+    assert task.spec.labels == ("negative", "neutral", "positive")
+    assert [row.label for row in task.rows["train"]] == [0, 1, 2, 0]
+    _tweets(write, "-2", "0", "2", "3")
+    with pytest.raises(DataError, match=r"train.csv:5: label must be a value that task.labels lists, got '3'"):
+        _load({"labels": GROUPS}, tmp_path)
+    # the name of a class is no value of the data, nor is its id
+    _tweets(write, "-2", "0", "2", "positive")
+    with pytest.raises(DataError, match=r"got 'positive'; known: -2, -1, 0, 1, 2"):
+        _load({"labels": GROUPS}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"labels": {"low": [0, 1], "high": [1]}}, "a value of the data must be of one class, got '1' twice"),
+        ({"labels": {"low": [0], "high": []}}, "each class must list at least one value of the data"),
+        ({"labels": {"all": [0, 1]}}, "two or more for classification"),
+        ({"kind": "regression", "labels": {"low": [0], "high": [1]}}, "task.labels must not be given for regression"),
+        ({"kind": "ner", "text": None, "label": None, "labels": {"A": ["B"]}}, "must be a list for ner, got a mapping"),
+    ],
+)
+def test_groups_that_can_not_be_meant(write: Write, tmp_path: Path, values: dict[str, object], message: str) -> None:
+    _tweets(write, "0", "1")
+    with pytest.raises(ConfigError) as caught:
+        _load(values, tmp_path)
+    assert message in str(caught.value)
+
+
+_SPLITS = ("train", "dev", "test")
+
+
+def _tweets(write: Write, *labels: str) -> None:
+    for split in _SPLITS:
+        write(f"{split}.csv", "text,label\n" + "".join(f"{split} {n},{label}\n" for n, label in enumerate(labels)))
+
+
+def _load(task: dict[str, object], root: Path) -> Task:
+    values = {"name": "tweets", "kind": "classification", "text": ["text"], "label": "label", **task}
+    config = check(TaskConfig, values, "test")
+    return load_task(config, DataConfig(files={split: Path(f"{split}.csv") for split in _SPLITS}), root, 0)
+
+
 def test_an_excel_file_with_other_names(write: Write, tmp_path: Path) -> None:
     lines = [f"{'spam' if i % 3 else 'ham'};Größe {i}, 5;;\r\n" for i in range(30)]
     write("train.csv", ("v1;v2;;\r\n" + "".join(lines) + ";;;\r\n").encode("cp1252"))
@@ -201,7 +249,7 @@ def test_windows_are_for_sentences_and_make_other_rows(write: Write, tmp_path: P
     write("train.csv", TRAIN)
     with pytest.raises(ConfigError, match=r"^data\.window must be false for classification \(only .*\), got true$"):
         load(MOOD, {**files(train="none.csv"), "window": True}, tmp_path)
-    for split in ("train", "dev"):
+    for split in _SPLITS:
         write(f"{split}.conll", "".join(f"{split}{number}\tB-X\n\n" for number in range(9)))
     data, task = files(train="train.conll", dev="dev.conll"), {"name": "n", "kind": "ner"}
     cut, windows = load(task, data, tmp_path), load(task, {**data, "window": True}, tmp_path)
