@@ -42,10 +42,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+# Far above any config, space or device. Aliases count as what they stand for: a few lines can stand for billions.
+MOST_BYTES, MOST_LEVELS, MOST_VALUES = 1_000_000, 100, 100_000
+
+
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
     """Read a YAML file that holds a mapping; `what` it is begins the error of one that can't be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigError(f"{what} {path} must have at most {MOST_BYTES:,} bytes, it has more; is it another file?")
+        text = content.decode("utf-8")
     except OSError as error:
         raise ConfigError(f"{what} {path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -54,7 +62,28 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that a mapping states twice is an error instead of the last one's value."""
+    """PyYAML's safe loader with limits, and a key that a mapping states twice is an error, not the last one's value."""
+
+    _level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The node at this place of the text, unless it lies too deep."""
+        self._level += 1
+        if self._level > MOST_LEVELS:
+            problem = f"values must not be nested in more than {MOST_LEVELS} levels"
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, problem, mark)
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
+
+    def get_single_node(self) -> Any:
+        """The root of the text, once it is known how many values it stands for."""
+        root = super().get_single_node()
+        if root is not None and _values(root, {}) > MOST_VALUES:
+            problem = f"the text and its aliases must stand for at most {MOST_VALUES:,} values, they stand for more"
+            raise yaml.constructor.ConstructorError(None, None, problem, root.start_mark)
+        return root
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """The mapping at this place of the text, before merge keys (`<<`) bring in keys that it may override."""
@@ -67,6 +96,19 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             lines[value] = line
         return node
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, itself included. known: those of nodes met before, 0 while one is counted."""
+    if id(node) not in known:
+        known[id(node)] = 0
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        below = [part for each in parts for part in (each if isinstance(each, tuple) else (each,))]
+        known[id(node)] = 1 + sum(_values(part, known) for part in below)
+    elif not known[id(node)]:
+        problem = "an alias must not stand inside of what it names"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return known[id(node)]
 
 
 _NO_KEYS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")  # `<<` and `=`, which can't be constructed

@@ -43,7 +43,7 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("finalists: {distill: {temprature: 1}}", r"'finalists\.distill\.temprature' \(did you mean 'temperature'\?\)"),
         (
             "search: {budget: {flops: 0.5}}",
-            r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, params, size_mb, latency_ms, length",
+            r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, zeros, params, size_mb, latency_ms, length",
         ),
         ("search: {trials: 0}", r"search\.trials: must be a whole number, at least 1, or auto, got 0"),
         ("search: {trials: many}", r"search\.trials: must be a whole number, at least 1, or auto, got 'many'"),
@@ -108,7 +108,7 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("data: {files: {train: a.csv}, hub: glue}", r"data: give files or hub, not both"),
         (
             "search: {budget: {}}",
-            r"search\.budget: give exactly one of sparsity, macs, params, size_mb and latency_ms, got none",
+            r"search\.budget: give exactly one of sparsity, macs, zeros, params, size_mb and latency_ms, got none",
         ),
         ("search: {budget: {sparsity: 0.5, macs: 0.5}}", r"exactly one of .* and latency_ms, got sparsity and macs"),
         ("search: {budget: {sparsity: 1.0}}", r"search\.budget\.sparsity\.0: input should be less than 1, got 1\.0"),

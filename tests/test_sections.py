@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from aebert.config import BudgetConfig, DataConfig, RunConfig
 from aebert.errors import AebertError, ConfigError
 from aebert.latency.devices import Device
 from aebert.search.space import SearchSpace
-from aebert.sections import Section, check, digest, parse_yaml
+from aebert.sections import Section, check, digest, parse_yaml, read_yaml
 
 
 def test_a_digest_is_of_the_values_and_not_of_their_order() -> None:
@@ -50,11 +52,15 @@ HUGE = "0x" + "f" * 5000  # Python reads it, but refuses to write it as a decima
         ("config", "data: {files: a.csv}", "x.yaml: data.files: must be keys with values, got 'a.csv'"),
         ("config", "task: {labels: bad}", "x.yaml: task.labels: must be a list, got 'bad'"),
         ("config", "data: {limits: {dev: 1}}", "data.limits.dev: input should be 'train', 'search', 'select' or 'rep"),
-        ("config", "&a {name: x, search: *a}", "unknown key 'search.name'; known here: space, "),
-        ("config", "name: &a [*a]", "name: input should be a valid string, got [[[[...]]]]"),
+        (
+            "config",
+            "&a {name: x, search: *a}",
+            "x.yaml line 1 must be YAML: an alias must not stand inside of what it na",
+        ),
+        ("config", "name: &a [*a]", "x.yaml line 1 must be YAML: an alias must not stand inside of what it names"),
         ("config", f"name: {HUGE}", "name: input should be a valid string, got a number with thousands of digits"),
         ("config", f"name: [{'x' * 5000}]", "xxxx"),
-        ("config", "[" * 5000, "x.yaml must be YAML: a value can't be read (maximum recursion"),
+        ("config", "[" * 5000, "x.yaml line 1 must be YAML: values must not be nested in more than 100 levels"),
         ("config", "name: 2024-13-45", "x.yaml must be YAML: a value can't be read (month must be in 1..12)"),
         (
             "config",
@@ -63,7 +69,7 @@ HUGE = "0x" + "f" * 5000  # Python reads it, but refuses to write it as a decima
         ),
         ("config", "name: !!bool x", "x.yaml must be YAML: a value can't be read ('x')"),
         ("config", "name: !!timestamp x", "x.yaml must be YAML: a value can't be read ('NoneType' object has no"),
-        ("space", "{source: x, 'a[0]': 1}", "unknown key 'a[0]'; known here: source, heads, ffn, per"),
+        ("space", "{source: x, 'a[0]': 1}", "unknown key 'a[0]'; known here: source, heads, ffn, weights, per"),
         ("space", "{source: x, heads: {'min[': 1}}", "unknown key 'heads.min[' (did you mean 'min'?); known here: min"),
         ("space", "{source: x, heads: {min: some}}", "heads.min: input should be a valid integer"),
         ("device", "{this: true, 'a[0]': 1}", "unknown key 'a[0]'; known here: name, description"),
@@ -166,3 +172,40 @@ def test_whatever_a_yaml_file_holds_is_a_value_or_one_line(text: str) -> None:
     complaints = [_complaint(kind, text) for kind in KINDS.values()]
     assert [len(complaint.splitlines()) for complaint in complaints] == [1, 1, 1]
     assert "".join(complaints).encode()
+
+
+def _ninefold(line: str) -> str:
+    """Nine lines, each of which stands for nine times the values of the line before."""
+    names = "abcdefghi"
+    return "\n".join(line.format(name=name, many=", ".join([f"*{old}"] * 9)) for old, name in pairwise(names))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x]\n" + _ninefold("{name}: &{name} [{many}]"),
+        "a: &a {x: 1}\n" + _ninefold("{name}: &{name} {{<<: [{many}]}}"),
+        "a: &a {x: 1}\n" + _ninefold("{name}: &{name} {{k: [{many}]}}"),
+    ],
+    ids=["lists", "merge keys", "mappings"],
+)
+def test_few_aliases_can_not_stand_for_billions_of_values(text: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"x.yaml line 1 must be YAML: the text and its aliases must stand for at most"
+    ):
+        parse_yaml(text, "x.yaml")
+
+
+def test_aliases_of_what_is_written_once_are_read() -> None:
+    assert parse_yaml("a: &a [1, 2]\nb: *a\nc: {<<: {d: 1}, e: *a}", "x") == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": {"d": 1, "e": [1, 2]},
+    }
+
+
+def test_a_file_that_is_no_config_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_bytes(b"a: 1\n" * 250_000)
+    with pytest.raises(ConfigError, match=r"config .*model.yaml must have at most 1,000,000 bytes, it has more"):
+        read_yaml(path, "config")

@@ -93,7 +93,10 @@ class _Zip(Container):
     def read(self, name: str) -> bytes:
         try:
             with zipfile.ZipFile(self.path) as archive:
+                self._check_stored(archive, name)
                 return archive.read(name)
+        except BundleError:
+            raise
         except KeyError:
             raise BundleError(f"bundle {self.path} must hold {name} at its top; it does not ({_FIX})") from None
         except OSError as error:
@@ -101,6 +104,17 @@ class _Zip(Container):
         except Exception as error:  # damaged bytes lead to many kinds of errors
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise BundleError(f"bundle {self.path} must be a whole zip file: {reason} ({_FIX})") from None
+
+    def _check_stored(self, archive: zipfile.ZipFile, name: str) -> None:
+        """Raise before anything is read that could be larger than the file itself."""
+        entry = archive.getinfo(name)
+        if sum(one.filename == name for one in archive.infolist()) > 1:
+            raise BundleError(f"bundle {self.path} must hold {name} once, it holds it several times ({_FIX})")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise BundleError(
+                f"bundle {self.path} must hold its files as they are, {name} is compressed: another program packed it; "
+                "unpack it and give the folder"
+            )
 
     def graph(self) -> str | bytes:
         return self.read(GRAPH)

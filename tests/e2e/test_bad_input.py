@@ -67,7 +67,7 @@ CONFIGS: list[tuple[str, str, str]] = [
     (
         "sparsity: 0.5",
         "sparsity: 0.5, macs: 0.5",
-        "give exactly one of sparsity, macs, params, size_mb and latency_ms, got sparsity and",
+        "give exactly one of sparsity, macs, zeros, params, size_mb and latency_ms, got sparsity and",
     ),
     ("sparsity: 0.5", "params: 10", "budget must be reachable: params 10"),
     ("sparsity: 0.5", "sparsity: 1.5", "search.budget.sparsity.0: input should be less than 1, got 1.5"),

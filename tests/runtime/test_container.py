@@ -79,14 +79,37 @@ def test_a_zip_with_a_damaged_part(made: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_a_zip_packed_by_another_program_is_read_but_not_taken_for_ours(made: dict[str, Path], tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in (*PARTS, SUMS):
-            archive.write(made["ner"] / name, name)
+    _pack(made["ner"], tmp_path / "x.zip", zipfile.ZIP_STORED)
     container = open_container(tmp_path / "x.zip")
     check_digests(container)
     with pytest.raises(BundleError, match=r"damaged outside of them, or another program packed it"):
         container.check_whole()
     open_container(made["zip"]).check_whole()
+
+
+def _pack(folder: Path, path: Path, compression: int) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name in (*PARTS, SUMS):
+            archive.write(folder / name, name)
+
+
+def test_no_part_is_unpacked_to_more_than_the_file_holds(made: dict[str, Path], tmp_path: Path) -> None:
+    _pack(made["ner"], tmp_path / "x.zip", zipfile.ZIP_DEFLATED)
+    with pytest.raises(BundleError, match=r"x.zip must hold its files as they are, bundle.json is compressed: another"):
+        open_container(tmp_path / "x.zip").read("bundle.json")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bundle.json", bytes(50_000_000))
+    with pytest.raises(BundleError, match=r"bomb.zip must hold its files as they are, bundle.json is compressed"):
+        open_container(tmp_path / "bomb.zip").read("bundle.json")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_part_that_is_there_twice(made: dict[str, Path], tmp_path: Path) -> None:
+    _pack(made["ner"], tmp_path / "x.zip", zipfile.ZIP_STORED)
+    with zipfile.ZipFile(tmp_path / "x.zip", "a") as archive:
+        archive.writestr("bundle.json", b"{}")
+    with pytest.raises(BundleError, match=r"x.zip must hold bundle.json once, it holds it several times"):
+        open_container(tmp_path / "x.zip").read("bundle.json")
 
 
 def test_what_is_no_bundle(tmp_path: Path) -> None:
