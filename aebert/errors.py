@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """A text as a terminal may show it: escapes in the place of characters that would move, colour or reorder it.
+
+    Files and databases of others may hold such characters anywhere. Line breaks stay.
+    """
+    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+
+
 class AebertError(Exception):
     """Root of all errors that `aebert` raises on purpose; the command line prints it and exits with 2."""
+
+    def __str__(self) -> str:
+        """The message, printable whatever it quotes."""
+        return printable(super().__str__())
 
 
 class ConfigError(AebertError, ValueError):

@@ -43,7 +43,7 @@ def test_an_empty_file_is_the_default_run_under_the_file_s_name(load: Callable[.
         ("finalists: {distill: {temprature: 1}}", r"'finalists\.distill\.temprature' \(did you mean 'temperature'\?\)"),
         (
             "search: {budget: {flops: 0.5}}",
-            r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, zeros, params, size_mb, latency_ms, length",
+            r"unknown key 'search\.budget\.flops'; known here: sparsity, macs, zeros, params, size_mb, latency_ms, ",
         ),
         ("search: {trials: 0}", r"search\.trials: must be a whole number, at least 1, or auto, got 0"),
         ("search: {trials: many}", r"search\.trials: must be a whole number, at least 1, or auto, got 'many'"),

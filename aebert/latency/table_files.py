@@ -102,6 +102,13 @@ def read_table(path: Path) -> LatencyTable:
         raise ConfigError(
             f"latency table {path} can't be read: {error.strerror}; make it with `aebert latency-table`"
         ) from None
-    except (KeyError, TypeError, AttributeError, ValueError) as error:  # a damaged or foreign file
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # a damaged or foreign file
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ConfigError(f"latency table {path} must be one that `aebert latency-table` wrote: {reason}") from None

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from aebert.errors import StudyError
 from aebert.files import replacing
+from aebert.reporting.profiles import measured_on
 from aebert.reporting.report import Report
 from aebert.reporting.tables import headline
 from aebert.reporting.verdicts import first_trial
@@ -98,7 +103,15 @@ def _dump(value: Any) -> str:
 def read_summary_json(path: Path) -> Report:
     """Read a report; `StudyError` in one line if the file is missing, damaged or of another format."""
     try:
-        return Report.from_dict(_decode(json.loads(path.read_text(encoding="utf-8"))))
+        report = Report.from_dict(_decode(json.loads(path.read_text(encoding="utf-8"))))
+        checked = _of_its_types().validate_python(asdict(report))
+        _check_references(checked)
+        return checked
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        rule = first["msg"][0].lower() + first["msg"][1:]
+        raise StudyError(f"summary {path} must be a report of aebert: {place}: {rule}; {_REMAKE}") from None
     except OSError as error:
         raise StudyError(f"summary {path} can't be read: {error.strerror or error}") from None
     except StudyError as error:
@@ -107,8 +120,25 @@ def read_summary_json(path: Path) -> Report:
         raise StudyError(f"summary {path} line {error.lineno} must be JSON: {error.msg}; {_REMAKE}") from None
     except KeyError as error:
         raise StudyError(f"summary {path} must have the key {error}; {_REMAKE}") from None
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise StudyError(f"summary {path} must be a report of aebert: {error}; {_REMAKE}") from None
+
+
+def _check_references(report: Report) -> None:
+    """Raise what a table would raise whose values are of the right types, but speak of what is not there."""
+    for row in report.finalists:
+        _ = [found[report.info.metric] for found in (row.report_metrics, row.int8_report_metrics) if found]
+    trials = {trial.number: trial for trial in report.trials}
+    for verdict in report.verdicts:
+        numbers = (verdict.best, verdict.chosen, *verdict.tied, *(gain.number for gain in verdict.gains.values()))
+        _ = [trials[number] for number in numbers]
+    _ = measured_on(report.machine)
+
+
+@cache
+def _of_its_types() -> TypeAdapter[Report]:
+    """Checks that all values of a report have the types that its dataclasses state."""
+    return TypeAdapter(Report)
 
 
 _REMAKE = "delete it and run the study again to have it made from the database"

@@ -96,7 +96,7 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
         return _checked(_read(values), path)
     except KeyError as error:
         raise BundleError(f"bundle {path}: {MANIFEST} must state {error.args[0]!r}; make the bundle again") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, BundleError):
             raise
         reason = str(error).splitlines()[0]

@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,3 +135,28 @@ def test_a_refused_write_names_the_file(report: Report, tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     with pytest.raises(OutputError, match=r"front\.csv can't be written: (Not a directory|File exists)"):
         write_front_csv(report, tmp_path / "plain" / "front.csv")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "rule"),
+    [
+        (("trials", 1), 5, "must be a report of aebert"),
+        (("trials", 1, "params"), "many", r"must be a report of aebert: trials.1.params: input should be a valid int"),
+        (("finalists", 1, "report_metrics"), {"f1": 0.5}, "must have the key 'accuracy'"),
+        (("verdicts", 0, "best"), 999, "must have the key 999"),
+        (("machine", "isa"), [5], "must be a report of aebert"),
+        (("trials", 1, "score"), 10**400, "must be a report of aebert"),
+    ],
+)
+def test_values_of_another_type_are_one_line(place: tuple[Any, ...], value: object, rule: str, tmp_path: Path) -> None:
+    path = ROOT / "tests" / "golden" / "results" / "3455796" / "summary.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    *above, last = place
+    inner = document
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    (tmp_path / "summary.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(StudyError, match=rf"summary .*{rule}") as caught:
+        read_summary_json(tmp_path / "summary.json")
+    assert "\n" not in str(caught.value)
