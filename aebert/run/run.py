@@ -41,11 +41,18 @@ class Run:
 
     Names in the config (of a search space, a sampler, a way to quantize …) are looked up at once: a typo should show
     before hours of fine-tuning, not after.
+
+    task: where its rows are read already. reads_only: no stage may run, since another process has run them all.
     """
 
-    def __init__(self, config: RunConfig, progress: Progress = SILENT) -> None:
+    def __init__(
+        self, config: RunConfig, progress: Progress = SILENT, *, task: Task | None = None, reads_only: bool = False
+    ) -> None:
         self.config = config
         self.progress = progress
+        self._reads_only = reads_only
+        if task is not None:
+            self.task = task
         self.folder = config.folder
         self.space: SearchSpace = load_space(config.search.space)
         self.method = pruning_method(config.pruning.method)
@@ -96,7 +103,7 @@ class Run:
 
     def stage(self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = ()) -> Stage:
         """A stage that is recorded in the run's folder."""
-        return Stage(self.folder, name, inputs, outputs)
+        return Stage(self.folder, name, inputs, outputs, self._reads_only)
 
     @property
     def storage(self) -> str:

@@ -18,6 +18,9 @@ import optuna
 import pytest
 
 TOY = Path(__file__).parent / "toy_search.py"
+ROOT = Path(__file__).parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))  # the toys import each other by their full names, also in processes of their own
 
 
 def _load(path: Path) -> ModuleType:
