@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +36,15 @@ from aebert.tasks.load import load_task
 from aebert.tasks.task import ROLES, Role, Row, Task
 from aebert.tasks.texts import Texts, read_texts
 from aebert.tasks.unlabelled import unlabelled_rows
+
+HOLDER = "run.holder"  # who has the lock, for people; the lock file itself is emptied by whoever tries to take it
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() or "another aebert process"
+    except OSError:
+        return "another aebert process"
 
 
 class Run:
@@ -89,8 +100,10 @@ class Run:
             lock.acquire(timeout=0)
         except Timeout:
             raise StudyError(
-                f"run {self.config.name} is in use by another aebert process: wait for it, or choose another name"
+                f"run {self.config.name} is in use by {_read_holder(self.folder / HOLDER)}: wait for it, or choose "
+                "another name"
             ) from None
+        (self.folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         return lock
 
     def store_config(self) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -136,10 +136,25 @@ def sqlite_tables(url: str) -> list[str] | None:
         engine.dispose()
 
 
+def write_ahead(engine: Engine) -> None:
+    """Have SQLite write ahead, so that readers and the writer don't wait for each other; where it can't, they do."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def end_writing_ahead(engine: Engine) -> None:
+    """Bring what was written ahead into the one file again, unless a reader has it open."""
+    if engine.dialect.name == "sqlite":
+        with suppress(OperationalError), engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
+
+
 def engine_options(url: str) -> dict[str, Any]:
     """How an engine for a database is made."""
     if not url.startswith("sqlite"):
-        return {}
+        return {"pool_pre_ping": True}  # a server may have been started again between two trials
     options: dict[str, Any] = {"connect_args": {"timeout": LOCK_SECONDS}}
     # connecting to a file takes a fraction of a millisecond, and what is not kept open can't be left open
     return options | ({"poolclass": NullPool} if make_url(url).database else {})

@@ -38,9 +38,10 @@ def toy_outcomes(architecture: Architecture, worth: float = 0.0) -> Outcomes:
 class ToyWork:
     """Makes a scorer of a worker, which takes a random time, and does as the files of a folder say.
 
-    seconds: most that a candidate takes. marks: a folder. A worker that scores the candidate with as many FFN neurons as
-    the name of a file there says, deletes the file and then does what is in it: die, hang, fail or nan; with `always-`
-    before it, the file stays. So each happens in one worker alone. Each worker leaves a file with its process id.
+    seconds: most that a candidate takes. marks: a folder. A worker that scores the candidate with as many FFN neurons
+    as the name of a file there says, deletes the file and then does what is in it: die, hang, fail or nan; with
+    `always-` before it, the file stays. So each happens in one worker alone. Each worker leaves a file with its process
+    id.
     """
 
     seconds: float = 0.0
