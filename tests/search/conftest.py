@@ -183,7 +183,7 @@ class Postgres:
         return {"user": "postgres", "cwd": self._folder} if os.geteuid() == 0 else {"cwd": self._folder}
 
 
-def _binaries() -> Path | None:
+def find_binaries() -> Path | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
@@ -192,7 +192,7 @@ def _binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     pytest.importorskip("psycopg", reason="needs the extra postgres")
-    binaries = _binaries()
+    binaries = find_binaries()
     if binaries is None:
         pytest.skip("needs a PostgreSQL server (apt-get install postgresql)")
     with tempfile.TemporaryDirectory(prefix="aebert-postgres-") as folder:  # one that another user can enter
