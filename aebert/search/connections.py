@@ -68,7 +68,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _parsed(url: str) -> URL:
+def parsed_url(url: str) -> URL:
+    """The parts of a URL. Raises: StudyError for a text that is none."""
     try:
         return make_url(url)
     except ArgumentError as error:
@@ -87,7 +88,7 @@ def without_password(url: str) -> str:
 
 def kept_url(url: str) -> str:
     """The URL as it may be kept on disk, without a password: drivers have PGPASSWORD and ~/.pgpass for that."""
-    full = _parsed(url).difference_update_query(["password"])
+    full = parsed_url(url).difference_update_query(["password"])
     kept = URL.create(full.drivername, full.username, None, full.host, full.port, full.database, full.query)
     return kept.render_as_string()
 
@@ -124,7 +125,7 @@ def existing_database(url: str) -> Iterator[Connection]:
 
 def sqlite_tables(url: str) -> list[str] | None:
     """Names of the tables in an SQLite file, empty where there is no such file; None for other databases."""
-    parsed = _parsed(url)
+    parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
     if not parsed.database.startswith("file:") and not Path(parsed.database).is_file():

@@ -9,13 +9,12 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from aebert.errors import NoStudyError, StudyError
 from aebert.search.claim import KEY, Claim
-from aebert.search.connections import existing_database, without_password
+from aebert.search.connections import existing_database, parsed_url, without_password
 from aebert.search.reading import read_study
 from aebert.search.rows import models, trial_row
 from aebert.search.storage import opened_storage, storage_errors
@@ -51,7 +50,7 @@ def copy_study(source: str, name: str, target: str) -> int:
 
 
 def _place(url: str) -> str:
-    parsed = make_url(url)
+    parsed = parsed_url(url)
     is_file = parsed.get_backend_name() == "sqlite" and parsed.database
     return str(Path(parsed.database).resolve()) if is_file and parsed.database else without_password(url)
 

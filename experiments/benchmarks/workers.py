@@ -5,9 +5,10 @@
 
 Three scorers: `sleep` takes a known time and no processor, so it shows what asking, storing and waiting for each other
 cost; `work` takes a known amount of the processor's work, so it also shows what the cores lose to each other; `real`
-scores sub-networks of a run (`--only TASK`). The same trials are scored by one worker and by two, in turns, and every round
-gives a ratio, because other load on the machine changes from minute to minute. Starting the workers is not counted. The
-share of the processor that went to other processes is given with every round: without it a ratio says little.
+scores sub-networks of a run (`--only TASK`). The same trials are scored by one worker and by two, in turns, and every
+round gives a ratio, because other load on the machine changes from minute to minute. Starting the workers is not
+counted. The share of the processor that went to other processes is given with every round: without it a ratio says
+little.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from aebert.pruning.architecture import Architecture
 from aebert.pruning.recipe import Recipe
 from aebert.run.workers import worker_setup
 from aebert.search.budget import project
-from aebert.search.executor import Score, Work
+from aebert.search.executor import Answer, Score, Work
 from aebert.search.processes import Processes
 from aebert.search.scored import Scored
 from aebert.search.worker import MakeScore
@@ -89,7 +90,8 @@ def seconds_of(executor: Processes, recipes: list[Recipe]) -> tuple[float, float
     """Seconds that scoring takes in the order of a search, and the share of the processor that others had meanwhile."""
     before, mine = psutil.cpu_times(), _cpu_seconds()
     started = time.perf_counter()
-    asked, window = [], executor.window
+    asked: list[Future[Answer]] = []
+    window = executor.window
     for number, recipe in enumerate(recipes):
         if number >= window:
             asked[number - window].result()  # as the search does: a trial waits until all but the latest are known

@@ -57,10 +57,13 @@ def _run(starter: Starter, order: Order, done: dict[str, Any], rng: random.Rando
     """One start of a search, with one kill if some are left; whether the search came to its end."""
     process = starter.start(order)
     if left > 0:
+        of_worker = order.workers > 1 and rng.random() < 0.5
+        if of_worker:  # they take a while to start
+            wait_until(lambda: _workers(_family(process)) or not _family(process), 30)
         time.sleep(rng.uniform(0.1, 2.5))
         family = _family(process)
-        workers = [child for child in family[1:] if "spawn_main" in " ".join(_command(child))]
-        of_worker = bool(workers) and rng.random() < 0.5
+        workers = _workers(family)
+        of_worker = of_worker and bool(workers)
         victim = rng.choice(workers) if of_worker else family[0] if family else None
         if victim is not None and _kill(victim):
             done["of worker" if of_worker else "of driver"] += 1
@@ -81,6 +84,10 @@ def _family(process: int) -> list[psutil.Process]:
         return [] if found.status() == psutil.STATUS_ZOMBIE else [found, *found.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _workers(family: list[psutil.Process]) -> list[psutil.Process]:
+    return [child for child in family[1:] if "spawn_main" in " ".join(_command(child))]
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -69,7 +69,12 @@ def full_disk(starter: Starter, folder: Path) -> dict[str, Any]:
         kept = len(_stored(order))
         starter.start(order)
         again = starter.wait()
-        return {"ended": ended.replace(str(folder), "…"), "trials kept": kept, "ended then": again, **_compared(order, folder)}
+        return {
+            "ended": ended.replace(str(folder), "…"),
+            "trials kept": kept,
+            "ended then": again,
+            **_compared(order, folder),
+        }
     finally:
         subprocess.run(["umount", str(small)], check=True)
 

@@ -202,6 +202,8 @@ def test_a_study_is_copied_to_another_place(toy: ModuleType, tmp_path: Path, mon
         copy_study(here, "boy", sqlite_url(tmp_path / "there.db"))
     with pytest.raises(StudyError, match="does not exist"):
         copy_study(sqlite_url(tmp_path / "none.db"), "toy", sqlite_url(tmp_path / "there.db"))
+    with pytest.raises(StudyError, match="must be a database URL whose driver is installed, got nonsense"):
+        copy_study(here, "toy", "nonsense")
     assert not (tmp_path / "there.db").exists()
     assert not (tmp_path / "none.db").exists()
 
