@@ -21,16 +21,22 @@ from sqlalchemy.orm import Session
 
 
 def insert_trials(
-    storage: RDBStorage, study_id: int, trials: Sequence[FrozenTrial], allow: Callable[[Session], None] | None = None
+    storage: RDBStorage, study_id: int, trials: Sequence[FrozenTrial], allow: Callable[[Session], bool] | None = None
 ) -> None:
     """Add finished trials under the study's next numbers. Raises: SQLAlchemyError, and then none has been written.
 
-    allow: is called in the same transaction; where it raises, nothing is written either.
+    allow: is called in the same transaction; where it says no, or raises, nothing is written.
     """
     with Session(storage.engine) as session, session.begin():
-        if allow is not None:
-            allow(session)
+        if allow is not None and not allow(session):
+            return
         session.add_all(trial_row(study_id, trial) for trial in trials)
+
+
+def count_trials(session: Session, study_id: int) -> int:
+    """How many trials a study has."""
+    table = models.TrialModel
+    return int(session.execute(select(func.count()).select_from(table).where(table.study_id == study_id)).scalar_one())
 
 
 def trial_row(study_id: int, trial: FrozenTrial, number: int | None = None) -> models.TrialModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from aebert import __version__
@@ -28,7 +29,10 @@ from aebert.search.connections import (
 )
 from aebert.search.history import directions
 from aebert.search.record import ATTRIBUTE, VERDICTS, StudyInfo, Verdict
-from aebert.search.rows import insert_trials
+from aebert.search.rows import count_trials, insert_trials
+
+# A server may be started again, or a network be down for a while; the search tries again so often.
+AWAY_SECONDS, AGAIN_SECONDS = 120.0, 1.0
 
 
 @contextmanager
@@ -59,6 +63,7 @@ class StudyDatabase:
         self._storage, self._study = storage, study
         self._id = storage.get_study_id_from_name(study.study_name)
         self._claim: Claim | None = None
+        self._count = 0
 
     @classmethod
     def open(cls, url: str, info: StudyInfo, settings: Mapping[str, Any]) -> StudyDatabase:
@@ -107,12 +112,7 @@ class StudyDatabase:
         write_ahead(self._storage.engine)
         claim = Claim(self._storage.engine, self._id, self._study.study_name)
         claim.take()
-        self._claim = claim
-
-    def _hold(self, session: Session) -> None:
-        if self._claim is None:
-            raise ValueError("a study must be opened for writing before trials are added")
-        self._claim.hold(session)
+        self._claim, self._count = claim, self._storage.get_n_trials(self._id)
 
     def _describe(self, info: StudyInfo, settings: Mapping[str, Any]) -> None:
         stored = self._study.user_attrs.get(ATTRIBUTE)
@@ -156,9 +156,29 @@ class StudyDatabase:
                 self._study.set_user_attr(VERDICTS, values)
 
     def add(self, *trials: FrozenTrial) -> None:
-        """Store finished trials under the next numbers, all or none. Waits once for a lock, for `LOCK_SECONDS`."""
+        """Store finished trials under the next numbers, all or none.
+
+        Waits once for a lock, for `LOCK_SECONDS`; and for a server that can't be reached, for `AWAY_SECONDS`.
+        """
+        before, end = self._count, time.monotonic() + AWAY_SECONDS
         with storage_errors(self.url):
-            insert_trials(self._storage, self._id, trials, self._hold)
+            while True:
+                try:
+                    insert_trials(self._storage, self._id, trials, lambda session: self._may_add(session, before))
+                    break
+                except OperationalError:
+                    # whether it was written before the connection broke is seen at the next try
+                    if self._storage.engine.dialect.name == "sqlite" or time.monotonic() > end:
+                        raise
+                    time.sleep(AGAIN_SECONDS)
+        self._count = before + len(trials)
+
+    def _may_add(self, session: Session, before: int) -> bool:
+        """Whether trials are to be written after so many, which this process must still be allowed to do."""
+        if self._claim is None:
+            raise ValueError("a study must be opened for writing before trials are added")
+        self._claim.hold(session)
+        return count_trials(session, self._id) == before
 
 
 def check_study(url: str, name: str, settings: Mapping[str, Any], later: Container[str] = ()) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import optuna
 import pytest
 from sqlalchemy import create_engine
 
@@ -23,6 +25,7 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.reading import read_study
 from aebert.search.record import TrialRecord
 from aebert.search.scored import Scored
+from aebert.search.storage import StudyDatabase
 from aebert.search.study import search
 from tests.search.toy_scores import ToyWork
 
@@ -80,19 +83,60 @@ def test_a_study_in_postgresql_has_one_driver(postgres: Postgres, toy: ModuleTyp
     assert len(_go(toy, url, 6)) == 6
 
 
-def test_a_server_that_is_started_again_between_two_trials(postgres: Postgres, toy: ModuleType) -> None:
+def test_a_server_that_is_away_for_a_while_is_waited_for(
+    postgres: Postgres, toy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while a candidate is scored, so that its trial can't be written before the server is back."""
+    monkeypatch.setattr("aebert.search.storage.AGAIN_SECONDS", 0.1)
     url, asked = postgres.url(), []
+    back = threading.Timer(1.0, postgres.start)
 
     def score(architecture: Architecture, rival: Outcomes | None = None) -> Scored:
         asked.append(architecture)
         if len(asked) == 4:
             postgres.stop()
-            postgres.start()
+            back.start()
         return Scored({"accuracy": 0.5}, 1.0)
 
     setup = toy.toy_setup(Path("unused"), 8, "random", TARGETS, storage=url)
     assert len(search(setup, score, toy.toy_first(setup, "uniform"))[0]) == 8
+    back.join()
     assert [record.number for record in read_study(url, "toy").records] == list(range(8))
+
+
+def test_a_server_that_stays_away_ends_the_search(
+    postgres: Postgres, toy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aebert.search.storage.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("aebert.search.storage.AWAY_SECONDS", 0.1)
+    url, asked = postgres.url(), []
+
+    def score(architecture: Architecture, rival: Outcomes | None = None) -> Scored:
+        asked.append(architecture)
+        if len(asked) == 3:
+            postgres.stop()
+        return Scored({"accuracy": 0.5}, 1.0)
+
+    setup = toy.toy_setup(Path("unused"), 8, "random", TARGETS, storage=url)
+    with pytest.raises(StudyError, match=r"can't be used: .*[Cc]onnection"):
+        search(setup, score, toy.toy_first(setup, "uniform"))
+    postgres.start()
+    assert len(_trials_of(url)) == 2
+
+
+def test_a_trial_whose_commit_was_not_answered_is_written_once(toy: ModuleType, tmp_path: Path) -> None:
+    setup = toy.toy_setup(tmp_path / "study.db", 9)
+    trial = optuna.trial.create_trial(value=1.0)
+    with StudyDatabase.open(setup.storage, setup.info, setup.settings) as database:
+        database.add(trial)
+        database._count = 0  # as where the connection broke after the commit
+        database.add(trial)
+        database.add(trial)
+    assert [trial.number for trial in toy.frozen_trials(setup.storage)] == [0, 1]
+
+
+def _trials_of(url: str) -> tuple[TrialRecord, ...]:
+    return read_study(url, "toy").records
 
 
 def test_a_password_is_taken_from_the_users_file(
