@@ -154,7 +154,7 @@ def test_a_holder_gives_signs_of_life(engine: Engine, monkeypatch: pytest.Monkey
     claim.take()
     assert seen.wait(20)
     claim.release()
-    assert not [thread for thread in threading.enumerate() if thread.name == "aebert-claim"]
+    assert not claim._heart.is_alive()
 
 
 def test_a_search_that_lost_its_claim_writes_nothing_more(toy: ModuleType, tmp_path: Path) -> None:
