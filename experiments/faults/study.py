@@ -90,7 +90,7 @@ class Starter:
         """End the process that starts searches."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
