@@ -333,6 +333,11 @@ class SearchConfig(Section):
       repaired best of the one before. `auto` puts further rungs between budgets that lie far apart, a list of targets
       (in the unit of the budget) puts these, and `none` builds every candidate from the dense model's library.
     storage: URL of an Optuna storage; by default SQLite in the study's folder.
+    workers: processes that score candidates, each on its share of the cores; 1 scores in the process of the search. Of
+      n workers, a candidate is proposed when all but the latest 2 n - 1 are known, so trials follow from the seed and
+      the number of workers, not from which of them was faster.
+    timeout: seconds after which a worker with a candidate counts as hung and is replaced; by default an hour, or 20
+      times the longest so far where that is more.
     objective: `metric` (the task's headline metric, ties broken by the loss), `loss` (its negative), or `divergence`
       (the negative of the mean divergence from the dense model's outputs, which needs no labels).
     unlabelled: more rows for `divergence`.
@@ -355,6 +360,8 @@ class SearchConfig(Section):
     unlabelled: UnlabelledConfig = UnlabelledConfig()
     race: bool = True
     storage: str | None = None
+    workers: Positive = 1
+    timeout: PositiveFloat | None = None
     max_batch_tokens: Positive = 4096
     device: str = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -59,6 +59,10 @@ def _tables() -> None:
     from optuna.storages._rdb import models
 
     tables = {
+        "StudyModel": ("study_id", "study_name"),
+        "StudyDirectionModel": ("study_id", "direction", "objective"),
+        "StudyUserAttributeModel": ("study_id", "key", "value_json"),
+        "StudySystemAttributeModel": ("study_id", "key", "value_json"),
         "TrialModel": ("study_id", "number", "state", "datetime_start", "datetime_complete"),
         "TrialValueModel": ("objective", "value", "value_type"),
         "TrialParamModel": ("param_name", "param_value", "distribution_json"),

@@ -49,6 +49,10 @@ Trials = Annotated[
         help="Override search.trials, the total number of trials; auto ends the search by itself.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Override search.workers, the number of processes that score candidates."),
+]
 Trust = Annotated[
     bool, typer.Option("--trust-model", help="Go on with a fine-tuned model that scores no better than guessing.")
 ]
@@ -80,7 +84,8 @@ def pipeline_of(config: Path, sets: list[str] | None, **given: object) -> Pipeli
     from aebert.studies.folder import CONFIG
 
     overrides = dict(_split(item) for item in sets or [])
-    keys = {"model": "model.path", "trials": "search.trials", "name": "name", "trust": "model.trust"}
+    keys = {"model": "model.path", "trials": "search.trials", "workers": "search.workers"}
+    keys |= {"name": "name", "trust": "model.trust"}
     overrides |= {keys[key]: str(value) for key, value in given.items() if value not in (None, False)}
     if not config.is_dir():
         return Pipeline(load_config(config, overrides), Terminal())

@@ -11,6 +11,7 @@ from aebert.cli.app import (
     Set,
     Trials,
     Trust,
+    Workers,
     app,
     pipeline_of,
     print_report,
@@ -37,6 +38,7 @@ def run(
     sets: Set = None,
     model: Model = None,
     trials: Trials = None,
+    workers: Workers = None,
     name: Name = None,
     trust: Trust = False,
 ) -> None:
@@ -44,7 +46,7 @@ def run(
 
     The stages: check, dense, library, search, finalists, export, profile, bundles.
     """
-    with started(config, sets, model=model, trials=trials, name=name, trust=trust) as work:
+    with started(config, sets, model=model, trials=trials, workers=workers, name=name, trust=trust) as work:
         from aebert.reporting.best import Wish, best_file
         from aebert.run.report import report
 
@@ -83,12 +85,19 @@ def library(config: Config, sets: Set = None, trust: Trust = False) -> None:
 
 
 @app.command()
-def search(config: Config, sets: Set = None, trials: Trials = None, name: Name = None, trust: Trust = False) -> None:
+def search(
+    config: Config,
+    sets: Set = None,
+    trials: Trials = None,
+    workers: Workers = None,
+    name: Name = None,
+    trust: Trust = False,
+) -> None:
     """Run the study, or go on with it.
 
     search.trials is the total number of trials.
     """
-    with started(config, sets, trials=trials, name=name, trust=trust) as work:
+    with started(config, sets, trials=trials, workers=workers, name=name, trust=trust) as work:
         from aebert.reporting.report import Report
 
         records, verdicts = work.study

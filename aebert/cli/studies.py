@@ -87,6 +87,23 @@ def studies(results: Results = Path("results")) -> None:
 
 
 @app.command()
+def copy(
+    study: Study,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Database: postgresql+psycopg://user@host/database.")],
+    results: Results = Path("results"),
+) -> None:
+    """Copy a study into another database, where it can be gone on with; the original stays as it is.
+
+    Passwords are taken from PGPASSWORD or ~/.pgpass.
+    """
+    from aebert.studies.copying import copy_to
+
+    folder, trials, shown = copy_to(study, results, url)
+    typer.echo(f"{trials} trials are in {shown}")
+    typer.echo(f"go on there: aebert search {folder} --set search.storage={shown}")
+
+
+@app.command()
 def show(
     study: Study,
     trial: Annotated[int | None, typer.Argument(help="Number of a trial.")] = None,

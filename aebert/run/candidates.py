@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from aebert.digests import arrays_digest
 from aebert.models.evaluation import example_losses, model_inputs
-from aebert.pruning.criteria import CRITERIA, Calibration, Importance
+from aebert.pruning.criteria import CRITERIA, Batches, Calibration, Importance
 from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library, error_table
 from aebert.pruning.masks import weight_importance
 from aebert.pruning.pruners import Ground, Pruner
@@ -19,6 +19,7 @@ from aebert.run.dense import Dense
 from aebert.run.run import Run
 from aebert.run.stage import Stage
 from aebert.search.space import Grid
+from aebert.tasks.task import TaskSpec
 
 LIBRARY = "library"  # the stage, and its folder in the run's
 
@@ -35,7 +36,7 @@ class Candidates:
     @cached_property
     def calibration(self) -> Calibration:
         """A seeded draw, without replacement, of the train rows."""
-        config, spec, rows = self.run.config, self.run.task.spec, self.run.task.rows["train"]
+        config, rows = self.run.config, self.run.task.rows["train"]
         count = min(config.pruning.calibration_rows, len(rows))
         chosen = np.random.default_rng(config.seed).choice(len(rows), size=count, replace=False)
         drawn = [rows[index] for index in sorted(chosen)]
@@ -44,7 +45,7 @@ class Candidates:
             {**model_inputs(self.dense.model, batch.tensors), "labels": batch.tensors["labels"]}
             for batch in prepared.batches
         ]
-        return Calibration(batches, lambda logits, labels: example_losses(spec, logits, labels), config.seed)
+        return calibration(batches, self.run.task.spec, config.seed)
 
     @cache  # noqa: B019  a run lives as long as the process
     def importance(self, criterion: str) -> Importance:
@@ -120,6 +121,11 @@ class Candidates:
             "seed": config.seed,
             "max_length": config.data.max_length,
         }
+
+
+def calibration(batches: Batches, spec: TaskSpec, seed: int) -> Calibration:
+    """What criteria read of a task's rows."""
+    return Calibration(batches, lambda logits, labels: example_losses(spec, logits, labels), seed)
 
 
 def _named(importance: Importance) -> dict[str, np.ndarray]:

@@ -27,9 +27,11 @@ from aebert.run.rungs import Rungs
 from aebert.run.scores import report_scores
 from aebert.run.setup import KNOWN_LATER, budget_prices, known_settings, search_setup
 from aebert.run.shipped import ShippedModel, shipped_models
-from aebert.run.study import first_trials, study_scorer
+from aebert.run.study import first_trials, study_rows, study_scorer
 from aebert.run.vocabulary import with_vocabulary
+from aebert.run.workers import worker_setup
 from aebert.search.kinds import KINDS
+from aebert.search.processes import Processes
 from aebert.search.record import TrialRecord, Verdict
 from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import SubnetworkScorer
@@ -149,12 +151,21 @@ class Pipeline:
     @cached_property
     def scorer(self) -> SubnetworkScorer:
         """What scores candidates on the search rows."""
-        return study_scorer(self.run, self.dense, self.pruner, self.setup.judge)
+        return study_scorer(self.run, self.dense, self.pruner, study_rows(self.run, self.dense))
 
     @cached_property
     def rungs(self) -> Rungs:
-        """What makes the sub-network of any recipe, and scores it."""
-        return Rungs(self.candidates, self.scorer)
+        """What makes the sub-network of any recipe, and scores it unless workers do."""
+        return Rungs(self.candidates, self.scorer if self.run.config.search.workers == 1 else None)
+
+    @property
+    def _scores(self) -> SubnetworkScorer | Processes:
+        """What the search has its candidates scored by."""
+        search = self.run.config.search
+        if search.workers == 1:
+            return self.scorer
+        make = worker_setup(self.candidates)
+        return Processes(make, search.workers, timeout=search.timeout, progress=self.run.progress)
 
     @property
     def first_trials(self) -> FirstTrials:
@@ -166,7 +177,7 @@ class Pipeline:
         """The study, run up to its total of trials: all that were scored, and the verdict on each budget."""
         setup = self.setup  # first: what is wrong with it should show before hours of work
         ladder = None if setup.between is None else self.rungs
-        return search(setup, self.scorer, self.first_trials, self.run.progress, ladder)
+        return search(setup, self._scores, self.first_trials, self.run.progress, ladder)
 
     @property
     def trials(self) -> list[TrialRecord]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -35,17 +37,33 @@ from aebert.tasks.task import ROLES, Role, Row, Task
 from aebert.tasks.texts import Texts, read_texts
 from aebert.tasks.unlabelled import unlabelled_rows
 
+HOLDER = "run.holder"  # who has the lock, for people; the lock file itself is emptied by whoever tries to take it
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() or "another aebert process"
+    except OSError:
+        return "another aebert process"
+
 
 class Run:
     """A config, and what every stage needs of it.
 
     Names in the config (of a search space, a sampler, a way to quantize …) are looked up at once: a typo should show
     before hours of fine-tuning, not after.
+
+    task: where its rows are read already. reads_only: no stage may run, since another process has run them all.
     """
 
-    def __init__(self, config: RunConfig, progress: Progress = SILENT) -> None:
+    def __init__(
+        self, config: RunConfig, progress: Progress = SILENT, *, task: Task | None = None, reads_only: bool = False
+    ) -> None:
         self.config = config
         self.progress = progress
+        self._reads_only = reads_only
+        if task is not None:
+            self.task = task
         self.folder = config.folder
         self.space: SearchSpace = load_space(config.search.space)
         self.method = pruning_method(config.pruning.method)
@@ -83,8 +101,10 @@ class Run:
             lock.acquire(timeout=0)
         except Timeout:
             raise StudyError(
-                f"run {self.config.name} is in use by another aebert process: wait for it, or choose another name"
+                f"run {self.config.name} is in use by {_read_holder(self.folder / HOLDER)}: wait for it, or choose "
+                "another name"
             ) from None
+        (self.folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         return lock
 
     def store_config(self) -> None:
@@ -97,7 +117,7 @@ class Run:
 
     def stage(self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = ()) -> Stage:
         """A stage that is recorded in the run's folder."""
-        return Stage(self.folder, name, inputs, outputs)
+        return Stage(self.folder, name, inputs, outputs, self._reads_only)
 
     @property
     def storage(self) -> str:

@@ -142,6 +142,10 @@ class Rungs:
         """Digest of what the library of a base is built from."""
         return self._library_stage(base).digest
 
+    def build(self, base: Recipe) -> None:
+        """Build the library of a base where it is missing."""
+        _ = self._library(base)
+
     def score(self, recipe: Recipe, rival: Outcomes | None = None) -> Scored:
         """Score a candidate on the search rows."""
         if self._scorer is None:

@@ -112,7 +112,7 @@ def _settings(run: Run, source: PriceSource | None) -> dict[str, Any]:
     """Everything that the trials depend on, by dotted key; not where files lie, nor how many trials there are."""
     config = run.config
     values = {name: plain(getattr(config, name)) for name in ("task", "dense", "pruning", "search")}
-    for key in ("storage", "trials", "device"):
+    for key in ("storage", "trials", "device", "workers", "timeout"):
         del values["search"][key]
     values["search"] |= {"space": _space(run), "first": list(run.first)}
     values["search"]["budget"] = settings_of(source, values["search"]["budget"], config.search.budget)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aebert.errors import StudyError
 from aebert.files import write_json
 from aebert.sections import digest, flat
 
@@ -19,12 +20,14 @@ class Stage:
 
     folder: of the run. inputs: plain values that determine the result (settings, digests of data and models).
     outputs: files and folders the stage makes, relative to `folder`; all must be there for it to be done.
+    reads_only: it must be done already.
     """
 
     folder: Path
     name: str
     inputs: Mapping[str, Any]
     outputs: Sequence[str] = ()
+    reads_only: bool = False
 
     @property
     def _record(self) -> Path:
@@ -59,9 +62,17 @@ class Stage:
         return record if isinstance(record, dict) else {}
 
     def run(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The recorded result, or the one that `work` returns, recorded with the seconds it took."""
+        """The recorded result, or the one that `work` returns, recorded with the seconds it took.
+
+        Raises: StudyError where it may only be read, and is not there.
+        """
         result = self.done()
         if result is None:
+            if self.reads_only:
+                raise StudyError(
+                    f"stage {self.name} in {self.folder} must be done before workers read it, it is not: was it "
+                    "deleted? run the same command again"
+                )
             # what the outputs hold is not what an older record says from here on, also if this is killed half-way
             self._record.unlink(missing_ok=True)
             started = time.perf_counter()

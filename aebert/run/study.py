@@ -15,16 +15,16 @@ from aebert.run.run import Run
 from aebert.search.budget import Budget
 from aebert.search.first import FIRST_TRIALS
 from aebert.search.judge import Judge
-from aebert.search.racing import LOOKS, doubts, race_rows
+from aebert.search.racing import LOOKS, RaceRows, doubts, race_rows
 from aebert.search.schedule import FirstTrials
 from aebert.search.scoring import SubnetworkScorer, dense_logits
 from aebert.tasks.task import Row
 
 
-def study_scorer(run: Run, dense: Dense, pruner: Pruner, judge: Judge) -> SubnetworkScorer:
-    """What scores candidates on the search rows, and on those without labels."""
+def study_rows(run: Run, dense: Dense) -> RaceRows:
+    """The search rows, and those without labels, in the order in which candidates are scored on them."""
     config = run.config
-    rows = race_rows(
+    return race_rows(
         _rows(run),
         run.task.spec,
         dense.tokenizer,
@@ -35,7 +35,12 @@ def study_scorer(run: Run, dense: Dense, pruner: Pruner, judge: Judge) -> Subnet
         looks=LOOKS if config.search.race else (),
         unlabelled=len(run.unlabelled),
     )
-    device, precision = config.search.device, config.search.precision
+
+
+def study_scorer(run: Run, dense: Dense, pruner: Pruner, rows: RaceRows) -> SubnetworkScorer:
+    """What scores candidates on these rows."""
+    search, judge = run.config.search, Judge(run.task.spec, run.config.search.objective)
+    device, precision = search.device, search.precision
     return SubnetworkScorer(dense.model, pruner, rows, judge, device=device, precision=precision, int8=run.int8)
 
 

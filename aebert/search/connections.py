@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -68,7 +68,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _parsed(url: str) -> URL:
+def parsed_url(url: str) -> URL:
+    """The parts of a URL. Raises: StudyError for a text that is none."""
     try:
         return make_url(url)
     except ArgumentError as error:
@@ -87,7 +88,7 @@ def without_password(url: str) -> str:
 
 def kept_url(url: str) -> str:
     """The URL as it may be kept on disk, without a password: drivers have PGPASSWORD and ~/.pgpass for that."""
-    full = _parsed(url).difference_update_query(["password"])
+    full = parsed_url(url).difference_update_query(["password"])
     kept = URL.create(full.drivername, full.username, None, full.host, full.port, full.database, full.query)
     return kept.render_as_string()
 
@@ -124,7 +125,7 @@ def existing_database(url: str) -> Iterator[Connection]:
 
 def sqlite_tables(url: str) -> list[str] | None:
     """Names of the tables in an SQLite file, empty where there is no such file; None for other databases."""
-    parsed = _parsed(url)
+    parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
     if not parsed.database.startswith("file:") and not Path(parsed.database).is_file():
@@ -136,10 +137,25 @@ def sqlite_tables(url: str) -> list[str] | None:
         engine.dispose()
 
 
+def write_ahead(engine: Engine) -> None:
+    """Have SQLite write ahead, so that readers and the writer don't wait for each other; where it can't, they do."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def end_writing_ahead(engine: Engine) -> None:
+    """Bring what was written ahead into the one file again, unless a reader has it open."""
+    if engine.dialect.name == "sqlite":
+        with suppress(OperationalError), engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
+
+
 def engine_options(url: str) -> dict[str, Any]:
     """How an engine for a database is made."""
     if not url.startswith("sqlite"):
-        return {}
+        return {"pool_pre_ping": True}  # a server may have been started again between two trials
     options: dict[str, Any] = {"connect_args": {"timeout": LOCK_SECONDS}}
     # connecting to a file takes a fraction of a millisecond, and what is not kept open can't be left open
     return options | ({"poolclass": NullPool} if make_url(url).database else {})

@@ -15,6 +15,7 @@ LATER = ("sampled", "neighbour", "rung", "repaired")  # who proposes candidates 
 
 # Keys of the attributes that a study database holds for us
 ATTRIBUTE = "aebert"  # of a study: version, settings, info; of a trial: its TrialRecord
+KNOWN_UNTIL = "aebert-known-until"  # of a trial that failed, see TrialRecord.known_until
 OUTCOMES = "aebert-outcomes"  # of a trial that saw all search rows: what it did on each of them
 VERDICTS = "aebert-verdicts"  # of a study: what it says about each budget
 
@@ -42,6 +43,7 @@ class TrialRecord:
     repaired: whether its output projections were fitted once more, one after the other. base: number of the trial whose
       sub-network its block library was built from; None for the dense model. library: digest of that library; None
       where it is the dense model's.
+    known_until: how many of the trials before it were known when it was asked for, from the first on; None for all.
     """
 
     number: int
@@ -65,6 +67,7 @@ class TrialRecord:
     repaired: bool = False
     base: int | None = None
     library: str | None = None
+    known_until: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` is the inverse."""

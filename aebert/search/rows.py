@@ -8,27 +8,44 @@ written by one process, need none of this.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models  # private, but Optuna can hardly change them: they are in old databases
+from optuna.storages._rdb import (
+    models as models,  # private, but Optuna can hardly change them: they are in old databases
+)
 from optuna.trial import FrozenTrial
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 
-def insert_trials(storage: RDBStorage, study_id: int, trials: Sequence[FrozenTrial]) -> None:
-    """Add finished trials under the study's next numbers. Raises: SQLAlchemyError, and then none has been written."""
+def insert_trials(
+    storage: RDBStorage, study_id: int, trials: Sequence[FrozenTrial], allow: Callable[[Session], bool] | None = None
+) -> None:
+    """Add finished trials under the study's next numbers. Raises: SQLAlchemyError, and then none has been written.
+
+    allow: is called in the same transaction; where it says no, or raises, nothing is written.
+    """
     with Session(storage.engine) as session, session.begin():
-        session.add_all(_row(study_id, trial) for trial in trials)
+        if allow is not None and not allow(session):
+            return
+        session.add_all(trial_row(study_id, trial) for trial in trials)
 
 
-def _row(study_id: int, trial: FrozenTrial) -> models.TrialModel:
+def count_trials(session: Session, study_id: int) -> int:
+    """How many trials a study has."""
     table = models.TrialModel
+    return int(session.execute(select(func.count()).select_from(table).where(table.study_id == study_id)).scalar_one())
+
+
+def trial_row(study_id: int, trial: FrozenTrial, number: int | None = None) -> models.TrialModel:
+    """A finished trial as a row with what hangs on it; under the study's next number where none is given."""
+    table = models.TrialModel
+    following = select(func.count()).select_from(table).where(table.study_id == study_id).scalar_subquery()
     return table(
         study_id=study_id,
-        number=select(func.count()).select_from(table).where(table.study_id == study_id).scalar_subquery(),
+        number=following if number is None else number,
         state=trial.state,
         datetime_start=trial.datetime_start,
         datetime_complete=trial.datetime_complete,

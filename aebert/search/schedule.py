@@ -1,7 +1,9 @@
 """What the next trial of a search is: a function of the trials before it, and of nothing else.
 
-A schedule is a generator. It yields a turn, and goes on when the trial of that turn is known. A study that is resumed
-runs it from the beginning with the trials that it has, so it takes up where it was.
+A schedule is a generator. It yields a turn, and goes on when the trial of that turn is known, or with several workers
+earlier: then the last trials are not known yet, and it says where it can't do without them. A study that is resumed
+runs it from the beginning with the trials that it has, and what was known when each was asked for, so it takes up where
+it was.
 """
 
 from __future__ import annotations
@@ -58,6 +60,15 @@ class Turn:
     rival: Outcomes | None = None
 
 
+@dataclass(frozen=True)
+class Wait:
+    """What comes next depends on all trials before it, so none can be asked for until all of them are known."""
+
+
+WAIT = Wait()
+Turns = Iterator[Turn | Wait]
+
+
 def first_turns(setup: SearchSetup, first: FirstTrials) -> Iterator[Turn]:
     """The dense model, then the first trials, method by method, each for all budgets."""
     yield Turn("dense")
@@ -74,8 +85,8 @@ class Schedule(Protocol):
     def bases(self) -> list[Recipe]:
         """What the libraries of its rungs are built from, without the dense model."""
 
-    def turns(self) -> Iterator[Turn]:
-        """All turns, without end."""
+    def turns(self) -> Turns:
+        """All turns, without end; `WAIT` where what comes next depends on all results so far."""
 
     @property
     def is_settled(self) -> bool:
@@ -104,7 +115,7 @@ class Rounds:
         """See `Schedule`; as many rounds as the sampler has proposals at a visit count as one."""
         return self._still >= PATIENCE * EACH_VISIT
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> Turns:
         """All turns after those of `first_turns`."""
         turn, budgets, leaders = 0, self._setup.budgets, self._known.leaders  # once: making budgets counts costs
         while True:
@@ -167,6 +178,8 @@ class Descent:
     comes the second round: of the candidates that may as well be the best, those nearest to the dense model are
     repaired, and scored again. The incumbent of the rung, from then on the base of the next, is the nearest to the
     dense model of those tied with the best; it stays until one is better beyond doubt.
+
+    Before a library is built, before the second round, and before an incumbent is chosen, all results are waited for.
     """
 
     def __init__(self, setup: SearchSetup, known: Knowledge) -> None:
@@ -187,7 +200,7 @@ class Descent:
         """See `Schedule`. The library of a base that is new begins a budget anew."""
         return all(self._still.get(target, 0) >= PATIENCE for target in self._setup.info.targets)
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> Turns:
         """All turns after those of `first_turns`."""
         descent = 0
         while True:
@@ -222,15 +235,16 @@ class Descent:
     def _pause(self, target: float) -> int:
         return (1, 2, 4)[min(self._idle.get(target, 0) // IDLE, 2)]
 
-    def _begin(self, budget: Budget, base: Recipe | None) -> Iterator[Turn]:
+    def _begin(self, budget: Budget, base: Recipe | None) -> Turns:
         """A rung whose library is new."""
+        yield WAIT
         self._still[budget.target] = 0
         if base is not None or ("knapsack", budget.target) not in self._known.firsts:
             yield Turn("rung", budget, base)
         yield from self._repair(budget, base, REPAIRED_FIRST if self._is_own(budget) else 1)
         self._settle(budget, base)
 
-    def _go_on(self, budget: Budget, base: Recipe | None) -> Iterator[Turn]:
+    def _go_on(self, budget: Budget, base: Recipe | None) -> Turns:
         """A rung that has its library, and more candidates from it."""
         before = self._incumbents.get(budget.target)
         for _ in range(EACH_VISIT):
@@ -244,13 +258,15 @@ class Descent:
         self._idle[budget.target] = 0 if changed else self._idle.get(budget.target, 0) + 1
         self._still[budget.target] = 0 if changed else self._still.get(budget.target, 0) + 1
 
-    def _repair(self, budget: Budget, base: Recipe | None, count: int) -> Iterator[Turn]:
+    def _repair(self, budget: Budget, base: Recipe | None, count: int) -> Turns:
         """The second round: the nearest to the dense model of the candidates that may as well be the best."""
+        yield WAIT
         tied = self._tied(self._known.of_rung(budget.target, base, repaired=False))
         for record, _ in sorted(tied, key=lambda pair: nearness(pair[0]))[:count]:
             repaired = self._known.recipe_of(record).as_repaired
             if repaired not in self._known:
                 yield Turn("repaired", budget, repaired.base, repaired=repaired)
+        yield WAIT
 
     def _settle(self, budget: Budget, base: Recipe | None) -> None:
         """Choose the incumbent, or keep it."""

@@ -23,29 +23,13 @@ from aebert.pruning.pruners import Pruner
 from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes
 from aebert.search.racing import RaceRows, expected_difference, is_beaten
+from aebert.search.scored import Scored as Scored
 from aebert.tasks.metrics import evaluate_outputs
 from aebert.tasks.resampling import row_marks
 from aebert.tasks.task import TaskSpec
 
 ScoringPrecision = Literal["float32", "bfloat16", "float16"]
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What a scorer finds out about an architecture.
-
-    metrics: by name, higher is better, on the rows with labels; loss: mean over rows, of the divergence from the dense
-      model where candidates are ranked by that. When a race stopped the candidate, both are estimates for
-      all rows (the rival's value plus the difference on the rows that both have seen), of the headline metric only.
-    outcomes: on the rows seen, in the scorer's order; None from a scorer that has none, and then nothing is compared.
-    stopped: whether a race stopped it.
-    """
-
-    metrics: Mapping[str, float]
-    loss: float
-    outcomes: Outcomes | None = None
-    stopped: bool = False
 
 
 class SubnetworkScorer:

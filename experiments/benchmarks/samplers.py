@@ -28,9 +28,10 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.record import TrialRecord
 from aebert.search.samplers import SAMPLERS
 from aebert.search.schedule import FirstTrials
+from aebert.search.scorers import Scorer
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
-from aebert.search.study import Scorer, search
+from aebert.search.study import search
 from aebert.sections import digest, plain
 
 COLORS = ("tab:gray", "tab:blue", "tab:orange", "tab:green", "tab:red")

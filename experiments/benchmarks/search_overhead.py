@@ -140,12 +140,13 @@ def make_databases(targets: tuple[float, ...], folder: Path) -> None:
     path.unlink(missing_ok=True)
     with StudyDatabase.open(sqlite_url(path), info, {}) as database:
         database.add(optuna.trial.create_trial(values=[0.0] * min(len(targets), 2), user_attrs=attributes(0)))
-        for size in SIZES:
+    for size in SIZES:
+        with StudyDatabase.open(sqlite_url(path), info, {}) as database:
             while done < size:
                 part = list(history(targets, names, done, min(done + 500, size)))
                 database.add(*part)
                 done += len(part)
-            shutil.copy(path, folder / f"{len(targets)}-{size}.db")
+        shutil.copy(path, folder / f"{len(targets)}-{size}.db")  # closed, since it is a single file only then
 
 
 def study_info(targets: tuple[float, ...]) -> StudyInfo:

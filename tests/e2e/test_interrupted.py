@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from aebert.search.connections import sqlite_url
@@ -40,16 +41,27 @@ def _sampled(database: Path) -> list[tuple[object, ...]]:
     return [(r.number, r.architecture, r.score, r.budget, r.same_as) for r in records]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("stop", "workers"),
+    [
+        (signal.SIGKILL, 1),
+        (signal.SIGINT, 1),
+        pytest.param(signal.SIGKILL, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_search_goes_on_as_if_nothing_had_happened(
-    stop: signal.Signals, aebert: Aebert, workspace: Workspace
+    stop: signal.Signals, workers: int, aebert: Aebert, workspace: Workspace
 ) -> None:
-    trials = ["--set", "search.trials=60"]
+    trials = ["--set", "search.trials=60", "--workers", str(workers)]
     process = start(["search", "reviews.yaml", "--name", "stopped", *trials], workspace)
     database = workspace / "results" / "stopped" / "study.db"
     _wait(lambda: _trials(database) >= 5 or process.poll() is not None)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= (workers if workers > 1 else 0)
     process.send_signal(stop)
     _, err = process.communicate(timeout=60)
+    _wait(lambda: not any(child.is_running() for child in family), seconds=5)
     assert 5 <= _trials(database) < 60
     if stop == signal.SIGINT:
         assert process.returncode == 130

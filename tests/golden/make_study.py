@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 
 def main(version: str) -> None:
     """Run the toy search of the tests, racing, and store what it returned beside the database."""
+    sys.path.append(str(HERE.parents[1]))
     spec = importlib.util.spec_from_file_location("toy_search", HERE.parent / "search" / "toy_search.py")
     assert spec is not None
     assert spec.loader is not None

@@ -21,6 +21,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 SINCE_02: dict[str, Any] = {"cost": None, "std_error": None, "stopped_at": None, "hypervolume": None, "drift": None}
 # what studies before rungs say nothing about
 SINCE_02 |= {"repaired": False, "base": None, "library": None}
+# what studies before workers say nothing about
+SINCE_02 |= {"known_until": None}
 # what studies before latency budgets, before fronts went by grid steps, and before divergences say nothing about
 LATER = {"device": "", "estimated": False, "step": 0.0, "objective": "", "unlabelled_rows": 0}
 

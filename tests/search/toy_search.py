@@ -35,11 +35,13 @@ from aebert.search.outcomes import Outcomes
 from aebert.search.racing import is_beaten
 from aebert.search.record import ATTRIBUTE, Origin, StudyInfo, TrialRecord
 from aebert.search.schedule import FirstTrials
+from aebert.search.scorers import Scorer
 from aebert.search.scoring import Scored
 from aebert.search.setup import SearchSetup
 from aebert.search.space import Range, SearchSpace, make_grid
-from aebert.search.study import Scorer, search
+from aebert.search.study import search
 from aebert.tasks.task import TaskSpec
+from tests.search.toy_scores import ROWS, toy_outcomes, toy_quality
 
 SHAPE = ModelShape(
     family="bert",
@@ -84,13 +86,6 @@ def frozen_trials(url: str) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(storage=storage, study_name="toy").trials
 
 
-def toy_quality(architecture: Architecture) -> float:
-    heads = sum((index + 1) ** 2 * count for index, count in enumerate(architecture.heads)) / 56
-    ffn = sum((3 - index) ** 2 * count for index, count in enumerate(architecture.ffn)) / 896
-    return (heads + ffn) / 2
-
-
-ROWS = 192
 LEGS = (64, 96, ROWS)
 SPEC = TaskSpec(
     name="task",
@@ -135,20 +130,11 @@ def _mean(outcomes: Outcomes, what: Callable[[Outcomes], np.ndarray]) -> float:
     return float(np.mean(what(outcomes), dtype=np.float64))
 
 
-def toy_outcomes(architecture: Architecture, worth: float = 0.0) -> Outcomes:
-    """How hard a row is, is the same for all architectures; how lucky one is on it, is not. worth: added quality."""
-    hard = np.random.default_rng(0).random(ROWS)
-    luck = np.random.default_rng([*architecture.heads, *architecture.ffn]).normal(0, 0.1, ROWS)
-    margin = (toy_quality(architecture) + worth + luck - hard).astype(np.float32)
-    true = np.arange(ROWS) % 2
-    return Outcomes(np.exp(-margin), np.stack([np.where(margin > 0, true, 1 - true), true], axis=1).astype(np.float32))
-
-
 @dataclass
 class ToyLadder:
     """Rungs on the same rows: repair makes any candidate better, and so does a library of its own.
 
-    asked, proposed, kept: what it was asked to score, propose and keep.
+    asked, proposed, kept, built: what it was asked to score, propose, keep and build.
     """
 
     repair: float = 0.06
@@ -156,6 +142,7 @@ class ToyLadder:
     asked: list[Recipe] = field(default_factory=list)
     proposed: list[tuple[Recipe | None, float]] = field(default_factory=list)
     kept: list[list[Recipe]] = field(default_factory=list)
+    built: list[Recipe] = field(default_factory=list)
     grid: Any = None
 
     def propose(self, base: Recipe | None, budget: Budget) -> Architecture:
@@ -166,6 +153,10 @@ class ToyLadder:
 
     def library(self, base: Recipe) -> str:
         return f"of {base.architecture.key()}"
+
+    def build(self, base: Recipe) -> None:
+        if base not in self.built:
+            self.built.append(base)
 
     def score(self, recipe: Recipe, rival: Outcomes | None = None) -> Scored:
         self.asked.append(recipe)
