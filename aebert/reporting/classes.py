@@ -38,7 +38,7 @@ def classes_table(report: Report, most: int | None = None) -> Table:
     titles = (title for file in shipped for title in (file.title, "vs dense"))
     return Table(
         f"Classes of {report.info.name}",
-        (Column("class", "text"), *number_columns("n", dense.title, *titles)),
+        (Column("class", "text", 0), *number_columns("n"), Column(dense.title, rank=0), *number_columns(*titles)),
         tuple(_row(label, dense, shipped) for label in ranked[:most]),
         "\n".join(_note(ranked, most, dense, shipped)),
     )

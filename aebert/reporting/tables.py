@@ -25,10 +25,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """title: with the unit. kind: numbers are aligned right, bars need signs of one width."""
+    """title: with the unit. kind: numbers are aligned right, bars need signs of one width.
+
+    rank: where a terminal is too narrow, columns of the highest rank are left out first; those of rank 0 stay.
+    """
 
     title: str
     kind: Literal["number", "text", "bars"] = "number"
+    rank: int = 1
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,14 @@ def difference_cell(score: float | None, other: float | None) -> Cell:
     return Cell(units.difference(value), value)
 
 
-def number_columns(*titles: str) -> tuple[Column, ...]:
-    """Columns of numbers."""
-    return tuple(Column(title) for title in titles)
+def number_columns(*titles: str, rank: int = 1) -> tuple[Column, ...]:
+    """Columns of numbers, all of one rank."""
+    return tuple(Column(title, rank=rank) for title in titles)
+
+
+def ranked_columns(ranks: Mapping[str, int]) -> tuple[Column, ...]:
+    """Columns of numbers from their ranks by title."""
+    return tuple(Column(title, rank=rank) for title, rank in ranks.items())
 
 
 def same_score(first: float, second: float) -> bool:

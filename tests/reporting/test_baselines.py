@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from aebert.reporting.answer import best_file
 from aebert.reporting.baselines import baseline_difference, baseline_note, has_baselines
-from aebert.reporting.best import Wish, best_file
+from aebert.reporting.best import Wish
 from aebert.reporting.chart import front_chart
 from aebert.reporting.classes import classes_table
 from aebert.reporting.costs import finalist_cost

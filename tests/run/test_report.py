@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from aebert.reporting.best import Wish, best_file
+from aebert.reporting.answer import best_file
+from aebert.reporting.best import Wish
 from aebert.run.report import build_report, report
 from aebert.sections import digest
 
