@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from aebert.reporting import units
 from aebert.reporting.best import DENSE, INT8, Answer, Offers, Times, Wish, offers
-from aebert.reporting.report import ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ProfileRow
 from aebert.reporting.shipped import FLOAT32
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aebert.errors import StudyError
-from aebert.reporting.report import FileDifference, ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FileDifference, ProfileRow
 from aebert.reporting.shipped import FLOAT32
 
 DENSE, INT8 = "dense", "int8"

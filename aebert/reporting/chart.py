@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.costs import axis_label, cost_text, finalist_cost, finalist_place, trial_place
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FinalistRow
 from aebert.reporting.tables import (
     dense_finalist,
     explored,

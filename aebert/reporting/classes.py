@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aebert.reporting import units
-from aebert.reporting.report import ClassRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow
 from aebert.reporting.shipped import FLOAT32
 from aebert.reporting.tables import Cell, Column, Table, dense_finalist, difference_cell, number_columns
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from aebert.reporting import units
 from aebert.reporting.baselines import COLUMN, baseline_difference, baseline_note, has_baselines
 from aebert.reporting.costs import cost_titles, finalist_cost, milliseconds
-from aebert.reporting.report import Behind, FinalistRow, Repair, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import Behind, FinalistRow, Repair
 from aebert.reporting.shipped import unpriced
 from aebert.reporting.tables import (
     Cell,

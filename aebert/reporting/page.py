@@ -21,7 +21,8 @@ from aebert.reporting.checked import checked_lines
 from aebert.reporting.costs import budget_name, cost_text, finalist_cost
 from aebert.reporting.fronts import front_table
 from aebert.reporting.overview import model_tables
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FinalistRow
 from aebert.reporting.tables import (
     Cell,
     Column,

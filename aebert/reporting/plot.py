@@ -16,7 +16,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from aebert.files import replacing
 from aebert.reporting.costs import axis_label, finalist_place, trial_place
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FinalistRow
 from aebert.reporting.tables import (
     dense_finalist,
     explored,

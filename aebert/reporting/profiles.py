@@ -7,7 +7,8 @@ from string import Formatter
 from typing import Any
 
 from aebert.reporting import units
-from aebert.reporting.report import ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ProfileRow
 from aebert.reporting.tables import Cell, Column, Table, finalist_key, ranked_columns
 
 

@@ -10,7 +10,8 @@ from typing import Literal
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.costs import PARAMS, cost_title
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FinalistRow
 from aebert.search.record import LATER, StudyInfo, TrialRecord
 
 

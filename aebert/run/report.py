@@ -9,7 +9,8 @@ from typing import Any
 
 from aebert import __version__
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import ClassRow, FileDifference, FinalistRow, ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow, FileDifference, FinalistRow, ProfileRow
 from aebert.reporting.writing import write_report
 from aebert.run.baselines import Baseline
 from aebert.run.bundles import bundles

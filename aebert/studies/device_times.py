@@ -13,7 +13,8 @@ from aebert.latency.workload import Workload
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.best import INT8, Times, shipped_files
-from aebert.reporting.report import ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ProfileRow
 from aebert.studies.folder import stored_config
 from aebert.studies.repricing import dense_shape, device_source
 

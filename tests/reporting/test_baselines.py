@@ -14,7 +14,8 @@ from aebert.reporting.costs import finalist_cost
 from aebert.reporting.finalists import finalists_table
 from aebert.reporting.page import front_html
 from aebert.reporting.plot import front_figure
-from aebert.reporting.report import ClassRow, FileDifference, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow, FileDifference
 from aebert.reporting.tables import dense_finalist
 
 

@@ -9,7 +9,8 @@ import pytest
 from aebert.errors import StudyError
 from aebert.reporting.answer import best_file
 from aebert.reporting.best import Times, Wish
-from aebert.reporting.report import FileDifference, ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FileDifference, ProfileRow
 
 
 def profile(name: str, kind: str, ms: float, mb: float, score: float) -> ProfileRow:

@@ -11,7 +11,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from aebert.reporting.page import front_html, write_front_html
-from aebert.reporting.report import ClassRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>&"{{data}}'
 

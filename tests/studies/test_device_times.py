@@ -16,7 +16,8 @@ from aebert.latency.table import LatencyTable, TableShape
 from aebert.latency.table_files import write_table
 from aebert.latency.workload import Workload
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import FinalistRow, ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FinalistRow, ProfileRow
 from aebert.search.record import StudyInfo
 from aebert.studies.device_times import device_times
 
