@@ -102,10 +102,13 @@ def _split(item: str) -> tuple[str, str]:
 
 def print_report(found: Report) -> None:
     """Print all that is known of a study."""
+    from aebert.reporting.files import files_table
     from aebert.reporting.overview import model_tables, search_tables
     from aebert.reporting.printing import print_tables
+    from aebert.reporting.shipping import files_of
 
-    print_tables(*search_tables(found), *model_tables(found, most_classes=_MOST_CLASSES))
+    files = [files_table(found)] if files_of(found) else []
+    print_tables(*files, *search_tables(found), *model_tables(found, most_classes=_MOST_CLASSES))
 
 
 def print_answer(found: Report, folder: Path) -> None:

@@ -32,6 +32,8 @@ class Report:
     checked: how checkpoint and rows were understood before any work; None in runs of older versions.
     classes: by file, the classes in the order of their ids; empty for regression, and in studies of older versions.
     differences: of each pair of ONNX files; empty in studies of older versions.
+    seconds: what each stage of the run took, by its name; empty in studies of older versions.
+    config: the resolved config of the run, as YAML; empty where it is not at hand.
     """
 
     info: StudyInfo
@@ -46,6 +48,8 @@ class Report:
     checked: Checked | None = None
     classes: tuple[ClassRow, ...] = ()
     differences: tuple[FileDifference, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    config: str = ""
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -81,7 +85,7 @@ class Report:
         return pareto_front(self.trials, self.axis)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `from_dict` is the inverse."""
+        """Plain values, for JSON; `from_dict` is the inverse. The config has a file of its own."""
         return {
             "format": FORMAT,
             "info": asdict(self.info),
@@ -96,6 +100,7 @@ class Report:
             "checked": self.checked and self.checked.to_dict(),
             "machine": dict(self.machine),
             "provenance": dict(self.provenance),
+            "seconds": dict(self.seconds),
         }
 
     @classmethod
@@ -120,6 +125,7 @@ class Report:
             checked=Checked.from_dict(values["checked"]) if values.get("checked") else None,
             classes=tuple(ClassRow.from_dict(row) for row in values.get("classes", ())),  # came without a new format
             differences=tuple(FileDifference.from_dict(one) for one in values.get("differences", ())),
+            seconds=values.get("seconds", {}),
         )
 
 
