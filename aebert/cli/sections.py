@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 SECTIONS = {
     "Run and its stages": ("check", "run", "dense", "library", "search", "finalists", "export"),
-    "Look at studies, tasks and spaces": ("studies", "show", "pareto", "compare", "tasks", "spaces"),
+    "Look at studies, tasks and spaces": ("studies", "show", "pareto", "compare", "dashboard", "tasks", "spaces"),
     "Measure": ("profile", "explain", "latency-table", "devices"),
     "Ship": ("best", "bundle", "predict"),
 }
