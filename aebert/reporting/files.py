@@ -19,7 +19,7 @@ def files_table(report: Report) -> Table:
     removed = ranked_columns({"MACs removed": 2, "parameters removed": 3, "MACs (M)": 3})
     return Table(
         f"Files of {report.info.name}",
-        (Column("file", "text", 0), *ranked_columns(numbers), Column("verdict", "text", 1), *removed),
+        (Column("file", "text", 0), *ranked_columns(numbers), Column("verdict", "text", 0), *removed),
         tuple(_row(one, report) for one in files),
         "\n".join(_note(report)),
     )
@@ -56,7 +56,7 @@ def _verdict(one: ShippedFile, report: Report) -> Iterator[str]:
     if one == best:
         yield "ship this"
     elif best is not None and is_tied(one, best, report):
-        yield "score tied with it"
+        yield f"score tied with {best.file}"
     if one.model.is_baseline:
         yield "baseline"
     by_time = next(axis for axis in cost_axes(report.info.length) if axis.key == "ms")

@@ -26,7 +26,7 @@ def test_each_file_has_a_verdict(answered: Report) -> None:
     table = files_table(answered)
     place = [column.title for column in table.columns].index("verdict")
     assert [(row[0].text, row[place].text) for row in table.rows] == [
-        ("dense float32", "score tied with it"),
+        ("dense float32", "score tied with trial-2 int8"),
         ("trial-2 int8", "ship this"),
         ("first-1-layer int8", "baseline, slower and no better than trial-2 int8"),
     ]

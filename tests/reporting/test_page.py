@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from plotly.offline import get_plotlyjs
 
-from aebert.reporting.page import front_html, write_front_html
+from aebert.reporting import chart
+from aebert.reporting.page import _SIGNS, front_html, write_front_html
 from aebert.reporting.report import Report
 from aebert.reporting.rows import ClassRow
+from aebert.studies.opening import open_report
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>&"{{data}}'
 
@@ -184,6 +186,27 @@ def test_a_study_that_has_hardly_begun_has_a_page(report: Report, tmp_path: Path
     page = Page(_without_plotly(path.read_text(encoding="utf-8")))
     assert len(_data(page)["models"]) == count
     assert [file.name for file in tmp_path.iterdir()] == ["front.html"]
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "results"
+
+
+@pytest.mark.parametrize("version", sorted(folder.name for folder in GOLDEN.iterdir()))
+def test_studies_of_every_version_have_a_page(version: str) -> None:
+    report, _ = open_report(str(GOLDEN / version), GOLDEN)
+    page = Page(_without_plotly(front_html(report)))
+    assert page.texts["h2"][0] == "No file can be named", "no version before kept how files differ"
+    assert [row.file for row in report.profiles if row.name == "dense"] == ["dense float32", "dense int8"]
+    assert {"dense float32", "dense int8"} <= {row[0] for row in page.cells if row}
+    data = _data(page)
+    assert set(data["files"]) == {"ms", "mb", "macs", "removed"}
+    assert ("div", "id", "progress") in page.attributes or report.trials[0].hypervolume is None
+    assert "What the stages took was not recorded" in "".join(page.texts["p"])
+
+
+def test_every_mark_of_a_first_trial_has_a_sign_in_the_legend() -> None:
+    assert all(f"{symbol}-open" in _SIGNS for symbol in chart._FIRST)
+    assert len(set(_SIGNS.values())) == len(_SIGNS)
 
 
 def test_the_picked_chart_buttons_upload_nothing() -> None:
