@@ -152,6 +152,7 @@ def test_times_of_another_device_decide(measured: Report) -> None:
     assert "1.29 times as fast" in answer.lines[1]
     assert "against dense float32: -3.0 points (-4.2 to -1.8), 8.0 times smaller." in answer.lines[1]
     assert answer.lines[2].endswith(" Milliseconds are of a board.")
+    assert best_file(measured, Wish(max_loss=5, latency_ms=6.5), there).file is None, "it takes 7 ms there, 2 ms here"
     slow = Times({"trial-1 int8": 8.0, "trial-2 int8": 80.0})
     found = best_file(measured, Wish(max_loss=5), slow).file
     assert found is not None

@@ -69,6 +69,13 @@ def test_a_table_predicts_what_ships(table: Callable[[str], str], tmp_path: Path
     assert times.about == "int8 files, predicted for Toy 1, int8, 16 tokens, batch 1, 1 thread(s)"
 
 
+def test_a_model_that_ships_in_another_form_has_no_predicted_time(table: Callable[[str], str], tmp_path: Path) -> None:
+    mixed = replace(REPORT, profiles=(*REPORT.profiles[:2], profile("trial-1", "float32")))
+    times = device_times(mixed, tmp_path, table("int8"), AT_16)
+    assert times is not None
+    assert set(times.ms) == {"dense int8"}
+
+
 def test_a_table_of_other_files_or_requests_is_refused(table: Callable[[str], str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="float32"):
         device_times(REPORT, tmp_path, table("float32"), AT_16)
