@@ -82,7 +82,12 @@ def _ties(found: Offers) -> str:
 
 
 def _about(found: Offers) -> str:
-    return f" Milliseconds are of {found.times.about}." if found.times.about else ""
+    """What the milliseconds are, where they are not those of a quiet machine at the end of the run."""
+    if found.times.about:
+        return f" Milliseconds are of {found.times.about}."
+    if found.report.machine.get("all_runs_quiet") is False:
+        return " OTHER PROCESSES WERE BUSY while times were measured, so take them with care."
+    return ""
 
 
 # --- no file does ------------------------------------------------------------------------------------------------

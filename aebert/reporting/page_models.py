@@ -51,7 +51,7 @@ def _heat_maps(report: Report) -> str:
     note = note_html(
         [
             "One row per model of the front, from the dearest to the cheapest, then the fine-tuned ones; one column "
-            "per block, the first layer on the left. The darker a cell, the larger the share that is kept.",
+            "per block, the first layer on the left. The stronger the colour, the larger the share that is kept.",
         ]
     )
     return f'<div class="pair">{heads}{ffn}</div>{note}'

@@ -145,6 +145,17 @@ def test_what_is_advised_is_enough(measured: Report) -> None:
         assert chosen(measured, replace(wish, max_loss=most - 0.1)) is None
 
 
+def test_times_of_a_busy_machine_are_called_so(measured: Report) -> None:
+    for quiet, said in ((False, True), (True, False), (None, False)):
+        machine = {} if quiet is None else {"all_runs_quiet": quiet}
+        for wish in (Wish(), Wish(max_loss=0)):
+            lines = best_file(replace(measured, machine=machine), wish).lines
+            assert ("OTHER PROCESSES WERE BUSY" in " ".join(lines)) is said
+    busy = replace(measured, machine={"all_runs_quiet": False})
+    there = best_file(busy, Wish(max_loss=5), Times({"trial-2 int8": 7.0}, "a board"))
+    assert "BUSY" not in " ".join(there.lines), "the times are not those"
+
+
 def test_times_of_another_device_decide(measured: Report) -> None:
     there = Times({"dense int8": 9.0, "trial-1 int8": 8.0, "trial-2 int8": 7.0}, "a board")
     answer = best_file(measured, Wish(max_loss=5), there)
