@@ -84,11 +84,16 @@ class Terminal:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def quiet_loggers() -> None:
+    """Keep what torch and its like log while they are imported off the terminal."""
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def quiet_libraries() -> None:
     """Keep the libraries' own bars and log lines off the terminal; errors still come through as exceptions."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or it warns when a process is started later
-    for name in _CHATTY:  # before the imports, which warn already
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_loggers()  # before the imports, which warn already
     import datasets
     import optuna
     import transformers

@@ -157,6 +157,7 @@ def results(tmp_path: Path) -> str:
         ("studies",),
         ("show", "toy"),
         ("show", "toy", "3"),
+        ("compare", "toy", "tests/golden/results/e605a85"),
         ("pareto", "toy", "--budget", "params=11000", "--budget", "macs=0.5"),
         ("devices",),
         ("devices", "show", "raspberry-pi-5"),
@@ -167,7 +168,7 @@ def results(tmp_path: Path) -> str:
     ids=" ".join,
 )
 def test_what_only_looks_loads_nothing_slow(arguments: tuple[str, ...], results: str) -> None:
-    of_studies = ["--results", results] if arguments[0] in ("studies", "show", "pareto") else []
+    of_studies = ["--results", results] if arguments[0] in ("studies", "show", "compare", "pareto") else []
     assert _loaded_by(_command(*arguments, *of_studies), SLOW) == []
 
 

@@ -8,7 +8,7 @@ import sys
 import typer
 
 # they add their commands
-from aebert.cli import best, bundles, devices, explain, latency_tables, measure, stages, studies  # noqa: F401
+from aebert.cli import best, bundles, compare, dashboard, devices, explain, latency_tables, measure, stages, studies  # noqa: F401
 from aebert.cli.app import app
 from aebert.cli.number_lists import check_spelling
 from aebert.errors import AebertError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,10 +107,25 @@ def _split(item: str) -> tuple[str, str]:
 
 def print_report(found: Report) -> None:
     """Print all that is known of a study."""
+    from aebert.reporting.files import files_table
     from aebert.reporting.overview import model_tables, search_tables
     from aebert.reporting.printing import print_tables
+    from aebert.reporting.shipping import files_of
 
-    print_tables(*search_tables(found), *model_tables(found, most_classes=_MOST_CLASSES))
+    files = [files_table(found)] if files_of(found) else []
+    print_tables(*files, *search_tables(found), *model_tables(found, most_classes=_MOST_CLASSES))
+
+
+def print_answer(found: Report, folder: Path) -> None:
+    """Print which file of a finished run to ship, in three lines, and where the rest is."""
+    from aebert.reporting.answer import best_file
+    from aebert.reporting.best import Wish
+    from aebert.reporting.printing import print_lines
+
+    answer, shown = best_file(found, Wish()), shlex.quote(str(folder))
+    bundle = "" if answer.file is None else f"\nIts bundle is {folder / 'bundles' / answer.file.name}."
+    print_lines(*answer.lines)
+    typer.echo(f"{bundle}\nThe page is {folder / 'front.html'}; all tables: aebert show {shown}")
 
 
 def print_search(found: Report) -> None:

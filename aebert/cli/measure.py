@@ -89,7 +89,7 @@ def profile(
 
 def _measured(name: str) -> tuple[dict[str, Any], int]:
     """The arguments of `Host` that a device file gives (none for this machine), and its number of threads."""
-    from aebert.files import expand_user
+    from aebert.compare.remote import host_arguments
     from aebert.latency.devices import load_device
 
     device = load_device(name)
@@ -100,9 +100,7 @@ def _measured(name: str) -> tuple[dict[str, Any], int]:
         )
     if device.host is None:
         return {}, device.threads
-    identity = device.identity and expand_user(device.identity)
-    known = {"address": device.host, "port": device.port, "identity": identity, "python": device.python}
-    return known, device.threads
+    return host_arguments(device), device.threads
 
 
 def _is_run(path: Path) -> bool:

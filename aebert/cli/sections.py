@@ -8,7 +8,16 @@ from typer.core import TyperGroup
 
 SECTIONS = {
     "Run and its stages": ("check", "run", "dense", "library", "search", "finalists", "export"),
-    "Look at studies, tasks and spaces": ("studies", "show", "pareto", "copy", "tasks", "spaces"),
+    "Look at studies, tasks and spaces": (
+        "studies",
+        "show",
+        "pareto",
+        "compare",
+        "dashboard",
+        "copy",
+        "tasks",
+        "spaces",
+    ),
     "Measure": ("profile", "explain", "latency-table", "devices"),
     "Ship": ("best", "bundle", "predict"),
 }

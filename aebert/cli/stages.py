@@ -14,7 +14,7 @@ from aebert.cli.app import (
     Workers,
     app,
     pipeline_of,
-    print_report,
+    print_answer,
     print_search,
     started,
 )
@@ -42,18 +42,14 @@ def run(
     name: Name = None,
     trust: Trust = False,
 ) -> None:
-    """Do every stage that is not finished yet, and report.
+    """Do every stage that is not finished yet, and say which file to ship.
 
     The stages: check, dense, library, search, finalists, export, profile, bundles.
     """
     with started(config, sets, model=model, trials=trials, workers=workers, name=name, trust=trust) as work:
-        from aebert.reporting.best import Wish, best_file
         from aebert.run.report import report
 
-        finished = report(work)
-        print_report(finished)
-        typer.echo("\n" + "\n".join(best_file(finished, Wish()).lines))
-        typer.echo(f"\nEverything is in {work.run.folder}; open {work.run.folder / 'front.html'} in a browser.")
+        print_answer(report(work), work.run.folder)
 
 
 @app.command()

@@ -21,6 +21,8 @@ from aebert.compare.archive import RUNNER, runner_archive
 from aebert.compare.runner_output import Outcome, follow
 from aebert.compare.ssh_errors import last_line, ssh_failure
 from aebert.errors import ConfigError, HostError
+from aebert.files import expand_user
+from aebert.latency.devices import Device
 from aebert.progress import SILENT, Progress
 
 _MODULES = ("numpy", "onnxruntime")  # what the runner imports there, besides the standard library
@@ -68,6 +70,12 @@ class Host:
         options += [] if self.port is None else ["-p", str(self.port)]
         options += [] if self.identity is None else ["-i", str(self.identity), "-o", "IdentitiesOnly=yes"]
         return ["ssh", *options, self.address]
+
+
+def host_arguments(device: Device) -> dict[str, Any]:
+    """The arguments of `Host` that the file of a device with a host gives."""
+    identity = device.identity and expand_user(device.identity)
+    return {"address": device.host, "port": device.port, "identity": identity, "python": device.python}
 
 
 def run_there(

@@ -16,6 +16,8 @@ from aebert.profiling.memory import Footprint, measure_memory
 from aebert.profiling.sampling import Meter, Samples, interleave, paired_ratios, spread
 from aebert.progress import SILENT, Progress
 
+_LENGTH_GROUPS = 5  # groups of lengths whose times are kept
+
 
 @dataclass(frozen=True)
 class Lengths:
@@ -40,6 +42,16 @@ class Speedup:
 
 
 @dataclass(frozen=True)
+class TimesOfLength:
+    """The median time of the requests whose padded length is from `shortest` to `longest` tokens; runs: how many."""
+
+    shortest: int
+    longest: int
+    runs: int
+    p50_ms: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """One file on one machine.
 
@@ -49,6 +61,7 @@ class Profile:
     process that loads the file and answers the largest request; baseline_memory_bytes: before it loads the file.
     busy_samples_rejected: runs that were dropped because other processes used more than a tenth of the machine.
     busy_samples_kept: runs that were kept nevertheless because the machine did not get quiet; `quiet`: there are none.
+    by_length: the same times by length, from short requests to long ones.
     samples_ms [runs]: aligned between the files of one measurement; not part of the JSON.
     """
 
@@ -70,6 +83,7 @@ class Profile:
     busy_samples_rejected: int
     busy_samples_kept: int
     speedup: Speedup
+    by_length: tuple[TimesOfLength, ...]
     samples_ms: tuple[float, ...] = field(repr=False)
 
     @property
@@ -148,6 +162,7 @@ def _profile(
         busy_samples_rejected=samples.rejected,
         busy_samples_kept=samples.noisy,
         speedup=speedup(next(iter(samples.milliseconds.values())), mine),
+        by_length=times_by_length([length for _, length in sizes], mine),
         samples_ms=mine,
     )
 
@@ -156,6 +171,22 @@ def speedup(baseline_ms: Sequence[float], other_ms: Sequence[float]) -> Speedup:
     """How many times faster `other_ms` [runs] is than `baseline_ms` [runs], run by run."""
     p10, median, p90 = np.percentile(paired_ratios(baseline_ms, other_ms), [10, 50, 90])
     return Speedup(float(median), float(p10), float(p90))
+
+
+def times_by_length(lengths: Sequence[int], ms: Sequence[float]) -> tuple[TimesOfLength, ...]:
+    """Times of requests [runs] in up to five groups of neighbouring lengths, about as many requests in each.
+
+    Requests of one length stay together, so there may be fewer groups.
+    """
+    found, rest = [], sorted(zip(lengths, ms, strict=True))
+    for left in range(_LENGTH_GROUPS, 0, -1):
+        if not rest:
+            break
+        longest = rest[-(-len(rest) // left) - 1][0]
+        group = [(length, taken) for length, taken in rest if length <= longest]
+        rest = rest[len(group) :]
+        found.append(TimesOfLength(group[0][0], longest, len(group), float(np.median([taken for _, taken in group]))))
+    return tuple(found)
 
 
 def _lengths(lengths: Sequence[int]) -> Lengths:

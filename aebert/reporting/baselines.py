@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from aebert.reporting import units
 from aebert.reporting.costs import cost_text, finalist_cost
-from aebert.reporting.report import FileDifference, FinalistRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FileDifference, FinalistRow
 from aebert.reporting.shipped import FLOAT32
 
 COLUMN = "vs layers"  # title of the column of differences from the baseline of a finalist

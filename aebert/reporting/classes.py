@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aebert.reporting import units
-from aebert.reporting.report import ClassRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow
 from aebert.reporting.shipped import FLOAT32
 from aebert.reporting.tables import Cell, Column, Table, dense_finalist, difference_cell, number_columns
 
@@ -38,7 +39,7 @@ def classes_table(report: Report, most: int | None = None) -> Table:
     titles = (title for file in shipped for title in (file.title, "vs dense"))
     return Table(
         f"Classes of {report.info.name}",
-        (Column("class", "text"), *number_columns("n", dense.title, *titles)),
+        (Column("class", "text", 0), *number_columns("n"), Column(dense.title, rank=0), *number_columns(*titles)),
         tuple(_row(label, dense, shipped) for label in ranked[:most]),
         "\n".join(_note(ranked, most, dense, shipped)),
     )

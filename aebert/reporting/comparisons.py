@@ -12,7 +12,7 @@ from aebert.files import replacing, write_json
 from aebert.reporting import units
 from aebert.reporting.profiles import measured_on
 from aebert.reporting.tables import Cell as Shown
-from aebert.reporting.tables import Column, Table, number_columns
+from aebert.reporting.tables import Column, Table, ranked_columns
 
 FORMATS = (".json", ".csv")
 
@@ -25,9 +25,9 @@ def comparison_tables(found: Comparison) -> list[Table]:
 def _files_table(found: Comparison) -> Table:
     """Size, load time and memory of each target."""
     columns = (
-        Column("model", "text"),
+        Column("model", "text", 0),
         Column("form", "text"),
-        *number_columns("size (MB)", "load (ms)", "memory (MB)", "libraries (MB)"),
+        *ranked_columns({"size (MB)": 0, "load (ms)": 1, "memory (MB)": 1, "libraries (MB)": 2}),
     )
     smallest = min(found.targets, key=lambda target: target.size_bytes)
     largest = f"{max(found.settings.batches)} × {max(found.settings.lengths)}"
@@ -55,12 +55,12 @@ def _file_row(one: Measured) -> tuple[Shown, ...]:
 def _times_table(found: Comparison) -> Table:
     """One row per target and shape of request; the targets of one shape stand together."""
     first, energy = found.targets[0].name, any(cell.joules is not None for cell in found.cells)
-    titles = ["threads", "batch", "length", "p50 (ms)", "p90 (ms)", "p99 (ms)", "mean ± std", "rows/s"]
-    titles += [*(["mJ/row"] if energy else []), "times as fast", "95 %"]
-    shapes, model = number_columns(*titles[:3]), Column("model", "text")
+    shapes, model = ranked_columns({"threads": 2, "batch": 2, "length": 0}), Column("model", "text", 0)
+    times = {"p50 (ms)": 0, "p90 (ms)": 2, "p99 (ms)": 3, "mean ± std": 2, "rows/s": 2}
+    times |= {**({"mJ/row": 1} if energy else {}), "times as fast": 0, "95 %": 1}
     return Table(
         "Times of one request",
-        (*shapes, model, *number_columns(*titles[3:])),
+        (*shapes, model, *ranked_columns(times)),
         tuple(_times_row(cell, energy=energy) for cell in found.cells),
         f"A model is faster than {first} where its whole interval is above 1.\n"
         f"times as fast compares with {first}: the median over {found.settings.runs} requests that all models answered "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from aebert.reporting import units
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FinalistRow
 from aebert.search.kinds import KINDS
 from aebert.search.record import StudyInfo, TrialRecord
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from aebert.reporting import units
 from aebert.reporting.baselines import COLUMN, baseline_difference, baseline_note, has_baselines
 from aebert.reporting.costs import cost_titles, finalist_cost, milliseconds
-from aebert.reporting.report import Behind, FinalistRow, Repair, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import Behind, FinalistRow, Repair
 from aebert.reporting.shipped import unpriced
 from aebert.reporting.tables import (
     Cell,
@@ -20,19 +21,22 @@ from aebert.reporting.tables import (
     finalist_key,
     metric_of,
     number_columns,
+    ranked_columns,
 )
 from aebert.search.kinds import KINDS
 
 
 def finalists_table(report: Report) -> Table:
     """The fine-tuned models with their scores on the rows of each role, in float32 and int8."""
-    scores = ("search, before", "select", "report", "95 %", "vs dense", "int8 report", "int8 95 %")
-    compared = (COLUMN,) if has_baselines(report) else ()
-    columns = number_columns("trial", *cost_titles(report), *scores, *compared)
+    costs = dict(zip(cost_titles(report), (0, 2), strict=False))
+    before = {"search, before": 2, "select": 2}
+    after = {"report": 0, "95 %": 1, "vs dense": 0, "int8 report": 0, "int8 95 %": 1}
+    compared = {COLUMN: 1} if has_baselines(report) else {}
+    columns = ranked_columns({"trial": 3, **costs, **before, **after, **compared})
     latency = (*number_columns("measured (ms)"), Column("budget", "text")) if _is_timed(report) else ()
     return Table(
         f"Finalists of {report.info.name}",
-        (Column("model", "text"), *columns, *latency),
+        (Column("model", "text", 0), *columns, *latency),
         tuple(tuple(_cells(row, report)) for row in report.finalists),
         "\n".join(_note(report)),
     )

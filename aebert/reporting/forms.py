@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from aebert.deployment.choice import LossInterval, Tried
 from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.reporting import units
-from aebert.reporting.tables import Cell, Column, Table
+from aebert.reporting.tables import Cell, Column, Table, ranked_columns
 
-_TITLES = ("size (MB)", "select", "loss", "95 %", "median (ms)", "speed-up")
+_RANKS = {"size (MB)": 1, "select": 2, "loss": 0, "95 %": 1, "median (ms)": 2, "speed-up": 1}
 
 
 def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
@@ -23,7 +23,12 @@ def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
         if one.quantization is not None
         for tried in one.quantization.tried
     )
-    columns = (*(Column(title, "text") for title in ("model", "form", "graph")), *map(Column, _TITLES))
+    columns = (
+        Column("model", "text", 0),
+        Column("form", "text", 0),
+        Column("graph", "text", 3),
+        *ranked_columns(_RANKS),
+    )
     quantized = [one.quantization for one in forms.values() if one.quantization is not None]
     notes = [
         *(["The form whose verdict begins with chosen ships."] if rows else []),
@@ -37,7 +42,7 @@ def forms_table(forms: Mapping[str, ExportedForms], metric: str) -> Table:
     ]
     return Table(
         "Quantized forms",
-        (*columns, Column("left in float32", "text"), Column("verdict", "text")),
+        (*columns, Column("left in float32", "text", 2), Column("verdict", "text", 0)),
         rows,
         "\n".join(notes),
     )

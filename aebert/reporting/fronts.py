@@ -16,7 +16,7 @@ from aebert.reporting.tables import (
     difference_cell,
     headline,
     kept_cells,
-    number_columns,
+    ranked_columns,
     same_score,
     scored_on,
     trial_key,
@@ -28,9 +28,9 @@ from aebert.search.record import TrialRecord
 
 def front_table(report: Report) -> Table:
     """The Pareto front, with the difference of each member's score from that of dense and of uniform at its budget."""
-    columns = number_columns(
-        "trial", "budget", *cost_titles(report), report.info.metric, "95 %", "loss", "vs dense", "vs uniform"
-    )
+    costs = dict(zip(cost_titles(report), (0, 2), strict=False))
+    scores = {report.info.metric: 0, "95 %": 1, "loss": 3, "vs dense": 0, "vs uniform": 2}
+    columns = ranked_columns({"trial": 0, "budget": 1, **costs, **scores})
     uniform = uniform_per_budget(report.trials, report.info)
     rows = tuple(_front_row(record, report, uniform) for record in report.front)
     return Table(

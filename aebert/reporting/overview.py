@@ -37,8 +37,14 @@ def model_tables(report: Report, *, most_classes: int | None = None) -> list[Tab
 
 def studies_table(reports: Sequence[Report]) -> Table:
     """One line per study, with what it searches, how far it is, and its best score at each budget."""
-    texts = (Column(title, "text") for title in ("study", "task", "model", "sampler"))
-    others = (Column("trials"), Column("metric", "text"), Column("dense"), Column("best at each budget", "text"))
+    ranks = {"study": 0, "task": 1, "model": 2, "sampler": 3}
+    texts = (Column(title, "text", rank) for title, rank in ranks.items())
+    others = (
+        Column("trials"),
+        Column("metric", "text"),
+        Column("dense", rank=0),
+        Column("best at each budget", "text", 0),
+    )
     return Table(
         "Studies",
         (*texts, *others),

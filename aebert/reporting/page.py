@@ -16,30 +16,43 @@ from plotly.offline import get_plotlyjs
 from aebert.files import replacing
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
-from aebert.reporting.chart import front_chart, progress_chart
+from aebert.reporting.chart import front_chart, front_legend, progress_chart
 from aebert.reporting.checked import checked_lines
-from aebert.reporting.costs import budget_name, cost_text, finalist_cost
+from aebert.reporting.files_chart import files_charts
 from aebert.reporting.fronts import front_table
+from aebert.reporting.markup import note_html, table_section
 from aebert.reporting.overview import model_tables
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.page_answer import files_section, ship_section
+from aebert.reporting.page_models import models_section
+from aebert.reporting.page_study import again_section, cost_section
+from aebert.reporting.report import Report
 from aebert.reporting.tables import (
-    Cell,
-    Column,
-    Table,
-    chosen,
-    dense_finalist,
+    by_layer,
     finalist_key,
     full_architecture,
     headline,
     metric_of,
+    removed_text,
     scored_on,
     trial_key,
+    unit_names,
 )
-from aebert.reporting.verdicts import Standing, standings, verdict_tables
+from aebert.reporting.verdicts import verdict_tables
 from aebert.reporting.window import below, score_floor
 from aebert.search.record import TrialRecord
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
+_SIGNS = {  # of plotly's symbols, for the legend
+    "circle": "●",
+    "x-thin-open": "×",
+    "star": "★",
+    "square-open": "□",
+    "triangle-down-open": "▽",
+    "hexagon-open": "⬡",
+    "cross-open": "✚",
+    "pentagon-open": "⬠",
+    "triangle-left-open": "◁",
+}
 
 
 def write_front_html(report: Report, path: Path) -> None:
@@ -50,7 +63,7 @@ def write_front_html(report: Report, path: Path) -> None:
 
 
 def front_html(report: Report) -> str:
-    """The page: interactive chart, what a picked point keeps of each layer, sortable tables, provenance.
+    """The page: what to ship, the files, how they were found, the models, what it cost, how to run it again.
 
     The page refers to nothing outside itself, and its security policy forbids the browser to load anything.
     """
@@ -60,13 +73,14 @@ def front_html(report: Report) -> str:
         {
             "title": escape(info.name),
             "subtitle": escape(f"{info.task} · {info.model} · {len(report.trials)} trials, {info.sampler} sampler"),
-            "facts": _facts(report),
-            "chart_note": escape(_chart_note(report)),
-            "progress": _asset("progress.html") if _progress(report) else "",
-            "tables": "".join(map(_table, _tables(report))),
-            "checked": _checked(report),
-            "notes": "".join(f"<li>{escape(note)}</li>" for note in info.notes),
-            "provenance": _definitions({"seed": info.seed, **report.provenance, **_role_rows(report)}),
+            "ship": ship_section(report),
+            "files": files_section(report),
+            "files_link": '<a href="#files">Files</a>' if files_charts(report) else "",
+            "found": _found(report),
+            "models": models_section(report),
+            "tables": _tables(report),
+            "cost": cost_section(report),
+            "again": again_section(report, _checked(report)),
             "style": _asset("page.css"),
             "plotly": get_plotlyjs(),
             "data": _script_json(_data(report)),
@@ -79,20 +93,35 @@ def _checked(report: Report) -> str:
     if report.checked is None:
         return ""
     lines = "\n".join(checked_lines(report.checked, finished=True))
-    return f'<pre class="checked">{escape(lines)}</pre>'
+    return f'<pre class="checked" tabindex="0">{escape(lines)}</pre>'
+
+
+def _tables(report: Report) -> str:
+    tables = "".join(map(table_section, model_tables(report)))
+    return f'<section id="tables"><h2>All figures of the models</h2>{tables}</section>\n' if tables else ""
+
+
+def _found(report: Report) -> str:
+    """The search: its front with the first trials, its tables, and its progress."""
+    legend = "".join(
+        f'<span class="mark"><b style="color:var(--{role})">{_SIGNS.get(symbol, "●")}</b> {name}</span>'
+        for role, symbol, name in front_legend(report)
+    )
+    tables = "".join(map(table_section, (*verdict_tables(report), front_table(report))))
+    return (
+        '<section id="found"><h2>How it was found</h2>'
+        f'<div class="framed"><div id="chart" class="chart"></div><p class="legend">{legend}</p></div>'
+        f"{note_html([_chart_note(report)])}{_asset('progress.html') if _progress(report) else ''}{tables}</section>\n"
+    )
 
 
 def _chart_note(report: Report) -> str:
-    tuned = (
-        " Fine-tuned models are on the report rows, float32 a little left and int8 a little right of their true "
-        "place, with 95 % intervals where the metric has them. The dotted line is the dense model on the report rows."
-    )
-    search = f"Scores are {scored_on(report)}. The dashed line is the dense model on the search rows."
     floor = score_floor(report)
     hidden = (
         "" if floor is None else f" {below(report, floor)} trials below {floor:.1f} are further down: drag the axis."
     )
-    return f"{search}{tuned if report.finalists else ''}{hidden} Click a point to see what it keeps."
+    click = "Click a point to see what it keeps."
+    return f"Scores are {scored_on(report)}. The dashed line is the dense model.{hidden} {click}"
 
 
 def _fill(template: str, slots: Mapping[str, str]) -> str:
@@ -109,104 +138,14 @@ def _script_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
-def _tables(report: Report) -> list[Table]:
-    """All tables of the page; the front comes second, since the chart above them shows it."""
-    return [*verdict_tables(report), front_table(report), *model_tables(report)]
-
-
-def _table(table: Table) -> str:
-    heads = "".join(
-        f'<th scope="col" class="{column.kind}"><button type="button">{escape(column.title)}</button></th>'
-        for column in table.columns
-    )
-    body = "".join(
-        "<tr>" + "".join(_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)) + "</tr>"
-        for row in table.rows
-    )
-    note = "<br>".join(escape(line) for line in table.note.splitlines())
-    return (
-        f'<section><h2>{escape(table.title)}</h2><div class="scroll"><table><thead><tr>{heads}</tr></thead>'
-        f'<tbody>{body}</tbody></table></div><p class="note">{note}</p></section>\n'
-    )
-
-
-def _cell(cell: Cell, column: Column) -> str:
-    text = escape(cell.text)
-    if cell.key is not None:
-        text = f'<button type="button" class="pick" data-key="{escape(cell.key)}">{text}</button>'
-    value = "" if cell.value is None else escape(str(cell.value))
-    return f'<td data-value="{value}" class="{column.kind}">{text}</td>'
-
-
-def _facts(report: Report) -> str:
-    """The cards at the top: the dense model, the search's best at the hardest budget, the chosen model."""
-    info = report.info
-    cards = []
-    if report.dense is not None:
-        cards.append(("dense model", units.points(headline(report.dense, info)), f"{info.metric}, search rows"))
-    for standing in standings(report)[-1:]:
-        text = f"{info.metric}, search rows, no fine-tuning{_won(standing, report)}"
-        score = units.points(headline(standing.best, info))
-        cards.append((f"best at {budget_name(standing.budget, info)}", score, text))
-    cards += _chosen_cards(report)
-    return "".join(_card(*card) for card in cards)
-
-
-def _card(title: str, value: str, text: str) -> str:
-    inner = f"<span>{escape(title)}</span><strong>{escape(value)}</strong><small>{escape(text)}</small>"
-    return f'<div class="card">{inner}</div>'
-
-
-def _won(standing: Standing, report: Report) -> str:
-    """How many points the best wins over the strongest first trial, as the end of a sentence."""
-    method = standing.strongest
-    if method is None:
-        return ""
-    other = next(trial for trial in report.trials if trial.number == standing.gains[method].number)
-    if other.architecture == standing.best.architecture:
-        return f"; it is the first trial {method}"
-    won = headline(standing.best, report.info) - headline(other, report.info)
-    return f", {units.difference(won)} points over {method}, the best first trial"
-
-
-def _chosen_cards(report: Report) -> list[tuple[str, str, str]]:
-    """Cards of the model to use; with several budgets, of the one to use at each."""
-    return [card for row in report.finalists if row.chosen for card in _cards_of(row, report)]
-
-
-def _cards_of(row: FinalistRow, report: Report) -> list[tuple[str, str, str]]:
-    dense, metric = dense_finalist(report.finalists), report.info.metric
-    score, level = metric_of(row.report_metrics, metric), metric_of(dense.report_metrics, metric) if dense else None
-    cost = cost_text(finalist_cost(row, report), report)
-    against = f", dense {units.points(level)}" if level is not None else ""
-    cards = [(f"chosen: {row.name}", units.points(score), f"{metric}, report rows{against}; {cost}")]
-    fastest = [profile for profile in report.profiles if profile.name == row.name and profile.speedup is not None]
-    for profile in sorted(fastest, key=lambda profile: profile.p50_ms)[:1]:
-        costs = f"{units.significant(profile.p50_ms)} ms, {units.megabytes(profile.size_bytes)} MB"
-        text = f"{costs}; compared with the dense float32 file"
-        cards.append((f"its {profile.kind} file", f"{profile.speedup:.1f}× as fast", text))
-    return cards
-
-
-def _role_rows(report: Report) -> dict[str, str]:
-    return {f"{role} rows": f"{count:,}" for role, count in report.rows.items()}
-
-
-def _definitions(values: Mapping[str, Any]) -> str:
-    return "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(_plain(value))}</dd>" for name, value in values.items())
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _data(report: Report) -> dict[str, Any]:
     return {
         "chart": _figure(front_chart(report)),
+        "files": {key: _figure(figure) for key, (_, figure) in files_charts(report).items()},
         "progress": _progress(report),
-        "full": _kept(full_architecture(report)),
+        "full": _kept(full_architecture(report), report),
+        "units": list(unit_names(report.info)),
         "models": _models(report),
-        "first": _first(report),
     }
 
 
@@ -220,8 +159,8 @@ def _figure(figure: go.Figure) -> dict[str, Any]:
     return {"data": chart["data"], "layout": chart["layout"]}
 
 
-def _kept(architecture: Architecture | None) -> dict[str, list[int]] | None:
-    return architecture.to_dict() if architecture else None
+def _kept(architecture: Architecture | None, report: Report) -> dict[str, list[int]] | None:
+    return by_layer(architecture, report.info).to_dict() if architecture else None
 
 
 def _models(report: Report) -> dict[str, dict[str, Any]]:
@@ -230,8 +169,8 @@ def _models(report: Report) -> dict[str, dict[str, Any]]:
         trial_key(trial.number): {
             "title": f"Trial {trial.number} ({trial.origin})",
             "facts": f"{metric} {units.points(headline(trial, report.info))} {_seen(trial, report)}",
-            "removed": _removed_text(trial.sparsity, trial.macs_removed, trial.params),
-            **trial.architecture.to_dict(),
+            "removed": removed_text(trial.sparsity, trial.macs_removed, trial.params, report.info),
+            **by_layer(trial.architecture, report.info).to_dict(),
         }
         for trial in report.trials
     }
@@ -241,8 +180,8 @@ def _models(report: Report) -> dict[str, dict[str, Any]]:
         models[finalist_key(row.name)] = {
             "title": f"{row.name} ({kind}{', chosen' if row.chosen else ''})",
             "facts": f"{metric} {score} on the report rows",
-            "removed": _removed_text(row.sparsity, row.macs_removed, row.params),
-            **row.architecture.to_dict(),
+            "removed": removed_text(row.sparsity, row.macs_removed, row.params, report.info),
+            **by_layer(row.architecture, report.info).to_dict(),
         }
     return models
 
@@ -252,18 +191,3 @@ def _seen(trial: TrialRecord, report: Report) -> str:
         return "on the search rows before fine-tuning"
     rows = f"{trial.stopped_at:,} of {report.info.scored_rows:,} search rows"
     return f"estimated: a race stopped it after {rows}"
-
-
-def _removed_text(sparsity: float, macs_removed: float, params: int) -> str:
-    return (
-        f"{units.percent(sparsity)} of the encoder's parameters and {units.percent(macs_removed)} of its MACs "
-        f"removed; {units.millions(params)} M parameters in all"
-    )
-
-
-def _first(report: Report) -> str | None:
-    """Key of the model shown at first: the chosen one, else the cheapest on the front."""
-    row = chosen(report.finalists)
-    if row is not None:
-        return finalist_key(row.name)
-    return trial_key(report.front[-1].number) if report.front else None

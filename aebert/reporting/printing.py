@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Literal, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from aebert.reporting.fitting import Fitted, fitted
 from aebert.reporting.tables import Column, Table
 
 # For streams that can't show the signs (a log in ASCII): shares kept become digits, # for all.
@@ -33,9 +35,23 @@ def print_tables(*shown: Table | RenderableType, file: TextIO | None = None) -> 
 
     A terminal gets them in its width, anything else in full width and without control codes.
     """
-    parts = [_rendered(one) if isinstance(one, Table) else one for one in shown]
+    stream = sys.stdout if file is None else file
+    console = Console(file=stream)
+    room = console.width if console.is_terminal else None
+    parts = [_rendered(fitted(one, room)) if isinstance(one, Table) else one for one in shown]
     between = [part for one in parts for part in (Text(), one)][1:]
-    _print(Group(*between), sys.stdout if file is None else file)
+    _print(Group(*between), stream)
+
+
+def print_lines(*lines: str, file: TextIO | None = None) -> None:
+    """Print sentences; a terminal breaks them between words, with the rest of each indented."""
+    stream = sys.stdout if file is None else file
+    console = Console(file=stream)
+    if console.is_terminal:
+        width = max(console.width, 40)
+        lines = tuple(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+    for line in lines:
+        stream.write(f"{line if _can_show(line, stream) else _ascii(line)}\n")
 
 
 def _print(table: RenderableType, stream: TextIO) -> None:
@@ -49,7 +65,11 @@ def _print(table: RenderableType, stream: TextIO) -> None:
     with plain.capture() as capture:
         plain.print(table)
     text = "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
-    stream.write(text if _can_show(text, stream) else text.translate(_ASCII).encode("ascii", "replace").decode())
+    stream.write(text if _can_show(text, stream) else _ascii(text))
+
+
+def _ascii(text: str) -> str:
+    return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
 def _can_show(text: str, stream: TextIO) -> bool:
@@ -60,18 +80,21 @@ def _can_show(text: str, stream: TextIO) -> bool:
     return True
 
 
-def rich_table(title: str | None, columns: Sequence[Column]) -> RichTable:
-    """A table without rows, in the look of all tables."""
+def rich_table(title: str | None, columns: Sequence[Column], widths: Sequence[int] | None = None) -> RichTable:
+    """A table without rows, in the look of all tables; widths: of its columns, by default what their cells need."""
     table = RichTable(
         title=None if title is None else Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for column in columns:
-        table.add_column(Text(column.title), justify="right" if column.kind == "number" else "left", overflow="fold")
+    for column, width in zip(columns, widths or (None,) * len(columns), strict=True):
+        justify: Literal["left", "right"] = "right" if column.kind == "number" else "left"
+        table.add_column(Text(column.title), justify=justify, overflow="fold", width=width)
     return table
 
 
-def _rendered(table: Table) -> Group:
-    drawn = rich_table(None, table.columns)
+def _rendered(found: Fitted) -> Group:
+    table = found.table
+    drawn = rich_table(None, table.columns, found.widths)
+    drawn.collapse_padding = found.tight
     for row in table.rows:
         drawn.add_row(*(Text(cell.text) for cell in row))
     # not as the table's title and caption: those would be broken to the table's width

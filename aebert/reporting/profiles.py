@@ -7,18 +7,18 @@ from string import Formatter
 from typing import Any
 
 from aebert.reporting import units
-from aebert.reporting.report import ProfileRow, Report
-from aebert.reporting.tables import Cell, Column, Table, finalist_key, number_columns
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ProfileRow
+from aebert.reporting.tables import Cell, Column, Table, finalist_key, ranked_columns
 
 
 def profiles_table(report: Report) -> Table:
     """The exported files with their measured size, latency, throughput, memory, speed-up and score."""
-    columns = number_columns(
-        "size (MB)", "p50 (ms)", "p90 (ms)", "p99 (ms)", "rows/s", "memory (MB)", "speed-up", "p10–p90", "report"
-    )
+    measured = {"size (MB)": 0, "p50 (ms)": 0, "p90 (ms)": 2, "p99 (ms)": 3, "rows/s": 2, "memory (MB)": 1}
+    columns = ranked_columns({**measured, "speed-up": 0, "p10–p90": 2, "report": 0})
     return Table(
         f"Profiles of {report.info.name}",
-        (Column("model", "text"), Column("file", "text"), *columns),
+        (Column("model", "text", 0), Column("file", "text", 0), *columns),
         tuple(_profile_row(row) for row in report.profiles),
         "\n".join(_note(report)),
     )

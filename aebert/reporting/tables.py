@@ -11,7 +11,9 @@ from aebert.models.shape import ATTENTION_MATRICES
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import units
 from aebert.reporting.costs import PARAMS, cost_title
-from aebert.reporting.report import FinalistRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FinalistRow
+from aebert.search.kinds import KINDS
 from aebert.search.record import LATER, StudyInfo, TrialRecord
 
 
@@ -26,10 +28,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """title: with the unit. kind: numbers are aligned right, bars need signs of one width."""
+    """title: with the unit. kind: numbers are aligned right, bars need signs of one width.
+
+    rank: where a terminal is too narrow, columns of the highest rank are left out first; those of rank 0 stay.
+    """
 
     title: str
     kind: Literal["number", "text", "bars"] = "number"
+    rank: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,39 @@ def full_architecture(report: Report) -> Architecture | None:
 
 def by_layer(architecture: Architecture, info: StudyInfo) -> Architecture:
     """The same, or of a study that sets weights to zero, what each layer keeps in its attention and in its FFN."""
-    if info.budget_kind != "zeros":
+    if not sets_zeros(info):
         return architecture
     layers = len(architecture.heads) // ATTENTION_MATRICES
     heads, ffn = (_sums(part, layers) for part in (architecture.heads, architecture.ffn))
     return Architecture(heads, ffn)
+
+
+def sets_zeros(info: StudyInfo) -> bool:
+    """Whether the study sets single weights to zero, so that its models keep their size."""
+    return info.budget_kind == "zeros"
+
+
+def removed_title(info: StudyInfo) -> str:
+    """Title of a column of shares removed."""
+    return KINDS["zeros" if sets_zeros(info) else "sparsity"].title()
+
+
+def removed_text(sparsity: float, macs_removed: float, params: int, info: StudyInfo) -> str:
+    """What is gone of a model, in one sentence."""
+    if sets_zeros(info):
+        return (
+            f"{units.percent(sparsity)} of the weights in the encoder's matrices are zero; none are removed: "
+            f"{units.millions(params)} M parameters in all"
+        )
+    return (
+        f"{units.percent(sparsity)} of the encoder's parameters and {units.percent(macs_removed)} of its MACs "
+        f"removed; {units.millions(params)} M parameters in all"
+    )
+
+
+def unit_names(info: StudyInfo) -> tuple[str, str]:
+    """What attention and FFN are counted in."""
+    return ("attention weights", "FFN weights") if sets_zeros(info) else ("heads", "FFN neurons")
 
 
 def _sums(counts: Sequence[int], layers: int) -> tuple[int, ...]:
@@ -147,9 +181,14 @@ def difference_cell(score: float | None, other: float | None) -> Cell:
     return Cell(units.difference(value), value)
 
 
-def number_columns(*titles: str) -> tuple[Column, ...]:
-    """Columns of numbers."""
-    return tuple(Column(title) for title in titles)
+def number_columns(*titles: str, rank: int = 1) -> tuple[Column, ...]:
+    """Columns of numbers, all of one rank."""
+    return tuple(Column(title, rank=rank) for title in titles)
+
+
+def ranked_columns(ranks: Mapping[str, int]) -> tuple[Column, ...]:
+    """Columns of numbers from their ranks by title."""
+    return tuple(Column(title, rank=rank) for title, rank in ranks.items())
 
 
 def same_score(first: float, second: float) -> bool:

@@ -11,7 +11,7 @@ from aebert.reporting import units
 from aebert.reporting.intervals import score_interval
 from aebert.reporting.printing import rich_table
 from aebert.reporting.report import Report
-from aebert.reporting.tables import Column, by_layer, full_architecture, scored_on
+from aebert.reporting.tables import Column, by_layer, full_architecture, scored_on, sets_zeros, unit_names
 from aebert.search.kinds import KINDS
 from aebert.search.record import TrialRecord
 
@@ -52,14 +52,24 @@ def _fact_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
         ("on the Pareto front", "yes" if record.number in front else "no"),
         (f"budget ({report.info.budget_kind})", units.budget(record.budget, report.info.budget_kind)),
         *_cost_lines(record, report),
-        ("parameters removed", f"{units.percent(record.sparsity)} of the encoder"),
-        ("MACs removed", f"{units.percent(record.macs_removed)} of the encoder"),
+        *_removed_lines(record, report),
         ("parameters", f"{record.params:,} (with embeddings)"),
         ("MACs", f"{record.macs:,} (encoder, {report.info.length} tokens)"),
         *((name, f"{units.points(value)}{estimated}") for name, value in record.metrics.items()),
         ("loss", f"{record.loss:.4f}{estimated}"),
         ("score", f"{record.score:.4f}{estimated}{_between(record)}"),
         ("time", f"{record.seconds:.1f} s"),
+    ]
+
+
+def _removed_lines(record: TrialRecord, report: Report) -> list[tuple[str, str]]:
+    if sets_zeros(report.info):
+        return [
+            ("weights zero", f"{units.percent(record.sparsity)} of those in the encoder's matrices; none are removed")
+        ]
+    return [
+        ("parameters removed", f"{units.percent(record.sparsity)} of the encoder"),
+        ("MACs removed", f"{units.percent(record.macs_removed)} of the encoder"),
     ]
 
 
@@ -103,8 +113,7 @@ def _layers(record: TrialRecord, report: Report) -> RichTable:
 
 
 def _layer_columns(report: Report) -> tuple[Column, ...]:
-    of_weights = report.info.budget_kind == "zeros"
-    attention, ffn = ("attention weights", "FFN weights") if of_weights else ("heads", "FFN neurons")
+    attention, ffn = unit_names(report.info)
     return Column("layer"), Column(attention), Column("", "bars"), Column(ffn), Column("", "bars")
 
 

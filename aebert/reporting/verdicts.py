@@ -15,6 +15,7 @@ from aebert.reporting.tables import (
     Table,
     is_of_metric,
     other_score,
+    ranked_columns,
     scored_on,
     trial_key,
     trial_name,
@@ -99,10 +100,10 @@ def verdict_tables(report: Report) -> list[Table]:
 
 def _found_table(report: Report, found: Sequence[Standing]) -> Table:
     score = report.info.metric if is_of_metric(report) else "score"
-    titles = ("budget", "best trial", score, "95 %", "flatters by", "candidates", "stopped")
+    ranks = {"budget": 0, "best trial": 0, score: 0, "95 %": 1, "flatters by": 2, "candidates": 2, "stopped": 3}
     return Table(
         f"What the search found in {report.info.name}",
-        (*map(Column, titles), Column("tied with the best", "text"), Column("chosen")),
+        (*ranked_columns(ranks), Column("tied with the best", "text", 1), Column("chosen", rank=0)),
         tuple(_found_row(standing, report) for standing in found),
         "\n".join([*_found_note(report), *_remarks(report, found)]),
     )
@@ -192,7 +193,7 @@ def _won_table(report: Report, found: Sequence[Standing]) -> Table:
         rows.append((Cell(units.budget(standing.budget, report.info.budget_kind), standing.budget), *cells))
     return Table(
         f"What the search won in {report.info.name}",
-        (Column("budget"), *(Column(f"over {method}") for method in methods)),
+        (Column("budget", rank=0), *(Column(f"over {method}") for method in methods)),
         tuple(rows),
         f"{scale.title} by which the best of a budget beats its first trials: clearly where the whole interval is "
         "above 0.\nIn brackets is the 95 % interval of the difference on the same rows. The best was chosen on these "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from aebert.reporting.report import Report
-from aebert.reporting.tables import headline, metric_of
+from aebert.reporting.tables import headline
 
 # What is shown goes on below the lowest score that must be seen by this many times the span of those scores, where a
 # smaller span counts as the least one (in points).
@@ -16,7 +16,7 @@ _BELOW, _LEAST_SPAN = 1.5, 2.0
 def score_floor(report: Report) -> float | None:
     """The lowest score shown, in points; None if all trials can be shown.
 
-    The front, the dense model, and the finalists with their intervals are always shown.
+    The front and the dense model are always shown.
     """
     needed = [100 * score for score in _needed(report) if math.isfinite(score)]
     if not needed:
@@ -31,11 +31,6 @@ def below(report: Report, floor: float) -> int:
 
 
 def _needed(report: Report) -> Iterator[float]:
-    metric = report.info.metric
     yield from (headline(trial, report.info) for trial in report.front)
     if report.dense is not None:
         yield headline(report.dense, report.info)
-    for row in report.finalists:
-        scores = (metric_of(row.report_metrics, metric), metric_of(row.int8_report_metrics, metric))
-        yield from (score for score in scores if score is not None)
-        yield from (bound for pair in (row.report_interval, row.int8_report_interval) for bound in pair or ())

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from aebert.reporting.report import Behind, FinalistRow
+from aebert.reporting.rows import Behind, FinalistRow
 from aebert.search.difference import CONFIDENCE
 from aebert.search.judge import Judge
 from aebert.search.outcomes import Outcomes

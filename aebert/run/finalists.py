@@ -15,7 +15,7 @@ from aebert.models.sanity import guess_score
 from aebert.pruning.masks import check_kept, zeros_held
 from aebert.pruning.recipe import Recipe
 from aebert.pruning.subnetwork import load_subnetwork
-from aebert.reporting.report import Repair
+from aebert.reporting.rows import Repair
 from aebert.run.dense import Dense
 from aebert.run.gradual import approach, clean
 from aebert.run.run import Run

@@ -17,7 +17,7 @@ from aebert.deployment.opening import FLATBUFFER
 from aebert.deployment.parity import check_logits, other_shapes
 from aebert.models.evaluation import Prepared
 from aebert.profiling.memory import peak_memory_bytes
-from aebert.reporting.report import ProfileRow
+from aebert.reporting.rows import ProfileRow
 from aebert.run.dense import Dense
 from aebert.run.profiles import measure_in_turns
 from aebert.run.run import Run

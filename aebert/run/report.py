@@ -9,7 +9,8 @@ from typing import Any
 
 from aebert import __version__
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import ClassRow, FileDifference, FinalistRow, ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow, FileDifference, FinalistRow, LengthRow, ProfileRow
 from aebert.reporting.writing import write_report
 from aebert.run.baselines import Baseline
 from aebert.run.bundles import bundles
@@ -18,6 +19,7 @@ from aebert.run.export import INT8
 from aebert.run.finalists import Finalist, select_outcomes
 from aebert.run.pipeline import Pipeline
 from aebert.run.scores import compare_files
+from aebert.run.stage import recorded_seconds
 from aebert.search.connections import without_password
 from aebert.search.difference import CONFIDENCE
 from aebert.search.judge import Judge
@@ -25,7 +27,7 @@ from aebert.search.kinds import KINDS
 from aebert.search.outcomes import Outcomes
 from aebert.sections import digest as values_digest
 from aebert.sections import plain
-from aebert.studies.folder import DENSE
+from aebert.studies.folder import DENSE, stored_text
 from aebert.tasks.task import ROLES
 
 
@@ -53,6 +55,8 @@ def build_report(pipeline: Pipeline) -> Report:
         checked=pipeline.checked,
         classes=tuple(_class_rows(pipeline)),
         differences=tuple(_differences(pipeline)),
+        seconds=_seconds(pipeline),
+        config=stored_text(run.folder),
     )
 
 
@@ -161,6 +165,7 @@ def _profile_row(measured: Mapping[str, Any], score: float) -> ProfileRow:
         speedup_low=speedup.get("p10"),
         speedup_high=speedup.get("p90"),
         report_score=score,
+        by_length=tuple(LengthRow(**one) for one in measured.get("by_length", ())),  # records of before lack it
     )
 
 
@@ -195,6 +200,12 @@ def _machine(measured: Mapping[str, Any]) -> dict[str, Any]:
     first = measured["profiles"][0]
     facts = {key: first[key] for key in ("threads", "batch_size", "runs", "warmup", "lengths")}
     return {**measured["machine"], **facts, "all_runs_quiet": all(p["quiet"] for p in measured["profiles"])}
+
+
+def _seconds(pipeline: Pipeline) -> dict[str, float]:
+    """Seconds of every stage that is recorded in the run's folder, and of the search, which is none."""
+    stages = recorded_seconds(pipeline.run.folder)
+    return {**stages, "search": sum(record.seconds for record in pipeline.trials)}
 
 
 def _provenance(pipeline: Pipeline) -> dict[str, Any]:

@@ -83,6 +83,16 @@ class Stage:
         return result
 
 
+def recorded_seconds(folder: Path) -> dict[str, float]:
+    """What the recorded stages of a run's folder took, by their names."""
+    found = {}
+    for path in sorted((folder / "stages").glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8")).get("result", {})
+        if "seconds" in result:
+            found[path.stem] = round(float(result["seconds"]), 1)
+    return found
+
+
 def _as_read(values: dict[str, Any]) -> dict[str, Any]:
     """Values as a later run reads them from the record."""
     read: dict[str, Any] = json.loads(json.dumps(values, default=str))

@@ -67,6 +67,12 @@ class StoredConfig(_Part):
         return "int8" if self.deploy.int8 else "float32"
 
 
+def stored_text(folder: Path) -> str:
+    """The config of a study as it is stored; empty where only the results were copied."""
+    path = folder / CONFIG
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def stored_config(folder: Path) -> StoredConfig:
     """The config of a study; that of a run with default settings where only the results were copied.
 

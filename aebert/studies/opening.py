@@ -10,7 +10,7 @@ from aebert.reporting.documents import SUMMARY, read_summary_json
 from aebert.reporting.report import Report
 from aebert.search.connections import sqlite_url
 from aebert.search.reading import read_study
-from aebert.studies.folder import CONFIG, DATABASE, find_study, stored_config, study_folders
+from aebert.studies.folder import CONFIG, DATABASE, find_study, stored_config, stored_text, study_folders
 
 
 def open_report(study: str, results: Path) -> tuple[Report, Path]:
@@ -23,13 +23,13 @@ def open_report(study: str, results: Path) -> tuple[Report, Path]:
     folder = find_study(study, results)
     stored = read_summary_json(folder / SUMMARY) if (folder / SUMMARY).is_file() else None
     live = _live_report(folder)
-    if live is None:
-        if stored is None:
-            raise StudyError(f"study {study!r} has no trials yet: run `aebert search {folder / CONFIG}`")
-        return stored, folder
-    if stored is not None and stored.info.name == live.info.name:
+    if live is None and stored is None:
+        raise StudyError(f"study {study!r} has no trials yet: run `aebert search {folder / CONFIG}`")
+    if live is not None and stored is not None and stored.info.name == live.info.name:
         live = replace(stored, info=live.info, trials=live.trials, verdicts=live.verdicts)
-    return live, folder
+    found = live or stored
+    assert found is not None
+    return replace(found, config=stored_text(folder)), folder
 
 
 def _live_report(folder: Path) -> Report | None:

@@ -70,16 +70,16 @@ def reprice(
     for name in dict.fromkeys([*first, *kinds]):
         kind = KINDS[name]
         if kind.is_priced:
-            shape = _dense_shape(folder)
-            prices[name] = latency_prices(found, _source(folder, device, shape, form), workload, shape, form)
+            shape = dense_shape(folder)
+            prices[name] = latency_prices(found, device_source(folder, device, shape, form), workload, shape, form)
         elif kind.is_size:
-            prices[name] = size_prices(found, _dense_shape(folder), form or stored_config(folder).form)
+            prices[name] = size_prices(found, dense_shape(folder), form or stored_config(folder).form)
         else:
             prices[name] = counted_prices(found, name)
     return prices
 
 
-def _dense_shape(folder: Path) -> ModelShape | None:
+def dense_shape(folder: Path) -> ModelShape | None:
     """The shape of a study's dense model; None where its folder has none."""
     if not (folder / DENSE).is_dir():
         return None
@@ -88,7 +88,7 @@ def _dense_shape(folder: Path) -> ModelShape | None:
     return stored_shape(folder / DENSE)
 
 
-def _source(folder: Path, device: str | None, shape: ModelShape | None, form: FileForm | None) -> PriceSource:
+def device_source(folder: Path, device: str | None, shape: ModelShape | None, form: FileForm | None) -> PriceSource:
     """The prices of a device, by default of the study's own."""
     config = stored_config(folder)
     return price_source(device or config.search.budget.device, shape, form or config.form, lambda: _own_table(folder))

@@ -52,8 +52,9 @@ def test_variants_are_tried_and_one_ships(aebert: Aebert, workspace: Workspace) 
     table = done.out[done.out.index("Quantized forms") :]
     assert table in aebert("show", "reviews").out
     page = (folder / "front.html").read_text()
-    assert "<h2>Quantized forms</h2>" in page
-    assert page.count('data-value="static-int8"') == 2
+    assert "<h3>Quantized forms</h3>" in page
+    # of both models, in the table of all and in that of each
+    assert page.count('data-value="static-int8"') == 4
 
 
 def test_wrong_forms_are_one_line_before_any_work(aebert: Aebert, workspace: Workspace) -> None:

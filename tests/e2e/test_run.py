@@ -56,6 +56,10 @@ def test_a_run_leaves_everything_and_a_second_one_does_nothing_again(aebert: Aeb
     models = {path: time for path, time in _tree(folder).items() if path.endswith((".onnx", ".safetensors", ".db"))}
     second = aebert("run", "reviews.yaml")
     assert second.code == 0
+    answer, where = second.out.split("\n\n", 1)
+    assert answer.startswith(("Ship ", "No file of reviews "))
+    assert len(answer.splitlines()) <= 3
+    assert "front.html; all tables: aebert show results/reviews\n" in where.replace(f"{workspace}/", "")
     assert {path: time for path, time in _tree(folder).items() if path in models} == models
     assert json.loads((folder / "summary.json").read_text())["trials"] == summary["trials"]
 

@@ -11,7 +11,7 @@ import pytest
 from aebert.errors import ConfigError, ExportError
 from aebert.profiling import profiles
 from aebert.profiling.memory import Footprint
-from aebert.profiling.profiles import Lengths, profile_files, speedup
+from aebert.profiling.profiles import Lengths, profile_files, speedup, times_by_length
 
 
 class FakeMachine:
@@ -142,3 +142,17 @@ def test_real_files_are_measured(classifier: Path, tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"gone\.onnx .* there is none"):
         profile_files({"gone": tmp_path / "gone.onnx"}, requests((1, 5)), threads=1, warmup=0, runs=10)
+
+
+def test_times_by_length_are_of_neighbouring_lengths() -> None:
+    lengths = [9, 3, 5, 3, 7, 3, 8, 3, 6, 4]
+    found = times_by_length(lengths, [10.0 * length for length in lengths])
+    assert [(one.shortest, one.longest, one.runs, one.p50_ms) for one in found] == [
+        (3, 3, 4, 30.0),
+        (4, 5, 2, 45.0),
+        (6, 7, 2, 65.0),
+        (8, 8, 1, 80.0),
+        (9, 9, 1, 90.0),
+    ]
+    assert [one.runs for one in times_by_length([12] * 7, [1.0] * 7)] == [7]
+    assert times_by_length([], []) == ()

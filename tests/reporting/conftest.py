@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import FileDifference, FinalistRow, ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FileDifference, FinalistRow, ProfileRow
 from aebert.search.record import GainRecord, Origin, StudyInfo, TrialRecord, Verdict
 
 DENSE = Architecture((4, 4), (8, 8))

@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import pytest
 
+from aebert.reporting.answer import best_file
 from aebert.reporting.baselines import baseline_difference, baseline_note, has_baselines
-from aebert.reporting.best import Wish, best_file
-from aebert.reporting.chart import front_chart
+from aebert.reporting.best import Wish
 from aebert.reporting.classes import classes_table
 from aebert.reporting.costs import finalist_cost
+from aebert.reporting.files_chart import files_charts
+from aebert.reporting.files_plot import files_figure
 from aebert.reporting.finalists import finalists_table
 from aebert.reporting.page import front_html
-from aebert.reporting.plot import front_figure
-from aebert.reporting.report import ClassRow, FileDifference, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow, FileDifference
 from aebert.reporting.tables import dense_finalist
 
 
@@ -131,12 +133,12 @@ def test_what_a_baseline_costs_in_megabytes_is_its_own(held_against: Report) -> 
 
 
 def test_pictures_tell_baselines_from_finalists(held_against: Report) -> None:
-    traces = {trace.name: trace for trace in front_chart(held_against).data}
-    assert len(traces["fine-tuned float32 (report rows)"].x) == 2
-    hollow = traces["first layers int8 (report rows)"]
-    assert (hollow.marker.symbol, list(hollow.y)) == ("triangle-up-open", [73.0])
-    labels = [text.get_text() for text in front_figure(held_against).legends[0].get_texts()]
-    assert {"first layers float32 (report rows, 95 %)", "first layers int8 (report rows, 95 %)"} < set(labels)
+    _, chart = files_charts(held_against)["ms"]
+    hollow = [trace for trace in chart.data if trace.marker.symbol == "square-open"]
+    assert [text.strip() for trace in hollow for text in trace.text] == ["first-1-layer"]
+    assert [list(trace.y) for trace in hollow] == [[73.0]]
+    labels = [text.get_text() for text in files_figure(held_against).axes[0].texts]
+    assert "first-1-layer" in labels
 
 
 def test_the_page_calls_a_baseline_one(report: Report, held_against: Report) -> None:

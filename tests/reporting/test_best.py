@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from aebert.errors import StudyError
-from aebert.reporting.best import Wish, best_file
-from aebert.reporting.report import FileDifference, ProfileRow, Report
+from aebert.reporting.answer import best_file
+from aebert.reporting.best import Times, Wish
+from aebert.reporting.report import Report
+from aebert.reporting.rows import FileDifference, ProfileRow
 
 
 def profile(name: str, kind: str, ms: float, mb: float, score: float) -> ProfileRow:
@@ -64,15 +66,15 @@ def test_the_fastest_that_surely_loses_little_ships(measured: Report) -> None:
     assert chosen(measured, Wish(max_loss=4.3)) == "trial-2 int8"
 
 
-def test_what_it_costs_and_beats_is_said(measured: Report) -> None:
-    assert best_file(measured, Wish()).lines[1:] == (
-        "Against dense float32: +0.5 points (-0.7 to +1.7), 3.33 times as fast, 5.3 times smaller.",
-        "Against dense int8: +1.5 points (+0.3 to +2.7), 1.67 times as fast, 1.3 times smaller.",
-        "It is the only file that keeps what was asked (at most 1 point lost, by the whole 95 % interval).",
-    )
-    first = best_file(measured, Wish()).lines[0]
+def test_the_answer_is_three_lines_with_what_it_costs_and_beats(measured: Report) -> None:
+    first, *others = best_file(measured, Wish()).lines
     assert first.startswith("Ship trial-1 int8: accuracy 80.5")
     assert first.endswith(" on 1,821 report rows, 3.00 ms, 15.0 MB.")
+    assert others == [
+        "Against dense int8: +1.5 points (+0.3 to +2.7), 1.67 times as fast, 1.3 times smaller; against dense float32: "
+        "+0.5 points (-0.7 to +1.7), 3.33 times as fast, 5.3 times smaller.",
+        "It is the only file that keeps what was asked (at most 1 point lost by the whole 95 % interval).",
+    ]
 
 
 def test_files_that_score_alike_are_named(measured: Report) -> None:
@@ -81,6 +83,14 @@ def test_files_that_score_alike_are_named(measured: Report) -> None:
         .lines[-1]
         .endswith(" The report rows can't tell its score from that of dense int8.")
     )
+
+
+def test_where_only_the_dense_model_will_do_that_is_said(measured: Report) -> None:
+    bad = tuple(difference(one.file, one.than, -0.2, 0.01) if "trial" in one.file else one for one in DIFFERENCES)
+    answer = best_file(replace(measured, differences=bad), Wish(max_loss=2))
+    assert answer.file is not None
+    assert answer.file.file == "dense int8"
+    assert answer.lines[-1].endswith(" No smaller model does.")
 
 
 def test_limits_are_kept(measured: Report) -> None:
@@ -93,28 +103,80 @@ def test_limits_are_kept(measured: Report) -> None:
     assert chosen(measured, Wish(min_score=0.95)) is None
 
 
-def test_where_nothing_fits_each_file_says_why(measured: Report) -> None:
-    assert best_file(measured, Wish(latency_ms=4, max_loss=0)).lines == (
-        "No file of toy that ships keeps what was asked (at most 4 ms, at most 0 points lost, by the whole 95 % "
+def test_a_score_and_a_loss_may_both_be_asked_for(measured: Report) -> None:
+    assert chosen(measured, Wish(min_score=0.75, max_loss=2)) == "trial-1 int8"
+    assert chosen(measured, Wish(min_score=0.75, max_loss=5)) == "trial-2 int8"
+
+
+def test_where_nothing_fits_the_nearest_on_each_side_are_named(measured: Report) -> None:
+    wish = Wish(latency_ms=2.5, max_loss=1)
+    assert best_file(measured, wish).lines == (
+        "No file of toy that ships keeps what was asked (at most 2.5 ms and at most 1 point lost by the whole 95 % "
         "interval).",
-        "trial-2 int8 may lose up to 4.2 points.",
-        "trial-1 int8 may lose up to 0.7 points.",
-        "dense int8 takes 5.00 ms and may lose up to 1.4 points.",
-        "--max-loss 4.2 takes trial-2 int8; more report rows would narrow the intervals.",
+        "With at most 2.5 ms the nearest is trial-2 int8, which may lose up to 4.2 points. --max-loss 4.2 is enough "
+        "for it.",
+        "With at most 1 point lost by the whole 95 % interval the nearest is trial-1 int8, which takes 3.00 ms.",
+    )
+    assert best_file(measured, Wish(size_mb=12, latency_ms=2.5, min_score=0.78)).lines[1:] == (
+        "With at most 2.5 ms and at most 12 MB the nearest is trial-2 int8, which scores 77.0.",
+        "With a score of at least 78.0 the nearest is trial-1 int8, which takes 3.00 ms and has 15.0 MB.",
+    )
+
+
+def test_where_a_side_has_no_file_its_nearest_is_named_all_the_same(measured: Report) -> None:
+    assert best_file(measured, Wish(latency_ms=1, min_score=0.9)).lines[1:] == (
+        "With at most 1 ms there is none, whatever it scores: the nearest is trial-2 int8, which takes 2.00 ms.",
+        "With a score of at least 90.0 there is none, whatever it costs: the nearest is trial-1 int8, which scores "
+        "80.5.",
+    )
+    assert best_file(measured, Wish(max_loss=0.5)).lines[1:] == (
+        "The nearest is trial-1 int8, which may lose up to 0.7 points. --max-loss 0.7 is enough for it. More report "
+        "rows would narrow the interval.",
     )
 
 
 def test_what_is_advised_is_enough(measured: Report) -> None:
-    *_, advice = best_file(measured, Wish(max_loss=0)).lines
-    most = float(advice.split()[1])
-    assert chosen(measured, Wish(max_loss=most)) == "trial-2 int8"
+    for wish in (Wish(max_loss=0), Wish(max_loss=0, latency_ms=2.5)):
+        _, advice, *_ = best_file(measured, wish).lines
+        most = float(advice.partition("--max-loss ")[2].split()[0])
+        fits = chosen(measured, replace(wish, max_loss=most))
+        assert fits is not None
+        assert fits in advice
+        assert chosen(measured, replace(wish, max_loss=most - 0.1)) is None
+
+
+def test_times_of_a_busy_machine_are_called_so(measured: Report) -> None:
+    for quiet, said in ((False, True), (True, False), (None, False)):
+        machine = {} if quiet is None else {"all_runs_quiet": quiet}
+        for wish in (Wish(), Wish(max_loss=0)):
+            lines = best_file(replace(measured, machine=machine), wish).lines
+            assert ("OTHER PROCESSES WERE BUSY" in " ".join(lines)) is said
+    busy = replace(measured, machine={"all_runs_quiet": False})
+    there = best_file(busy, Wish(max_loss=5), Times({"trial-2 int8": 7.0}, "a board"))
+    assert "BUSY" not in " ".join(there.lines), "the times are not those"
+
+
+def test_times_of_another_device_decide(measured: Report) -> None:
+    there = Times({"dense int8": 9.0, "trial-1 int8": 8.0, "trial-2 int8": 7.0}, "a board")
+    answer = best_file(measured, Wish(max_loss=5), there)
+    assert answer.lines[0].endswith("7.00 ms, 10.0 MB.")
+    assert "1.29 times as fast" in answer.lines[1]
+    assert "against dense float32: -3.0 points (-4.2 to -1.8), 8.0 times smaller." in answer.lines[1]
+    assert answer.lines[2].endswith(" Milliseconds are of a board.")
+    assert best_file(measured, Wish(max_loss=5, latency_ms=6.5), there).file is None, "it takes 7 ms there, 2 ms here"
+    slow = Times({"trial-1 int8": 8.0, "trial-2 int8": 80.0})
+    found = best_file(measured, Wish(max_loss=5), slow).file
+    assert found is not None
+    assert found.file == "trial-1 int8"
+    with pytest.raises(StudyError, match=r"^no file of study 'toy' that ships has a time on a board$"):
+        best_file(measured, Wish(), Times({"other int8": 1.0}, "a board"))
 
 
 def test_what_is_slower_or_larger_than_the_dense_files_is_said_so(measured: Report) -> None:
     slow = replace(PROFILES[3], p50_ms=12.0, size_bytes=90_000_000)
     lines = best_file(replace(measured, profiles=(*PROFILES[:3], slow)), Wish(max_loss=0.8)).lines
-    assert "1.20 times SLOWER, 1.1 times LARGER." in lines[1]
-    assert "2.40 times SLOWER, 4.5 times LARGER." in lines[2]
+    assert "2.40 times SLOWER, 4.5 times LARGER; against" in lines[1]
+    assert lines[1].endswith("1.20 times SLOWER, 1.1 times LARGER.")
 
 
 def test_an_unknown_error_is_no_proof(measured: Report) -> None:

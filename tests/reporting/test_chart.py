@@ -9,7 +9,7 @@ import pytest
 
 from aebert.pruning.architecture import Architecture
 from aebert.reporting import chart
-from aebert.reporting.chart import front_chart, progress_chart
+from aebert.reporting.chart import front_chart, front_legend, progress_chart
 from aebert.reporting.report import Report
 from aebert.search.first import FIRST_TRIALS, FirstTrial
 
@@ -17,17 +17,13 @@ from aebert.search.first import FIRST_TRIALS, FirstTrial
 def test_traces_hold_the_trials_and_finalists(report: Report) -> None:
     figure = front_chart(report)
     traces = {trace.name: trace for trace in figure.data}
-    sampled = traces["trial (search rows)"]
+    sampled = traces["trial"]
     assert (list(sampled.x), list(sampled.y)) == ([50.0, 75.0, 50.0, 62.5], [62.5, 37.5, 62.5, 25.0])
     assert [point[0] for point in sampled.customdata] == ["trial:2", "trial:3", "trial:4", "trial:5"]
-    front = traces["Pareto front (search rows)"]
+    front = traces["Pareto front"]
     assert (list(front.x), list(front.y)) == ([0.0, 50.0, 75.0], [75.0, 62.5, 37.5])
-    tuned = traces["fine-tuned float32 (report rows)"]
-    assert list(tuned.y) == [80.0, 78.0]
-    assert list(tuned.error_y.array) == pytest.approx([10.0, 10.0])
-    assert [point[0] for point in tuned.customdata] == ["finalist:dense", "finalist:trial-2"]
-    assert list(traces["fine-tuned int8 (report rows)"].y) == [77.0]
-    assert [shape.y0 for shape in figure.layout.shapes] == [75.0, 80.0]
+    assert [shape.y0 for shape in figure.layout.shapes] == [75.0]
+    assert not any("rows" in name for name in traces), "all are search rows"
 
 
 def test_hover_tells_trial_score_heads_and_ffn(report: Report) -> None:
@@ -44,23 +40,21 @@ def test_hover_tells_trial_score_heads_and_ffn(report: Report) -> None:
 def test_a_front_of_milliseconds_is_drawn_over_milliseconds(timed: Report) -> None:
     figure = front_chart(timed)
     traces = {trace.name: trace for trace in figure.data}
-    front, tuned = traces["Pareto front (search rows)"], traces["fine-tuned float32 (report rows)"]
+    front = traces["Pareto front"]
     assert (list(front.x), list(front.y)) == ([10.0, 7.0, 4.0], [75.0, 62.5, 56.25])
-    # dense, and trial 2; a little left of it, by 0.4 % of the 6 ms between the cheapest and the dearest
-    assert list(tuned.x) == pytest.approx([10 - 0.024, 7 - 0.024])
     assert figure.layout.xaxis.title.text == "predicted time of one request (ms)"
-    assert "7.00 ms, 1.38 M parameters" in traces["trial (search rows)"].customdata[0][1]
+    assert "7.00 ms, 1.38 M parameters" in traces["trial"].customdata[0][1]
 
 
 def test_estimates_and_first_trials_are_distinguished(raced: Report) -> None:
     traces = {trace.name: trace for trace in front_chart(raced).data}
-    stopped = traces["stopped by a race, estimate (search rows)"]
+    stopped = traces["stopped by a race, estimate"]
     assert (list(stopped.x), list(stopped.y)) == ([50.0], [37.5])
     assert "accuracy 37.5 on 2 of 8 search rows (estimated), loss 0.625" in stopped.customdata[0][1]
-    trials = [point[0] for point in traces["trial (search rows)"].customdata]
+    trials = [point[0] for point in traces["trial"].customdata]
     assert trials == ["trial:3", "trial:5", "trial:6"]
     first = {name: trace for name, trace in traces.items() if name.startswith("first trial")}
-    assert list(first) == ["first trial: uniform (search rows)", "first trial: knapsack (search rows)"]
+    assert list(first) == ["first trial: uniform", "first trial: knapsack"]
     assert len({trace.marker.symbol for trace in first.values()}) == 2
     # the page's style sheet has a colour for each
     style = (Path(chart.__file__).parent / "page.css").read_text(encoding="utf-8")
@@ -81,7 +75,7 @@ def test_a_new_first_trial_is_drawn_at_once(raced: Report, monkeypatch: pytest.M
     monkeypatch.setattr(FIRST_TRIALS, "_values", {**FIRST_TRIALS._values, "mine": mine})
     trials = (replace(trial, origin="mine") if trial.origin == "knapsack" else trial for trial in raced.trials)
     traces = {trace.name: trace for trace in front_chart(replace(raced, trials=tuple(trials))).data}
-    assert list(traces["first trial: mine (search rows)"].y) == [56.25]
+    assert list(traces["first trial: mine"].y) == [56.25]
 
 
 def test_architectures_of_other_studies_are_first_trials(raced: Report) -> None:
@@ -89,9 +83,9 @@ def test_architectures_of_other_studies_are_first_trials(raced: Report) -> None:
     trials = tuple(replace(trial, origin=origins.get(trial.number, trial.origin)) for trial in raced.trials)
     found = replace(raced, trials=trials)
     first = {trace.name: trace for trace in front_chart(found).data if trace.name.startswith("first trial")}
-    assert list(first) == ["first trial: study:other (search rows)", "first trial: study:&lt;i&gt; (search rows)"]
+    assert list(first) == ["first trial: study:other", "first trial: study:&lt;i&gt;"]
     assert len({trace.marker.symbol for trace in first.values()}) == 2
-    hover = first["first trial: study:&lt;i&gt; (search rows)"].customdata[0][1]
+    hover = first["first trial: study:&lt;i&gt;"].customdata[0][1]
     assert hover.startswith("<b>trial 2</b> (study:&lt;i&gt;)<br>")
     figure = progress_chart(found)
     assert figure is not None
@@ -107,11 +101,14 @@ def test_progress_is_the_hypervolume_by_trial(raced: Report, report: Report) -> 
     assert progress_chart(report) is None
 
 
-def test_names_in_hover_and_axes_are_escaped(report: Report) -> None:
-    row = replace(report.finalists[1], name="<b>&")
-    figure = front_chart(replace(report, finalists=(report.finalists[0], row)))
-    tuned = next(trace for trace in figure.data if trace.name.startswith("fine-tuned float32"))
-    assert tuned.customdata[1][1].startswith("<b>&lt;b&gt;&amp;</b> float32, chosen")
+def test_the_legend_names_what_is_drawn_and_nothing_else(raced: Report, trials_only: Report) -> None:
+    names = [name for _, _, name in front_legend(raced)]
+    assert names == [
+        *("trial", "stopped by a race, estimate", "Pareto front"),
+        *("first trial: uniform", "first trial: knapsack", "dense model"),
+    ]
+    assert "stopped by a race, estimate" not in [name for _, _, name in front_legend(trials_only)]
+    assert front_chart(raced).layout.showlegend is False
 
 
 def test_points_without_a_finite_score_are_left_out(report: Report) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from aebert.reporting.classes import classes_table
-from aebert.reporting.report import ClassRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow
 from aebert.reporting.tables import Table
 
 F1 = {

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from aebert.reporting.finalists import finalists_table
 from aebert.reporting.fronts import front_table
-from aebert.reporting.report import Behind, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import Behind
 from aebert.reporting.tables import Table
 
 

@@ -100,9 +100,9 @@ def test_reports_show_them_everywhere(report: Report, tmp_path: Path, capsys: py
     assert "Quantized forms" not in capsys.readouterr().out
 
     page = front_html(whole)
-    assert "<h2>Quantized forms</h2>" in page
+    assert "<h3>Quantized forms</h3>" in page
     assert "chosen: the fastest within 1 points" in page
-    assert "<h2>Quantized forms</h2>" not in front_html(report)
+    assert "<h3>Quantized forms</h3>" not in front_html(report)
 
     write_summary_json(whole, tmp_path / "summary.json")
     assert json.loads((tmp_path / "summary.json").read_text())["forms"] == PLAIN

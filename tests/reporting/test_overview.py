@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.reporting.overview import model_tables, search_tables, studies_table
 from aebert.reporting.printing import print_tables
-from aebert.reporting.report import ClassRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow
 from aebert.reporting.tables import Table
 
 

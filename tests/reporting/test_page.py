@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from plotly.offline import get_plotlyjs
 
-from aebert.reporting.page import front_html, write_front_html
-from aebert.reporting.report import ClassRow, Report
+from aebert.reporting import chart
+from aebert.reporting.page import _SIGNS, front_html, write_front_html
+from aebert.reporting.report import Report
+from aebert.reporting.rows import ClassRow
+from aebert.studies.opening import open_report
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(2)>&"{{data}}'
 
@@ -32,7 +35,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in ("meta", "br", "img"):
+        if tag not in ("meta", "br", "img", "input"):
             self._open.append(tag)
         if tag == "tr":
             self.cells.append([])
@@ -61,7 +64,7 @@ def _without_plotly(text: str) -> str:
 
 def external_references(text: str) -> list[str]:
     """What a browser would load or link to outside the page."""
-    return re.findall(r"""(?:src|href|action)\s*=|url\(|@import|<link|<iframe|https?://""", text)
+    return re.findall(r"""(?:src|action)\s*=|href\s*=(?!"#)|url\(|@import|<link|<iframe|https?://""", text)
 
 
 def test_the_page_refers_to_nothing_outside(report: Report) -> None:
@@ -73,6 +76,7 @@ def test_the_page_refers_to_nothing_outside(report: Report) -> None:
 def test_the_reference_search_would_find_one() -> None:
     assert external_references('<script src="x.js">') == ["src="]
     assert external_references("a{background:url(x)}") == ["url("]
+    assert external_references('<a href="#cost"><a href="x">') == ["href="]
 
 
 def test_the_browser_is_forbidden_to_load_anything(report: Report) -> None:
@@ -99,18 +103,22 @@ def test_hostile_names_stay_text(report: Report) -> None:
     assert not any(name == "onerror" for _, name, _ in page.attributes)
     assert page.texts["h1"] == [HOSTILE]
     assert HOSTILE in "".join(page.texts["li"])
-    assert page.texts["dd"][1] == HOSTILE
+    assert HOSTILE in page.texts["dd"]
     assert _data(page)["models"][f"finalist:{HOSTILE}"]["title"] == f"{HOSTILE} (fine-tuned, chosen)"
 
 
-def test_tables_hold_the_front_finalists_and_profiles(report: Report, trials_only: Report) -> None:
+def test_tables_hold_files_front_finalists_and_profiles(report: Report, trials_only: Report) -> None:
     rows = [row for row in Page(_without_plotly(front_html(report))).cells if row]
-    # what was found, what was won, the front, the finalists, the profiles
-    found, won, front = ["50 %", "75 %"], ["50 %", "75 %"], ["0 dense", "2", "3"]
-    assert [row[0] for row in rows] == [*found, *won, *front, "dense", "trial-2 *", "dense", "trial-2"]
-    assert (rows[2][1], rows[3][1]) == ("+12.5", "–")
-    assert rows[5][4] == "62.5"
-    assert Page(_without_plotly(front_html(trials_only))).tags.count("table") == 3
+    # the files, what was found, what was won, the front, heads and neurons kept, the finalists, the profiles
+    files, found, won = ["dense float32", "trial-2 int8"], ["50 %", "75 %"], ["50 %", "75 %"]
+    front, kept = ["0 dense", "2", "3"], ["4", "0", "4"]
+    assert [row[0] for row in rows] == [
+        *(*files, *found, *won, *front, *kept, *("4", "8", "4")),
+        *("dense", "trial-2 *", "dense", "trial-2"),
+    ]
+    assert (rows[4][1], rows[5][1]) == ("+12.5", "–")
+    assert rows[7][4] == "62.5"
+    assert Page(_without_plotly(front_html(trials_only))).tags.count("table") == 5
 
 
 def test_all_classes_have_a_row(report: Report) -> None:
@@ -154,21 +162,21 @@ def test_every_picked_key_has_a_model_to_show(report: Report) -> None:
     data = _data(page)
     keys = {value for _, name, value in page.attributes if name == "data-key"}
     points = {point[0] for trace in data["chart"]["data"] for point in trace["customdata"]}
+    shipped = {point[0] for chart in data["files"].values() for trace in chart["data"] for point in trace["customdata"]}
     assert keys == {"trial:0", "trial:2", "trial:3", "finalist:dense", "finalist:trial-2"}
-    assert keys | points == set(data["models"])
+    assert shipped == {"finalist:dense", "finalist:trial-2"}
+    assert keys | points | shipped == set(data["models"])
     assert data["models"]["trial:3"]["heads"] == [0, 1]
     assert data["full"] == {"heads": [4, 4], "ffn": [8, 8]}
-    assert data["first"] == "finalist:trial-2"
 
 
-def test_before_any_finalist_the_smallest_of_the_front_is_shown(trials_only: Report) -> None:
-    assert _data(Page(_without_plotly(front_html(trials_only))))["first"] == "trial:3"
-
-
-def test_provenance_is_in_the_footer(report: Report) -> None:
-    page = Page(_without_plotly(front_html(report)))
-    assert page.texts["dt"] == ["seed", "commit", "report rows"]
-    assert page.texts["dd"] == ["7", "abc", "100"]
+def test_provenance_is_at_the_end(report: Report) -> None:
+    found = replace(report, config="name: toy\n", provenance={"commit": "abc", "data": {"report": "f00"}})
+    page = Page(_without_plotly(front_html(found)))
+    assert page.texts["dt"][-4:] == ["seed", "commit", "data report", "report rows"]
+    assert page.texts["dd"][-4:] == ["7", "abc", "f00", "100"]
+    assert "name: toy\n" in page.texts["pre"]
+    assert "The config is not at hand" in front_html(report)
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -178,6 +186,27 @@ def test_a_study_that_has_hardly_begun_has_a_page(report: Report, tmp_path: Path
     page = Page(_without_plotly(path.read_text(encoding="utf-8")))
     assert len(_data(page)["models"]) == count
     assert [file.name for file in tmp_path.iterdir()] == ["front.html"]
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "results"
+
+
+@pytest.mark.parametrize("version", sorted(folder.name for folder in GOLDEN.iterdir()))
+def test_studies_of_every_version_have_a_page(version: str) -> None:
+    report, _ = open_report(str(GOLDEN / version), GOLDEN)
+    page = Page(_without_plotly(front_html(report)))
+    assert page.texts["h2"][0] == "No file can be named", "no version before kept how files differ"
+    assert [row.file for row in report.profiles if row.name == "dense"] == ["dense float32", "dense int8"]
+    assert {"dense float32", "dense int8"} <= {row[0] for row in page.cells if row}
+    data = _data(page)
+    assert set(data["files"]) == {"ms", "mb", "macs", "removed"}
+    assert ("div", "id", "progress") in page.attributes or report.trials[0].hypervolume is None
+    assert "What the stages took was not recorded" in "".join(page.texts["p"])
+
+
+def test_every_mark_of_a_first_trial_has_a_sign_in_the_legend() -> None:
+    assert all(f"{symbol}-open" in _SIGNS for symbol in chart._FIRST)
+    assert len(set(_SIGNS.values())) == len(_SIGNS)
 
 
 def test_the_picked_chart_buttons_upload_nothing() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.container import ErrorbarContainer
 from matplotlib.image import imread
 
 from aebert.reporting import plot
-from aebert.reporting.plot import front_figure, write_front_png
+from aebert.reporting.pictures import write_pictures
+from aebert.reporting.plot import front_figure
 from aebert.reporting.report import Report
 from aebert.search.first import FIRST_TRIALS
 
@@ -35,15 +35,9 @@ def test_every_trial_is_one_point_at_its_place(report: Report) -> None:
 def test_a_front_of_milliseconds_is_drawn_over_milliseconds(timed: Report) -> None:
     marks = _marks(timed)
     assert marks["front"].tolist() == [[10.0, 75.0], [7.0, 62.5], [4.0, 56.25]]
-    assert marks["chosen"].tolist()[0] == pytest.approx([7.0, 78.0], abs=0.05)
     assert front_figure(timed).axes[0].get_xlabel() == "predicted time of one request (ms)"
     estimated = replace(timed, info=replace(timed.info, estimated=True))
     assert front_figure(estimated).axes[0].get_xlabel() == "estimated time of one request (ms)"
-
-
-def test_a_finalist_whose_cost_is_not_known_is_not_drawn(timed: Report) -> None:
-    lost = replace(timed, trials=timed.trials[:2])
-    assert np.isnan(_marks(lost)["chosen"][0, 0])
 
 
 def test_estimates_and_first_trials_are_distinguished(raced: Report) -> None:
@@ -76,25 +70,6 @@ def test_every_registered_first_trial_has_a_marker_and_a_colour_of_its_own() -> 
         assert len(set(part)) == len(part)
 
 
-def test_finalists_stand_beside_their_share_with_their_intervals(report: Report) -> None:
-    axes = front_figure(report).axes[0]
-    float32, int8 = (bars for bars in axes.containers if isinstance(bars, ErrorbarContainer))
-    shares, scores = float32.lines[0].get_data()
-    assert shares == pytest.approx([0.0, 50.0], abs=0.5)
-    assert np.asarray(scores).tolist() == [80.0, 78.0]
-    bounds = [segment[:, 1].tolist() for segment in float32.lines[2][0].get_segments()]
-    assert bounds == [pytest.approx([70.0, 90.0]), pytest.approx([68.0, 88.0])]
-    assert np.asarray(int8.lines[0].get_data()[1]).tolist() == [77.0]
-    assert _marks(report)["chosen"].tolist()[0] == pytest.approx([50.0, 78.0], abs=0.5)
-
-
-def test_levels_of_the_dense_model(report: Report, trials_only: Report) -> None:
-    marks = _marks(report)
-    assert set(marks["dense, search rows"][:, 1]) == {75.0}
-    assert set(marks["dense, report rows"][:, 1]) == {80.0}
-    assert "dense, report rows" not in _marks(trials_only)
-
-
 def test_words_name_units_and_rows(report: Report) -> None:
     figure = front_figure(report)
     axes = figure.axes[0]
@@ -102,7 +77,6 @@ def test_words_name_units_and_rows(report: Report) -> None:
     assert axes.get_ylabel() == "accuracy × 100 (points)"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"trial (search rows)", "first trial: uniform (search rows)", "Pareto front (search rows)"} < set(labels)
-    assert "fine-tuned float32 (report rows, 95 %)" in labels
     macs = replace(report, info=replace(report.info, budget_kind="macs"))
     assert front_figure(macs).axes[0].get_xlabel() == "MACs of the encoder removed (%), counted at 16 tokens"
 
@@ -120,28 +94,30 @@ def test_trials_without_a_finite_score_are_counted(report: Report) -> None:
 
 
 def test_png_is_an_image_of_the_stated_size(report: Report, tmp_path: Path) -> None:
-    write_front_png(report, tmp_path / "front.png")
+    write_pictures(front_figure(report), tmp_path / "front", "Front")
     pixels = imread(tmp_path / "front.png")
     assert pixels.shape[:2] == (800, 1200)
     assert pixels[..., :3].std() > 0.05  # something is drawn
-    assert [file.name for file in tmp_path.iterdir()] == ["front.png"]
+    assert {file.name for file in tmp_path.iterdir()} == {"front.png", "front.svg"}
 
 
 def test_signs_in_names_neither_break_nor_warn(report: Report, tmp_path: Path) -> None:
     named = replace(report, info=replace(report.info, name="$\\frac{$", model="模型", metric="accuracy"))
-    write_front_png(named, tmp_path / "front.png")
+    write_pictures(front_figure(named), tmp_path / "front", named.info.name)
     assert (tmp_path / "front.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_study_that_has_hardly_begun_can_be_drawn(report: Report, tmp_path: Path, count: int) -> None:
-    write_front_png(Report(report.info, report.trials[:count]), tmp_path / "front.png")
+    write_pictures(front_figure(Report(report.info, report.trials[:count])), tmp_path / "front", "Front")
     assert imread(tmp_path / "front.png").shape[:2] == (800, 1200)
 
 
-def test_every_budgets_chosen_model_has_a_ring(report: Report) -> None:
-    rows = tuple(replace(row, chosen=row.name != "dense") for row in report.finalists)
-    more = (*rows, replace(rows[-1], name="other", sparsity=0.7))
-    figure = front_figure(replace(report, finalists=more))
-    (ring,) = [artist for artist in figure.axes[0].collections if artist.get_gid() == "chosen"]
-    assert len(np.asarray(ring.get_offsets())) == len(more) - 1
+def test_the_level_of_the_dense_model_is_on_the_search_rows(report: Report) -> None:
+    assert set(_marks(report)["dense level"][:, 1]) == {75.0}
+    assert "dense level" not in _marks(replace(report, trials=report.trials[1:]))
+
+
+def test_the_search_is_drawn_alone(report: Report, trials_only: Report) -> None:
+    """What was fine-tuned is on other rows, and has a picture of its own."""
+    assert _marks(report).keys() == _marks(trials_only).keys()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from aebert.deployment.exported import ExportedForms, KeptGraphs
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import Behind, ClassRow, FinalistRow, ProfileRow, Report
+from aebert.reporting.report import Report
+from aebert.reporting.rows import Behind, ClassRow, FinalistRow, ProfileRow
 from aebert.search.record import GainRecord, StudyInfo, TrialRecord, Verdict
 
 NUMBERS = st.floats(allow_nan=False)

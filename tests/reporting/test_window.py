@@ -36,13 +36,3 @@ def test_nothing_is_cut_where_all_can_be_seen(raced: Report, report: Report) -> 
         assert score_floor(whole) is None
         assert "not drawn" not in front_figure(whole).axes[0].get_title(loc="left")
         assert front_chart(whole).layout.yaxis.autorangeoptions.minallowed is None
-
-
-def test_finalists_and_their_intervals_are_always_seen(collapsed: Report, report: Report) -> None:
-    # the lowest end of an interval is 67, the highest 90
-    tuned = replace(collapsed, finalists=report.finalists)
-    assert score_floor(tuned) is None
-    low = replace(report.finalists[1], report_interval=(0.745, 0.755), int8_report_interval=None)
-    near = replace(low, report_metrics={"accuracy": 0.75}, int8_report_metrics={"accuracy": 0.72})
-    # 72 to 75.5 must be seen
-    assert score_floor(replace(collapsed, finalists=(near,))) == pytest.approx(72 - 1.5 * 3.5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aebert.pruning.architecture import Architecture
-from aebert.reporting.report import Behind, FinalistRow
+from aebert.reporting.rows import Behind, FinalistRow
 from aebert.run.choice import mark_chosen
 from aebert.run.finalists import select_outcomes
 from aebert.run.report import build_report

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from aebert.reporting.best import Wish, best_file
+from aebert.reporting.answer import best_file
+from aebert.reporting.best import Wish
 from aebert.run.report import build_report, report
 from aebert.sections import digest
 
@@ -37,7 +38,13 @@ def test_a_report_says_what_each_stage_made(pipeline: MakePipeline) -> None:
         right = sum(row.recall * row.support for row in found.classes if (row.name, row.kind) == (one.name, one.kind))
         assert right / found.rows["report"] == pytest.approx(one.report_score)
     assert json.loads((toy.run.folder / "summary.json").read_text())["info"]["name"] == "toy"
-    assert build_report(pipeline()) == replace(found, provenance=build_report(pipeline()).provenance)
+    assert found.config == (toy.run.folder / "config.yaml").read_text(encoding="utf-8")
+    assert {"dense", "search", "library", "profile", "report-dense", "export-dense"} <= set(found.seconds)
+    by_length = found.profiles[0].by_length
+    assert sum(one.runs for one in by_length) == 10
+    assert all(one.p50_ms > 0 for one in by_length)
+    again = build_report(pipeline())  # after the bundles, which are a stage too
+    assert again == replace(found, provenance=again.provenance, seconds=again.seconds)
 
 
 def _file(name: str, kind: str) -> str:

@@ -12,7 +12,7 @@ from aebert.errors import AebertError
 from aebert.models.evaluation import evaluate
 from aebert.pruning.recipe import Recipe
 from aebert.pruning.subnetwork import load_subnetwork
-from aebert.reporting.report import Repair
+from aebert.reporting.rows import Repair
 from aebert.run.pipeline import Pipeline
 from aebert.search.knowledge import recipe_of
 from aebert.search.record import TrialRecord

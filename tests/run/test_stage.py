@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aebert.run.stage import Stage
+from aebert.run.stage import Stage, recorded_seconds
 
 INPUTS = {"seed": 1, "rows": ["a", "b"], "train": {"epochs": 2.0}}
 
@@ -117,3 +117,12 @@ def test_the_first_result_is_what_later_runs_read(stage: Callable[..., Stage], w
     """A result that JSON stores in another form would look different on the second run."""
     first = stage().run(lambda: {**work(), "shape": (1, 2), "by id": {1: "one"}, "place": Path("models")})
     assert first == stage().done()
+
+
+def test_seconds_of_all_stages_are_read_back(tmp_path: Path) -> None:
+    Stage(tmp_path, "a", {"x": 1}).run(lambda: {"seconds": 1.26})
+    Stage(tmp_path, "b.int8", {"x": 1}).run(lambda: {"y": 1})
+    found = recorded_seconds(tmp_path)
+    assert found["a"] == 1.3
+    assert 0 <= found["b.int8"] < 60
+    assert recorded_seconds(tmp_path / "none") == {}

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from aebert.errors import ConfigError
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.masks import kept_weights
+from aebert.reporting.page import front_html
 from aebert.reporting.trials import trial_detail
 from aebert.run.report import build_report
 
@@ -39,6 +40,10 @@ def test_all_files_have_exactly_the_zeros_that_were_asked_for(pipeline: MakePipe
     assert report.axis.kind.name == "zeros"
     assert [row.sparsity for row in report.finalists] == [0.0, *(one.trial.sparsity for one in toy.finalists)]
     trial_detail(report, 1)
+    page = front_html(report)
+    assert "Attention weights kept" in page
+    assert "matrices are zero; none are removed" in page
+    assert "of its MACs removed" not in page
 
 
 def _is_matrix(tensor: onnx.TensorProto) -> bool:
