@@ -29,7 +29,7 @@ from aebert.runtime.container import (
     write_zip,
 )
 from aebert.runtime.encoding import Encoder
-from aebert.runtime.manifest import FORMAT, WITHOUT_WINDOWS, parse_manifest
+from aebert.runtime.manifest import FORMAT, WITHOUT_EMBEDDINGS, WITHOUT_WINDOWS, parse_manifest
 from aebert.runtime.session import Graph, read_opsets
 from aebert.tasks.encoding import encode_windows, join_windows
 from aebert.tasks.task import Row, TaskSpec
@@ -58,7 +58,9 @@ class BundleSource:
 
 def bundle_format(spec: TaskSpec) -> int:
     """The oldest format that says all of a task: a reader that knows no windows would cut texts and say nothing."""
-    return FORMAT if spec.window else WITHOUT_WINDOWS
+    if spec.kind == "embedding":
+        return FORMAT
+    return WITHOUT_EMBEDDINGS if spec.window else WITHOUT_WINDOWS
 
 
 def write_bundle(source: BundleSource, target: Path) -> Path:
@@ -151,7 +153,8 @@ def _values(source: BundleSource, content: bytes) -> dict[str, Any]:
             "kind": spec.kind,
             "labels": list(spec.labels),
             "outputs": list(spec.output_names),
-            "columns": list(spec.columns),
+            "columns": list(spec.columns[:1] if spec.kind == "embedding" else spec.columns),
+            **({"hidden": int(source.config.hidden_size)} if spec.kind == "embedding" else {}),
             "metric": spec.metric,
             "headline": spec.headline,
         },

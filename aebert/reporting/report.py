@@ -12,6 +12,7 @@ from aebert.deployment.exported import ExportedForms
 from aebert.errors import StudyError
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.checked import Checked, pair
+from aebert.reporting.embeddings import EmbeddingRow
 from aebert.search.axis import Axis, study_axis
 from aebert.search.front import pareto_front
 from aebert.search.record import StudyInfo, TrialRecord, Verdict
@@ -235,6 +236,7 @@ class Report:
     checked: how checkpoint and rows were understood before any work; None in runs of older versions.
     classes: by file, the classes in the order of their ids; empty for regression, and in studies of older versions.
     differences: of each pair of ONNX files; empty in studies of older versions.
+    embeddings: by file, how near its embeddings are to the dense model's; empty for other tasks.
     """
 
     info: StudyInfo
@@ -249,6 +251,7 @@ class Report:
     checked: Checked | None = None
     classes: tuple[ClassRow, ...] = ()
     differences: tuple[FileDifference, ...] = ()
+    embeddings: tuple[EmbeddingRow, ...] = ()
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -295,6 +298,7 @@ class Report:
             "profiles": [row.to_dict() for row in self.profiles],
             "classes": [row.to_dict() for row in self.classes],
             "differences": [one.to_dict() for one in self.differences],
+            **({"embeddings": [row.to_dict() for row in self.embeddings]} if self.embeddings else {}),
             "forms": {name: one.to_dict() for name, one in self.forms.items()},
             "checked": self.checked and self.checked.to_dict(),
             "machine": dict(self.machine),
@@ -323,6 +327,7 @@ class Report:
             checked=Checked.from_dict(values["checked"]) if values.get("checked") else None,
             classes=tuple(ClassRow.from_dict(row) for row in values.get("classes", ())),  # came without a new format
             differences=tuple(FileDifference.from_dict(one) for one in values.get("differences", ())),
+            embeddings=tuple(EmbeddingRow.from_dict(row) for row in values.get("embeddings", ())),
         )
 
 

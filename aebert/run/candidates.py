@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from aebert.pruning.criteria import CRITERIA, Calibration, Importance
 from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library, error_table
 from aebert.pruning.pruners import Ground, Pruner
 from aebert.run.dense import Dense
+from aebert.run.directions import along, with_directions
 from aebert.run.run import Run
 from aebert.run.stage import Stage
 from aebert.search.space import Grid
@@ -38,12 +39,15 @@ class Candidates:
         count = min(config.pruning.calibration_rows, len(rows))
         chosen = np.random.default_rng(config.seed).choice(len(rows), size=count, replace=False)
         drawn = [rows[index] for index in sorted(chosen)]
+        if spec.kind == "embedding":
+            drawn = with_directions(drawn, int(self.dense.model.config.hidden_size), config.seed)
         prepared = self.run.encoded(drawn, self.dense.tokenizer, config.search.max_batch_tokens)
         batches = [
             {**model_inputs(self.dense.model, batch.tensors), "labels": batch.tensors["labels"]}
             for batch in prepared.batches
         ]
-        return Calibration(batches, lambda logits, labels: example_losses(spec, logits, labels), config.seed)
+        loss = along if spec.kind == "embedding" else partial(example_losses, spec)
+        return Calibration(batches, loss, config.seed)
 
     @cache  # noqa: B019  a run lives as long as the process
     def importance(self, criterion: str) -> Importance:

@@ -14,6 +14,7 @@ from aebert.reporting.writing import write_report
 from aebert.run.baselines import Baseline
 from aebert.run.bundles import bundles
 from aebert.run.choice import mark_chosen
+from aebert.run.embedding_scores import embedding_rows
 from aebert.run.export import INT8
 from aebert.run.finalists import Finalist, select_outcomes
 from aebert.run.pipeline import Pipeline
@@ -53,6 +54,7 @@ def build_report(pipeline: Pipeline) -> Report:
         checked=pipeline.checked,
         classes=tuple(_class_rows(pipeline)),
         differences=tuple(_differences(pipeline)),
+        embeddings=tuple(embedding_rows({_model_and_kind(file): found for file, found in pipeline.scores.items()})),
     )
 
 

@@ -140,11 +140,10 @@ def _takes(graph: Graph, index: int) -> bool:
 
 
 def _labels(opened: _Opened) -> str:
-    outputs = opened.manifest.outputs
-    width = opened.logits[0].shape[-1]
-    if width != len(outputs):
-        raise BundleError(f"{GRAPH} must give one logit for each of {', '.join(outputs)}, it gives {width}")
-    return f"{opened.manifest.kind}: {', '.join(outputs)}"
+    manifest, width = opened.manifest, opened.logits[0].shape[-1]
+    if width != manifest.width:
+        raise BundleError(f"{GRAPH} must give {manifest.meaning}, it gives {width}")
+    return f"{manifest.kind}: {', '.join(manifest.outputs) or manifest.meaning}"
 
 
 def _parity(opened: _Opened) -> str:

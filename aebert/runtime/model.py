@@ -93,11 +93,8 @@ class Model:
         return [found[place] for place in range(len(rows))]
 
     def _check_width(self, width: int) -> None:
-        if width != len(self.manifest.outputs):
-            raise BundleError(
-                f"bundle {self._graph.path}: {GRAPH} must give {len(self.manifest.outputs)} logits, one for each of "
-                f"{', '.join(self.manifest.outputs)}, got {width}"
-            )
+        if width != self.manifest.width:
+            raise BundleError(f"bundle {self._graph.path}: {GRAPH} must give {self.manifest.meaning}, got {width}")
 
 
 def _length(manifest: Manifest, given: int | None) -> int:

@@ -89,9 +89,9 @@ def test_a_remade_bundle_can_pass(made: dict[str, Path], tmp_path: Path) -> None
 
 
 def test_a_newer_format(made: dict[str, Path], tmp_path: Path) -> None:
-    path = _remade(made["ner"], tmp_path / "b", lambda values: values.update(format=3))
+    path = _remade(made["ner"], tmp_path / "b", lambda values: values.update(format=4))
     assert _failure(path) == (
-        f"bundle {path} fails the check of its format: has format 3, this aebert reads up to 2: install a newer aebert"
+        f"bundle {path} fails the check of its format: has format 4, this aebert reads up to 3: install a newer aebert"
     )
 
 
@@ -190,7 +190,7 @@ def test_logits_that_differ(made: dict[str, Path], tmp_path: Path) -> None:
         (lambda values: values["parity"].update(cases=[]), "parity.cases must not be empty"),
         (lambda values: values["parity"].update(tolerance=float("nan")), "parity.tolerance must be above 0"),
         (lambda values: values["task"].update(outputs=["O", "O"]), "task.outputs must name different logits"),
-        (lambda values: values.update(format="1"), "bundle.json must state the format of a bundle, 1 to 2, got '1'"),
+        (lambda values: values.update(format="1"), "bundle.json must state the format of a bundle, 1 to 3, got '1'"),
         (lambda values: values.update(parts=[]), "bundle.json has a value of the wrong type"),
         (
             lambda values: values["text"].update(embeddings=values["text"]["vocabulary"] - 1),
