@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def load_checkpoint(
         facts=facts_of(candidate, notes),
         digest=weights_digest(candidate.model),
     )
+
+
+def stated_license(config: ModelConfig) -> str | None:
+    """The license that the model card of a checkpoint states, by its identifier; None where it states none."""
+    card = _folder(config) / "README.md"
+    if not card.is_file():
+        return None
+    matter = card.read_text(encoding="utf-8", errors="replace").partition("---")[2].partition("\n---")[0]
+    found = re.search(r"^license:\s*([\w.+-]+)\s*$", matter, re.MULTILINE)
+    return found[1] if found else None
 
 
 def _folder(config: ModelConfig) -> Path:

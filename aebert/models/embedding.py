@@ -68,11 +68,6 @@ def set_pooling(config: PretrainedConfig, pooling: Pooling) -> None:
     config.aebert_pooling, config.aebert_normalize = pooling.mode, pooling.normalize
 
 
-def pooling_of(config: PretrainedConfig) -> Pooling:
-    """The pooling of an embedding model."""
-    return Pooling(config.aebert_pooling, config.aebert_normalize, "config")
-
-
 def reads_first_token(model: PreTrainedModel) -> bool:
     """Whether the model's output follows from the first token of the last layer alone."""
     name = type(model).__name__

@@ -38,6 +38,11 @@ class Pooling:
         return f"{self.mode} pooling, {'' if self.normalize else 'not '}normalized ({self.source})"
 
 
+def pooling_of_config(config: Any) -> Pooling:
+    """The pooling of an embedding model, by its config."""
+    return Pooling(config.aebert_pooling, config.aebert_normalize, "config")
+
+
 def read_pooling(folder: Path, spec: TaskSpec) -> Pooling:
     """The pooling of a checkpoint: what its modules.json says, else what the task says (`task.pooling`).
 

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.config import DistillConfig, TrainConfig
 from aebert.files import write_json
-from aebert.models.embedding import embedding_class_names, pooling_of
+from aebert.models.embedding import embedding_class_names
 from aebert.models.heads import base_class
-from aebert.models.pooling import layout, write_layout
+from aebert.models.pooling import layout, pooling_of_config, write_layout
 from aebert.run.run import Run
 from aebert.sections import plain
 from aebert.training.finetune import fine_tune
@@ -61,7 +61,7 @@ def store_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fold
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         encoder = base_class(model.config.model_type).__name__
         write_json(folder / "config.json", {**values, "architectures": [encoder]})
-        write_layout(folder, layout(pooling_of(model.config), model.config.hidden_size))
+        write_layout(folder, layout(pooling_of_config(model.config), model.config.hidden_size))
 
 
 def settings_given(section: TrainConfig) -> dict[str, Any]:

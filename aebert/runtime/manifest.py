@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aebert.errors import BundleError
-from aebert.runtime.container import MANIFEST, Digest
+from aebert.runtime.container import MANIFEST, OLD_GRAPH, Digest
 
 FORMAT = 3
-WITHOUT_EMBEDDINGS = 2  # the formats of bundles that older versions read as this one does
-WITHOUT_WINDOWS = 1
+WITHOUT_WINDOWS = 1  # the first format
 KINDS = ("classification", "regression", "ner", "embedding")
 
 
@@ -46,7 +45,7 @@ class Manifest:
 
     outputs: name of each logit: classes, BIO tags, or `score`. hidden: width of an embedding, which has no names; 0 for
     other kinds. columns: those that held the texts in training, two for
-    sentence pairs. inputs: of the graph.
+    sentence pairs. inputs: of the graph. graph: name of the part that holds it.
     max_length: tokens that texts were cut to in training; with window, NER texts that are longer are read in windows.
     max_positions: most tokens that the graph can take.
     vocabulary: number of ids of the tokenizer. embeddings: of ids that the graph takes, those of the tokenizer or more;
@@ -60,6 +59,7 @@ class Manifest:
     hidden: int
     columns: tuple[str, ...]
     inputs: tuple[str, ...]
+    graph: str
     max_length: int
     max_positions: int
     pad_id: int
@@ -132,6 +132,7 @@ def _read(values: Mapping[str, Any]) -> Manifest:
         hidden=int(task["hidden"]) if task["kind"] == "embedding" else 0,
         columns=tuple(map(str, task["columns"])),
         inputs=tuple(map(str, graph["inputs"])),
+        graph=str(graph["file"]) if values["format"] >= FORMAT else OLD_GRAPH,
         max_length=int(text["max_length"]),
         max_positions=int(text["max_positions"]),
         pad_id=int(text["pad_id"]),
@@ -162,6 +163,7 @@ def _checked(manifest: Manifest, path: Path) -> Manifest:
         or 0 < len(set(manifest.outputs)) == len(manifest.outputs),
         "task.hidden must be above 0 and task.outputs empty": manifest.kind != "embedding"
         or (manifest.hidden > 0 and not manifest.outputs and len(manifest.columns) == 1),
+        "graph.file must be one of the parts": manifest.graph in manifest.parts,
         "graph.inputs must have input_ids": "input_ids" in manifest.inputs,
         "text.max_length must be in 8..text.max_positions": 8 <= manifest.max_length <= manifest.max_positions,
         "parity.tolerance must be above 0": 0 < manifest.tolerance < float("inf"),

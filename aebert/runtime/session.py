@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aebert.errors import BundleError
-from aebert.runtime.container import GRAPH
 
 EMBEDDING = "sentence_embedding"
 """The output that holds embeddings, by the name that sentence-transformers and optimum have for it."""
@@ -34,12 +33,12 @@ class Graph:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common base class
             version = onnxruntime.__version__
-            raise BundleError(f"bundle {path}: {GRAPH} can't run in onnxruntime {version}: {_line(error)}") from None
+            raise BundleError(f"bundle {path}: its graph can't run in onnxruntime {version}: {_line(error)}") from None
         self.inputs = tuple(node.name for node in self._session.get_inputs())
         names = [node.name for node in self._session.get_outputs()]
         self._output = output_name(names)
         if self._output not in names:
-            raise BundleError(f"bundle {path}: {GRAPH} must have an output named logits or {EMBEDDING}")
+            raise BundleError(f"bundle {path}: its graph must have an output named logits or {EMBEDDING}")
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logits `[batch, outputs]`, for NER `[batch, seq, outputs]`, or embeddings `[batch, hidden]`.
@@ -50,7 +49,7 @@ class Graph:
             (logits,) = self._session.run([self._output], {name: batch[name] for name in self.inputs})
         except Exception as error:  # ONNX Runtime's errors have no common base class
             shape = list(batch["input_ids"].shape)
-            raise BundleError(f"bundle {self.path}: {GRAPH} can't run on a batch {shape}: {_line(error)}") from None
+            raise BundleError(f"bundle {self.path}: its graph can't run on a batch {shape}: {_line(error)}") from None
         return np.asarray(logits, dtype=np.float32)
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModel, PreTrainedModel
 
-from aebert.models.embedding import embedding_class, pool, pooling_of, reads_first_token, set_pooling
+from aebert.models.embedding import embedding_class, pool, reads_first_token, set_pooling
 from aebert.models.families import FAMILIES
-from aebert.models.pooling import Pooling
+from aebert.models.pooling import Pooling, pooling_of_config
 from aebert.pruning.slicing import Selection, extract, masked
 from aebert.pruning.subnetwork import load_subnetwork
 
@@ -93,7 +93,7 @@ def test_masked_sliced_and_reloaded_give_the_same(
     small.save_pretrained(tmp_path)
     again = load_subnetwork(tmp_path)
     assert type(again).__name__ == type(small).__name__
-    assert pooling_of(again.config) == pooling_of(model.config)
+    assert pooling_of_config(again.config) == pooling_of_config(model.config)
     with torch.no_grad():
         assert torch.equal(again(**padded_batch).logits, found)
         assert torch.equal(AutoModel.from_pretrained(tmp_path)(**padded_batch).logits, found)

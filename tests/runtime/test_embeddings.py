@@ -21,6 +21,7 @@ from aebert.tasks.task import Row, TaskSpec
 from tests.runtime.conftest import WEIGHTS, lookup_graph
 
 WIDTH = 2
+POOLING: dict[str, Any] = {"aebert_pooling": "mean", "aebert_normalize": True}
 
 
 @pytest.fixture
@@ -43,7 +44,11 @@ def embedder(tmp_path: Path, tiny_tokenizer: PreTrainedTokenizerFast) -> Callabl
             "quantization": "float32",
             "tokenizer": tiny_tokenizer,
             "config": BertConfig(
-                vocab_size=len(vocabulary), hidden_size=WIDTH, num_attention_heads=1, max_position_embeddings=64
+                vocab_size=len(vocabulary),
+                hidden_size=WIDTH,
+                num_attention_heads=1,
+                max_position_embeddings=64,
+                **POOLING,
             ),
             "spec": TaskSpec("toy", "embedding", ("a", "b"), "score", (), "pearson_spearman", "spearman"),
             "max_length": 16,
@@ -65,7 +70,7 @@ def test_texts_become_vectors(embedder: Callable[..., BundleSource], tmp_path: P
 
 
 def test_a_graph_of_another_width_is_refused(embedder: Callable[..., BundleSource], tmp_path: Path) -> None:
-    config = BertConfig(vocab_size=embedder().config.vocab_size, hidden_size=4, num_attention_heads=1)
+    config = BertConfig(vocab_size=embedder().config.vocab_size, hidden_size=4, num_attention_heads=1, **POOLING)
     bundle = write_bundle(embedder(), tmp_path / "toy")
     values = json.loads((bundle / "bundle.json").read_text())
     assert (values["format"], values["task"]["hidden"], values["task"]["columns"]) == (3, WIDTH, ["a"])
