@@ -49,6 +49,7 @@ def test_what_is_written_is_read(mode: Any, normalize: bool, tmp_path: Path) -> 
     write_layout(tmp_path, layout(Pooling(mode, normalize, ""), 8, 64))
     assert read_pooling(tmp_path, SPEC) == Pooling(mode, normalize, "modules.json")
     assert json.loads((tmp_path / "sentence_bert_config.json").read_text())["max_seq_length"] == 64
+    assert json.loads((tmp_path / "config_sentence_transformers.json").read_text())["default_prompt_name"] is None
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
