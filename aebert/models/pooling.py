@@ -161,7 +161,7 @@ def layout(pooling: Pooling, hidden: int, max_length: int | None = None) -> dict
     ]
     modes = {f"pooling_mode_{key}": mode == pooling.mode for key, mode in _KEYS.items()}
     lengths = {} if max_length is None else {_LENGTHS: {"max_seq_length": max_length, "do_lower_case": False}}
-    prompts = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    prompts: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     pooled = {"word_embedding_dimension": hidden, **modes}
     # without the file of prompts, which says that there are none, sentence-transformers asks the hub for one
     return {MODULES: modules, f"{POOLING}/config.json": pooled, _PROMPTS: prompts, **lengths}
