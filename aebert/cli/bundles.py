@@ -10,7 +10,6 @@ import typer
 
 from aebert.cli.app import Results, Study, app, started
 from aebert.errors import ConfigError
-from aebert.runtime.container import OLD_GRAPH
 
 bundle_app = typer.Typer(help="Make, check and show bundles, which are what a run ships.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
@@ -130,6 +129,8 @@ def _facts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "task", f"{task['name']}, {task['kind']}: {', '.join(task['labels']) or _numbers(task)}"
     longer = ", longer ones in windows" if text.get("window") else ""
     yield "text", f"{' and '.join(task['columns'])}, at most {text['max_length']} tokens{longer}"
+    from aebert.runtime.container import OLD_GRAPH
+
     size = values["parts"][graph.get("file", OLD_GRAPH)]["bytes"]
     yield "graph", f"{graph['quantization']}, opset {graph['opset']}, {size} bytes"
     yield "parity", f"{len(parity['cases'])} rows, tolerance {parity['tolerance']:.2g}"
