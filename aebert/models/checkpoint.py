@@ -19,6 +19,7 @@ from aebert.models.facts import CheckpointFacts, facts_of
 from aebert.models.heads import Train
 from aebert.models.loading import one_line_errors
 from aebert.models.minilm import minilm_folder
+from aebert.models.pooling import MODULES, POOLING
 from aebert.models.settings import read_settings
 from aebert.tasks.task import TaskSpec
 
@@ -112,4 +113,6 @@ def _download(config: ModelConfig) -> Path:
 def _snapshot(config: ModelConfig, names: list[str]) -> Path:
     # the patterns also match in sub-folders, which hold other forms of the model
     found = snapshot_download(config.path, revision=config.revision, allow_patterns=names, ignore_patterns="*/*")
+    if (Path(found) / MODULES).is_file():  # a model of sentence-transformers, whose pooling is in a folder of its own
+        snapshot_download(config.path, revision=config.revision, allow_patterns=f"{POOLING}/config.json")
     return Path(found)
