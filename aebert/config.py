@@ -51,14 +51,37 @@ class TaskConfig(Section):
       when not given. Integers are names too; put yes, no, on, off, null, numbers with a point, and dates in quotes.
       A mapping names the classes of a classification and lists what the data calls each,
       `{negative: [-2, -1], neutral: [0], positive: [1, 2]}`; anything else in the data is refused.
+    kind `embedding`: the model turns a sentence into a vector. text: one column of sentences, which need no labels, or
+      two columns whose pairs have a similarity score in `label`; of .txt files every line is a sentence.
+    pooling, normalize: how an embedding is made of the last hidden states, where the checkpoint has no modules.json of
+      sentence-transformers, which says so itself.
+    corpus: text file or table with the texts among which each report sentence is searched, to see how many of the first
+      ten hits a smaller model shares with the dense one; the report sentences themselves when not given.
     """
 
     name: str = "endpoints-synthetic"
-    kind: Literal["classification", "regression", "ner"] | None = None
+    kind: Literal["classification", "regression", "ner", "embedding"] | None = None
     text: tuple[Name, ...] | None = None
     label: Name | None = None
     labels: tuple[Name, ...] | dict[Name, tuple[Name, ...]] | None = None
     metric: str | None = None
+    pooling: Literal["mean", "cls", "max"] | None = None
+    normalize: bool | None = None
+    corpus: Path | None = None
+
+    @model_serializer(mode="wrap")
+    def _keys_of_embeddings_only_where_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        # configs of older versions have no such keys, and must keep their digests
+        late = ("pooling", "normalize", "corpus")
+        return {key: value for key, value in values.items() if key not in late or getattr(self, key) is not None}
+
+    @model_validator(mode="after")
+    def _keys_of_embeddings_are_for_embeddings(self) -> TaskConfig:
+        given = [key for key in ("pooling", "normalize", "corpus") if getattr(self, key) is not None]
+        if given and self.kind not in ("embedding", None):
+            raise ValueError(f"{' and '.join(given)} must be left out unless kind is embedding, got kind {self.kind}")
+        return self
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -89,7 +112,7 @@ class DataConfig(Section):
     files: own files by split name; a path that does not exist may be a pattern (`train-*.parquet`), and the rows of all
       files that it matches are one split.
     format: by ending (.csv .tsv .jsonl .parquet .arrow .conll .iob .bio .txt) when `auto`. `brat` reads a folder of
-      .txt and .ann files with the same names.
+      .txt and .ann files with the same names. `txt`, for embeddings, reads a sentence from each line.
     header: column names of a CSV or TSV file that has no header line, as a list; or other names for columns of its
       header line, as a mapping (`{v1: label, v2: text}`).
     encoding: of text files, by its Python name. A byte order mark is no part of the text.
@@ -106,7 +129,7 @@ class DataConfig(Section):
 
     root: Path | None = None
     files: dict[str, Path] | None = None
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "arrow", "conll", "brat"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "arrow", "conll", "brat", "txt"] = "auto"
     header: tuple[Name, ...] | dict[Name, Name] | None = None
     encoding: str = "utf-8"
     separator: str | None = None
@@ -386,7 +409,8 @@ class SearchConfig(Section):
 class DistillConfig(Section):
     """Weights of the distillation losses; the task's own loss has weight 1 - logits.
 
-    logits: KL divergence (mean squared error for regression) to the dense model's outputs.
+    logits: KL divergence (mean squared error for regression) to the dense model's outputs. Embeddings have no loss but
+      the cosine distance to the dense model's, whose weight is 1 whatever this says.
     hidden: mean squared error to the dense model's hidden states, all layers. Of a baseline with fewer layers, layer i
       of k learns from layer i · L / k of the dense model's L (rounded; TinyBERT's uniform mapping, arXiv:1909.10351).
     """

@@ -26,5 +26,8 @@ def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def weights_digest(model: PreTrainedModel) -> str:
-    """The same of a model's state."""
-    return arrays_digest({name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()})
+    """The same of a model's state, and for embeddings of how they are made of it."""
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    if mode := getattr(model.config, "aebert_pooling", None):
+        arrays[f"{mode} {model.config.aebert_normalize}"] = np.zeros(0)
+    return arrays_digest(arrays)

@@ -84,7 +84,7 @@ def predict(
             help="Column of a table that holds the text, two with a comma for pairs; by default as in training.",
         ),
     ] = None,
-    format: Annotated[str, typer.Option(help="json (an object per row) or tsv.")] = "json",
+    format: Annotated[str, typer.Option(help="json (an object per row), tsv, or npy (embeddings).")] = "json",
     batch: Annotated[int, typer.Option(help="Most rows at a time; 1 answers each row at once.")] = 32,
     threads: Threads = 1,
     max_length: Annotated[int | None, typer.Option(help="Most tokens of a row; by default as in training.")] = None,
@@ -126,15 +126,22 @@ def predict(
 def _facts(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     task, text, graph, parity = (values[key] for key in ("task", "text", "graph", "parity"))
     yield "name", f"{values['name']} (bundle format {values['format']})"
-    yield "task", f"{task['name']}, {task['kind']}: {', '.join(task['labels']) or 'a number'}"
+    yield "task", f"{task['name']}, {task['kind']}: {', '.join(task['labels']) or _numbers(task)}"
     longer = ", longer ones in windows" if text.get("window") else ""
     yield "text", f"{' and '.join(task['columns'])}, at most {text['max_length']} tokens{longer}"
-    yield "graph", f"{graph['quantization']}, opset {graph['opset']}, {values['parts']['model.onnx']['bytes']} bytes"
+    from aebert.runtime.container import OLD_GRAPH
+
+    size = values["parts"][graph.get("file", OLD_GRAPH)]["bytes"]
+    yield "graph", f"{graph['quantization']}, opset {graph['opset']}, {size} bytes"
     yield "parity", f"{len(parity['cases'])} rows, tolerance {parity['tolerance']:.2g}"
     yield from _measured(values, task["headline"])
     for key, value in values.get("provenance", {}).items():
         shown = " ".join(f"{name}={one}" for name, one in value.items()) if isinstance(value, dict) else value
         yield key, str(shown)
+
+
+def _numbers(task: Mapping[str, Any]) -> str:
+    return f"{task['hidden']} numbers" if task["kind"] == "embedding" else "a number"
 
 
 def _measured(values: Mapping[str, Any], headline: str) -> Iterator[tuple[str, str]]:

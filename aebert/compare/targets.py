@@ -19,7 +19,7 @@ from aebert.errors import ConfigError, ExportError, ModelError
 
 TargetKind = Literal["onnx", "checkpoint"]
 
-GRAPH, BUNDLE = "model.onnx", "bundle.json"
+OLD_GRAPH, BUNDLE = "model.onnx", "bundle.json"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 # Operators that hand on token ids as they are; operators that look them up, and the index of the input with the table.
@@ -79,9 +79,19 @@ def _folder(path: Path) -> Target:
 
 
 def _bundle(path: Path, folder: Path) -> Target:
-    if not (folder / GRAPH).is_file():
-        raise ConfigError(f"bundle {path} must hold {GRAPH}; it does not")
-    return onnx_target(folder / GRAPH, str(path), form="bundle", vocabulary=_tokenizer_size(folder / "tokenizer.json"))
+    graph = _graph(folder)
+    if not (folder / graph).is_file():
+        raise ConfigError(f"bundle {path} must hold {graph}; it does not")
+    return onnx_target(folder / graph, str(path), form="bundle", vocabulary=_tokenizer_size(folder / "tokenizer.json"))
+
+
+def _graph(folder: Path) -> str:
+    """Name of the graph that a bundle's runtime would run."""
+    try:
+        stated = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["graph"].get("file", OLD_GRAPH)
+        return OLD_GRAPH if PurePosixPath(stated).is_absolute() or ".." in PurePosixPath(stated).parts else str(stated)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return OLD_GRAPH  # `aebert bundle verify` says what is wrong with it
 
 
 def _unpacked(path: Path, room: Path) -> Path:
@@ -93,7 +103,7 @@ def _unpacked(path: Path, room: Path) -> Path:
         inside = PurePosixPath(min(names, key=len)).parent
         try:
             for name in archive.namelist():
-                if PurePosixPath(name).parent == inside and not name.endswith("/"):
+                if PurePosixPath(name).is_relative_to(inside) and not name.endswith("/"):
                     archive.extract(name, room)  # extract keeps files below that folder, whatever their names
         except (zipfile.BadZipFile, OSError) as error:
             raise ExportError(f"bundle {path} is damaged: {error}; copy or build it again") from error

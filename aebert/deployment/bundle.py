@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from aebert.deployment.hub_layout import hub_files, part_order
 from aebert.deployment.samples import make_cases, make_probes, measure_tolerance, word_rule
 from aebert.errors import BundleError, ExportError, OutputError
 from aebert.files import replacing
@@ -19,17 +20,18 @@ from aebert.runtime.checks import verify
 from aebert.runtime.container import (
     GRAPH,
     MANIFEST,
-    PARTS,
+    QUANTIZED,
     SUMS,
     TOKENIZER,
     Digest,
     check_digests,
     open_container,
+    part_names,
     sums,
     write_zip,
 )
 from aebert.runtime.encoding import Encoder
-from aebert.runtime.manifest import FORMAT, WITHOUT_WINDOWS, parse_manifest
+from aebert.runtime.manifest import FORMAT, parse_manifest
 from aebert.runtime.session import Graph, read_opsets
 from aebert.tasks.encoding import encode_windows, join_windows
 from aebert.tasks.task import Row, TaskSpec
@@ -54,11 +56,6 @@ class BundleSource:
     max_length: int
     samples: Sequence[Row]
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def bundle_format(spec: TaskSpec) -> int:
-    """The oldest format that says all of a task: a reader that knows no windows would cut texts and say nothing."""
-    return FORMAT if spec.window else WITHOUT_WINDOWS
 
 
 def write_bundle(source: BundleSource, target: Path) -> Path:
@@ -91,7 +88,8 @@ def pack(bundle: Path, target: Path) -> Path:
     """
     container = open_container(bundle)
     check_digests(container)
-    return _write({name: container.read(name) for name in (*PARTS, SUMS)}, target, lambda written: None)
+    names = (*part_names(container), SUMS)
+    return _write({name: container.read(name) for name in names}, target, lambda written: None)
 
 
 def _write(contents: Mapping[str, bytes], target: Path, check: Callable[[Path], None]) -> Path:
@@ -103,6 +101,7 @@ def _write(contents: Mapping[str, bytes], target: Path, check: Callable[[Path], 
         else:
             written.mkdir()
             for name, content in contents.items():
+                (written / name).parent.mkdir(exist_ok=True)
                 (written / name).write_bytes(content)
         check(written)
         if target.is_dir():  # a folder that is not empty can't be replaced in one step
@@ -122,11 +121,23 @@ def _contents(source: BundleSource) -> dict[str, bytes]:
     if not source.tokenizer.is_fast:
         name = type(source.tokenizer).__name__
         raise ExportError(f"a bundle needs a fast tokenizer (one with a tokenizer.json), got {name}")
-    parts = {GRAPH: source.graph.read_bytes(), TOKENIZER: _tokenizer_json(source.tokenizer)}
+    graphs = {_graph_name(source): source.graph.read_bytes()}
+    if source.reference is not None:
+        graphs[GRAPH] = source.reference.read_bytes()
+    values = _values(source, graphs[_graph_name(source)])
+    text = values["text"]
+    hub = hub_files(source.config, source.spec, source.tokenizer, text["max_length"], values)
+    parts = {**graphs, TOKENIZER: _tokenizer_json(source.tokenizer), **hub}
+    parts = {name: parts[name] for name in part_order(list(parts))}
     digests = {name: Digest.of(content) for name, content in parts.items()}
-    values = _values(source, parts[GRAPH]) | {"parts": {name: digest.to_dict() for name, digest in digests.items()}}
+    values |= {"parts": {name: digest.to_dict() for name, digest in digests.items()}}
     manifest = (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
     return {MANIFEST: manifest, **parts, SUMS: sums({MANIFEST: Digest.of(manifest), **digests})}
+
+
+def _graph_name(source: BundleSource) -> str:
+    """Where the shipped graph is: beside the float32 one, if it was quantized from that."""
+    return GRAPH if source.reference is None else QUANTIZED
 
 
 def _tokenizer_json(tokenizer: PreTrainedTokenizerBase) -> bytes:
@@ -144,19 +155,21 @@ def _values(source: BundleSource, content: bytes) -> dict[str, Any]:
     cases = make_cases(graph, [window for row in parts for window in row])
     tolerance = measure_tolerance(cases, source.graph, source.reference, text["pad_id"])
     return {
-        "format": bundle_format(spec),
+        "format": FORMAT,
         "name": source.name,
         "task": {
             "name": spec.name,
             "kind": spec.kind,
             "labels": list(spec.labels),
             "outputs": list(spec.output_names),
-            "columns": list(spec.columns),
+            "columns": list(spec.columns[:1] if spec.kind == "embedding" else spec.columns),
+            **({"hidden": int(source.config.hidden_size)} if spec.kind == "embedding" else {}),
             "metric": spec.metric,
             "headline": spec.headline,
         },
         "text": text,
         "graph": {
+            "file": _graph_name(source),
             "inputs": list(graph.inputs),
             "opset": read_opsets(content)["ai.onnx"],
             "quantization": source.quantization,

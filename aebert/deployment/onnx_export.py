@@ -16,6 +16,8 @@ from transformers import PreTrainedModel
 from aebert.deployment.modes import attention, eval_mode
 from aebert.errors import ExportError
 from aebert.files import replacing
+from aebert.models.embedding import SUFFIX
+from aebert.runtime.session import EMBEDDING
 
 # protobuf's limit for one file is 2 GiB; the rest is room for the graph itself
 _MAX_WEIGHT_BYTES = 2**31 - 2**24
@@ -37,6 +39,8 @@ def export_onnx(
 ) -> Path:
     """Write `model` as one ONNX file: int64 inputs `[batch, seq]`, float32 output `logits`, both axes dynamic.
 
+    One for embeddings has two outputs: `last_hidden_state` `[batch, seq, hidden]`, which programs that pool themselves
+    read first, and `sentence_embedding` `[batch, hidden]`.
     input_names: what the tokenizer returns (`tokenizer.model_input_names`); those the model doesn't take are left out.
     attention_function: name in transformers' registry; the graph of eager attention is smaller than that of torch's
     kernel, and up to 6 % faster in ONNX Runtime. Blocks without units vanish from the graph. The model is exported in
@@ -69,28 +73,34 @@ def _check_size(model: PreTrainedModel) -> None:
         raise ExportError(f"an ONNX file must stay below 2 GB to be one file, the weights have {size / 1e9:.2f} GB")
 
 
-class _Logits(nn.Module):
-    """What the exporter traces: it takes positional inputs and returns logits."""
+class _Outputs(nn.Module):
+    """What the exporter traces: it takes positional inputs and returns the outputs of the file."""
 
     def __init__(self, model: PreTrainedModel, names: Sequence[str]) -> None:
         super().__init__()
         self.model, self.names = model, tuple(names)
+        self.embeds = SUFFIX in type(model).__name__
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=True).logits
-        return logits
+    @property
+    def output_names(self) -> list[str]:
+        return ["last_hidden_state", EMBEDDING] if self.embeds else ["logits"]
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=True)
+        return (found.last_hidden_state, found.logits) if self.embeds else (found.logits,)
 
 
 def _trace(model: PreTrainedModel, names: Sequence[str], opset: int) -> torch.onnx.ONNXProgram:
+    traced = _Outputs(model, names).eval()
     try:
         program = torch.onnx.export(
-            _Logits(model, names).eval(),
+            traced,
             _example(model, names),
             dynamo=True,
             # axes are named below instead, since the exporter warns about names given here for each further input
             dynamic_shapes=(tuple(dict.fromkeys(range(2), torch.export.Dim.DYNAMIC) for _ in names),),
             input_names=list(names),
-            output_names=["logits"],
+            output_names=traced.output_names,
             opset_version=opset,
             verbose=False,
         )

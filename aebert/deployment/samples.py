@@ -53,7 +53,8 @@ def _probe_row(spec: TaskSpec, texts: Sequence[str], index: int) -> Row:
     if spec.kind == "ner":
         words = tuple(texts[index].split())
         return Row(words, (0,) * len(words))
-    sides = tuple(texts[(index + side) % len(texts)] for side in range(len(spec.columns)))
+    count = 1 if spec.kind == "embedding" else len(spec.columns)
+    sides = tuple(texts[(index + side) % len(texts)] for side in range(count))
     return Row(sides, 0)
 
 

@@ -10,12 +10,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from aebert.errors import ExportError
+from aebert.runtime.session import output_name
 
 Feed = Mapping[str, NDArray[np.integer]]  # one request as a graph takes it, each input [batch, seq]
 
 
 class OnnxModel:
-    """An exported classifier on the CPU.
+    """An exported model on the CPU.
 
     inputs: names that the graph takes; every one is int64 `[batch, seq]`.
     """
@@ -24,9 +25,12 @@ class OnnxModel:
         self.path = path
         self._session = open_session(path, threads)
         self.inputs = tuple(node.name for node in self._session.get_inputs())
+        self._output = output_name([node.name for node in self._session.get_outputs()])
 
     def logits(self, batch: Mapping[str, NDArray[np.integer]]) -> NDArray[np.float32]:
-        """Logits `[batch, labels]`, or `[batch, seq, labels]` of a token classifier; other keys are ignored.
+        """Logits `[batch, labels]`, or `[batch, seq, labels]` of a token classifier; embeddings `[batch, hidden]`.
+
+        Other keys are ignored.
 
         Raises: ExportError when `batch` lacks an input of the graph or the graph can't run on it.
         """
@@ -35,7 +39,7 @@ class OnnxModel:
             raise ExportError(f"{self.path.name} takes {', '.join(self.inputs)}; the batch lacks {', '.join(missing)}")
         feed = {name: np.asarray(batch[name], dtype=np.int64) for name in self.inputs}
         try:
-            (logits,) = self._session.run(["logits"], feed)
+            (logits,) = self._session.run([self._output], feed)
         except Exception as error:  # ONNX Runtime's errors have no common base class
             shape = feed[self.inputs[0]].shape
             raise ExportError(f"{self.path.name} can't run on a batch {list(shape)}: {_first_line(error)}") from None

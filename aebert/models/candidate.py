@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from aebert.errors import ModelError
+from aebert.models.embedding import set_pooling
 from aebert.models.families import FAMILIES, Family
 from aebert.models.heads import (
     Head,
@@ -29,6 +30,7 @@ from aebert.models.heads import (
 )
 from aebert.models.loading import quiet_loading
 from aebert.models.outputs import DEFAULT_OUTPUTS, Outputs, stated_outputs
+from aebert.models.pooling import Pooling, read_pooling
 from aebert.models.settings import build_config
 from aebert.models.vocabulary import load_tokenizer
 from aebert.models.weights import Weights, read_weights
@@ -86,7 +88,18 @@ class Candidate:
     @cached_property
     def config(self) -> PretrainedConfig:
         """The config of the task's model."""
-        return build_config(self.stated, self.family.model_type, self.spec.num_outputs)
+        return self._config(self.spec.num_outputs)
+
+    def _config(self, outputs: int) -> PretrainedConfig:
+        config = build_config(self.stated, self.family.model_type, outputs)
+        if self.pooling is not None:
+            set_pooling(config, self.pooling)
+        return config
+
+    @cached_property
+    def pooling(self) -> Pooling | None:
+        """How embeddings are made of hidden states; None for other tasks."""
+        return read_pooling(self.folder, self.spec) if self.spec.kind == "embedding" else None
 
     @cached_property
     def weights(self) -> Weights:
@@ -108,7 +121,7 @@ class Candidate:
 
     def _shapes_of(self, model: type[PreTrainedModel], outputs: int = DEFAULT_OUTPUTS) -> Shapes:
         """Names and shapes of a class's tensors, by the settings of the checkpoint. Raises: ModelError."""
-        return tensor_shapes(model, build_config(self.stated, self.family.model_type, outputs))
+        return tensor_shapes(model, self._config(outputs))
 
     @cached_property
     def explained(self) -> frozenset[str]:
@@ -166,7 +179,7 @@ class Candidate:
             )
         assert set(loading["missing_keys"]) == self.shapes.keys() - weights.keys(), loading
         assert not loading["unexpected_keys"], loading
-        if self.head.order is not None:
+        if self.head.order:
             _order_outputs(self.family.output_layer(model), self.head.order)
         model.config.id2label = dict(enumerate(self.spec.output_names))
         model.config.label2id = {name: index for index, name in enumerate(self.spec.output_names)}

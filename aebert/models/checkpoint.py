@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from aebert.models.facts import CheckpointFacts, facts_of
 from aebert.models.heads import Train
 from aebert.models.loading import one_line_errors
 from aebert.models.minilm import minilm_folder
+from aebert.models.pooling import MODULES, POOLING
 from aebert.models.settings import read_settings
 from aebert.tasks.task import TaskSpec
 
@@ -77,6 +79,16 @@ def load_checkpoint(
     )
 
 
+def stated_license(config: ModelConfig) -> str | None:
+    """The license that the model card of a checkpoint states, by its identifier; None where it states none."""
+    card = _folder(config) / "README.md"
+    if not card.is_file():
+        return None
+    matter = card.read_text(encoding="utf-8", errors="replace").partition("---")[2].partition("\n---")[0]
+    found = re.search(r"^license:\s*([\w.+-]+)\s*$", matter, re.MULTILINE)
+    return found[1] if found else None
+
+
 def _folder(config: ModelConfig) -> Path:
     """The folder of a checkpoint: the package's, the one that is given, or the cached one of a hub id."""
     if config.path == "minilm":
@@ -101,4 +113,6 @@ def _download(config: ModelConfig) -> Path:
 def _snapshot(config: ModelConfig, names: list[str]) -> Path:
     # the patterns also match in sub-folders, which hold other forms of the model
     found = snapshot_download(config.path, revision=config.revision, allow_patterns=names, ignore_patterns="*/*")
+    if (Path(found) / MODULES).is_file():  # a model of sentence-transformers, whose pooling is in a folder of its own
+        snapshot_download(config.path, revision=config.revision, allow_patterns=f"{POOLING}/config.json")
     return Path(found)

@@ -10,6 +10,7 @@ import torch
 from aebert.errors import ModelError
 from aebert.models.candidate import Candidate
 from aebert.models.evaluation import model_inputs
+from aebert.models.pooling import lengths_of_texts
 from aebert.models.settings import refused_settings, unread_settings
 from aebert.models.vocabulary import (
     check_casing,
@@ -97,7 +98,9 @@ def _architecture(candidate: Candidate) -> Iterator[str]:
 )
 def _outputs(candidate: Candidate) -> Iterator[str]:
     head = candidate.head
-    if not head.kept:
+    if candidate.pooling is not None:
+        yield f"embeddings: {candidate.pooling.describe()}"
+    elif not head.kept:
         yield f"the output layer is new: {head.reason}"
     elif candidate.outputs.names and candidate.spec.kind != "regression":
         want = candidate.spec.output_names
@@ -217,11 +220,17 @@ def _lengths(candidate: Candidate) -> Iterator[str]:
     most, length = candidate.positions, candidate.max_length
     if length is not None and length > most:
         raise ModelError(f"data.max_length must be at most {most}, the positions of the model, got {length}; lower it")
-    pair = len(candidate.spec.columns) > 1 and candidate.family.uses_token_types
+    pairs = len(candidate.spec.columns) > 1 and candidate.spec.kind != "embedding"  # whose texts are read alone
+    pair = pairs and candidate.family.uses_token_types
     if pair and candidate.config.type_vocab_size < 2:
         raise ModelError(
             "type_vocab_size must be 2 for pairs of texts, got 1; choose a model that was trained on pairs"
         )
+    if candidate.pooling is not None:
+        own = lengths_of_texts(candidate.folder).get("max_seq_length")
+        if isinstance(own, int) and length is not None and own != length:
+            more = "less" if length < own else "more"
+            yield f"the checkpoint reads {own} tokens of a text (max_seq_length); data.max_length is {length}, {more}"
     if length is not None and length > candidate.tokenizer.model_max_length:
         stated = candidate.tokenizer.model_max_length
         yield f"the tokenizer states a length of {stated} tokens (model_max_length); data.max_length is {length}"
@@ -231,12 +240,15 @@ def _lengths(candidate: Candidate) -> Iterator[str]:
 def _forward(candidate: Candidate) -> Iterator[str]:
     spec = candidate.spec
     words = ("The", "film", "was", "good", ".")
-    text = words if spec.kind == "ner" else (" ".join(words),) * len(spec.columns)
+    sides = 1 if spec.kind == "embedding" else len(spec.columns)
+    text = words if spec.kind == "ner" else (" ".join(words),) * sides
     label: tuple[int, ...] | int = (0,) * len(words) if spec.kind == "ner" else 0
     encoded = encode([Row(text, label)], spec, candidate.tokenizer, min(candidate.positions, 64))
     inputs = model_inputs(candidate.model, collate(encoded, candidate.tokenizer))
     with torch.inference_mode():
         logits = candidate.model(**inputs).logits
-    if logits.shape[-1] != spec.num_outputs or not torch.isfinite(logits).all():
-        raise ModelError(f"outputs for a short text must be {spec.num_outputs} finite numbers, got {logits.tolist()}")
+    width = int(candidate.config.hidden_size) if spec.kind == "embedding" else spec.num_outputs
+    if logits.shape[-1] != width or not torch.isfinite(logits).all():
+        shown = str(logits.tolist())[:200]
+        raise ModelError(f"outputs for a short text must be {width} finite numbers, got {shown}")
     yield from ()

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from aebert.tasks.encoding import IGNORED
+from aebert.tasks.similarity import cosines
 from aebert.tasks.task import EncodedRow, TaskSpec
 
 
@@ -16,7 +17,8 @@ def divergences(
 ) -> np.ndarray:
     """Kullback-Leibler divergence [rows], in nats, from the dense model's probabilities to those of another model.
 
-    For NER it is the mean over the words of a row, for regression the squared difference of the two outputs.
+    For NER it is the mean over the words of a row, for regression the squared difference of the two outputs, and for
+    embeddings the cosine distance of the two, mean over the texts of a row.
 
     encoded: the rows; only which positions are words is read of their labels. dense, mine: logits, one array per row.
     """
@@ -28,6 +30,8 @@ def _divergence(spec: TaskSpec, row: EncodedRow, dense: np.ndarray, mine: np.nda
     theirs, ours = dense.astype(np.float64), mine.astype(np.float64)
     if spec.kind == "regression":
         return float(np.square(theirs - ours).sum())
+    if spec.kind == "embedding":
+        return float(1 - cosines(theirs, ours).mean())
     theirs, ours = log_softmax(theirs, axis=-1), log_softmax(ours, axis=-1)
     each = (np.exp(theirs) * (theirs - ours)).sum(axis=-1)
     if spec.kind == "classification":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -65,7 +65,7 @@ def prepare(
     parts = encode_windows(rows, spec, tokenizer, max_length)
     windows = [window for row in parts for window in row]
     made = list(batches(windows, tokenizer, max_tokens))
-    return Prepared(spec, rows, windows, made, [len(row) for row in parts] if spec.window else None)
+    return Prepared(spec, rows, windows, made, [len(row) for row in parts] if spec.has_parts else None)
 
 
 def model_inputs(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -87,8 +87,15 @@ def model_inputs(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) ->
 def example_losses(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """One loss per example [batch].
 
-    It is cross entropy for classification, its mean over labelled words for NER, and squared error for regression.
+    It is cross entropy for classification, its mean over labelled words for NER, squared error for regression, and for
+    embeddings the cosine distance to the target.
+
+    Raises: ModelError for sentences without a target.
     """
+    if spec.kind == "embedding":
+        if labels.shape != logits.shape:
+            raise ModelError(f"embeddings {list(logits.shape)} need targets of their size, got {list(labels.shape)}")
+        return 1 - functional.cosine_similarity(logits, labels, dim=-1)
     if spec.kind == "regression":
         return (logits.squeeze(-1) - labels).square()
     if spec.kind == "classification":
@@ -112,10 +119,25 @@ def evaluate_forward(forward: Callable[[Mapping[str, torch.Tensor]], torch.Tenso
     return Evaluation(metrics, losses, logits)
 
 
+def embeddings(
+    model: PreTrainedModel, prepared: Prepared, advance: Callable[[int], None]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield place and embedding [hidden] of each row, in the order of the batches; rows are single texts.
+
+    advance: is called after each batch with 1.
+    """
+    for batch in prepared.batches:
+        with torch.inference_mode():
+            found = model(**model_inputs(model, batch.tensors)).logits.float().numpy()
+        yield from zip(batch.indices, found, strict=True)
+        advance(1)
+
+
 def gather(outputs: Iterable[torch.Tensor], prepared: Prepared) -> tuple[np.ndarray, list[np.ndarray]]:
     """Losses [rows], float64, and logits (one array per row), in row order, from the float32 logits of each batch.
 
-    The logits of a row's windows are behind each other, as they are in `prepared.encoded`.
+    The logits of a row's windows are behind each other, as they are in `prepared.encoded`. Those of embeddings are
+    [texts, hidden], and the loss of a row is the mean over its texts.
     """
     spec = prepared.spec
     logits: list[np.ndarray] = [np.empty(0)] * len(prepared.windows)
@@ -132,6 +154,9 @@ def _joined(
     losses: np.ndarray, logits: Sequence[np.ndarray], prepared: Prepared
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Losses and logits of rows from those of their windows; a loss is the mean over the words of all of them."""
+    if prepared.spec.kind == "embedding":
+        means = np.array([losses[place].mean() for place in prepared.places])
+        return means, [np.stack(logits[place]) for place in prepared.places]
     words = [sum(label != IGNORED for label in window["labels"]) for window in prepared.windows]
     means = np.array([np.average(losses[place], weights=words[place]) for place in prepared.places])
     return means, [np.concatenate(logits[place]) for place in prepared.places]

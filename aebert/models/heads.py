@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 from aebert.errors import ModelError
+from aebert.models.embedding import embedding_class, embedding_class_names
 from aebert.models.outputs import OtherHead, Outputs, name_order, stated_outputs
 from aebert.tasks.task import TaskKind, TaskSpec
 
@@ -31,7 +32,12 @@ _MAPPINGS: dict[str, HeadKind] = {
     "MODEL_FOR_CAUSAL_LM": "none",
     "MODEL_FOR_NEXT_SENTENCE_PREDICTION": "none",
 }
-_KIND_OF_TASK: dict[TaskKind, HeadKind] = {"classification": "sequence", "regression": "sequence", "ner": "token"}
+_KIND_OF_TASK: dict[TaskKind, HeadKind] = {
+    "classification": "sequence",
+    "regression": "sequence",
+    "ner": "token",
+    "embedding": "none",
+}
 _PROBLEMS = (None, "regression", "single_label_classification", "multi_label_classification")
 
 
@@ -64,7 +70,9 @@ def head_classes(model_type: str) -> dict[str, HeadKind]:
 
 
 def task_class(model_type: str, task: TaskKind) -> type[PreTrainedModel]:
-    """The class of a family that has the output layer of a task."""
+    """The class of a family that has the output layer of a task, or makes embeddings."""
+    if task == "embedding":
+        return embedding_class(model_type)
     wanted = _KIND_OF_TASK[task]
     return next(_class(name) for name, kind in head_classes(model_type).items() if kind == wanted)
 
@@ -97,7 +105,7 @@ def stored_class(stated: Mapping[str, Any], model_type: str) -> type[PreTrainedM
 
 
 def _class(name: str) -> type[PreTrainedModel]:
-    found: type[PreTrainedModel] = getattr(transformers, name)
+    found: type[PreTrainedModel] = embedding_class_names().get(name) or getattr(transformers, name)
     return found
 
 
@@ -132,10 +140,13 @@ def decide_head(
     """Keep the checkpoint's output layer if it is one for this task and its labels.
 
     Otherwise a new one starts: with `auto` when the layer plainly is of another task or number of labels, with
-    `always` whatever is wrong with it.
+    `always` whatever is wrong with it. Embeddings need none.
 
-    Raises: ModelError when the layer doesn't fit and `train` doesn't allow a new one.
+    Raises: ModelError when the layer doesn't fit and `train` doesn't allow a new one, and for embeddings of a
+      checkpoint that was trained to give labels.
     """
+    if spec.kind == "embedding":
+        return _no_head(stored)
     try:
         order = _fit(stated, stored, spec, given, labels_stated)
     except OtherHead as error:
@@ -147,6 +158,15 @@ def decide_head(
             raise
         return Head(None, str(error).partition(";")[0])
     return Head(order, f"output layer of {stored.__name__}")
+
+
+def _no_head(stored: type[PreTrainedModel]) -> Head:
+    if head_classes(stored.config_class.model_type)[stored.__name__] != "none":
+        raise ModelError(
+            f"embeddings need an encoder without an output layer for labels, got a {stored.__name__}; choose an "
+            "embedding model, or a task of the kind that this one was trained for"
+        )
+    return Head((), f"embeddings are made of the encoder of {stored.__name__}")
 
 
 def _fit(

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from aebert.errors import ModelError
 from aebert.tasks.encoding import IGNORED
 from aebert.tasks.resampling import headline_of, row_marks
+from aebert.tasks.similarity import cosines
 from aebert.tasks.task import EncodedRow, Row, TaskSpec
 
 DRAWS = 1000
@@ -35,6 +36,8 @@ def check_sanity(
 
     Raises: ModelError when it fails, unless `trust` (`model.trust`), which makes the sentence a note.
     """
+    if spec.kind == "embedding" and not spec.has_pairs:
+        return ()  # nothing is known of the texts but what the model itself says of them
     problem = _other_order(spec, encoded, logits)
     if problem is None:
         problem, doubt = _guessing(spec, rows, encoded, logits)
@@ -51,9 +54,22 @@ def guess_score(
     spec: TaskSpec, rows: Sequence[Row], encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]
 ) -> tuple[float, str]:
     """The headline metric of a model that knows nothing, and how it gets it; arguments as of `evaluate_outputs`."""
+    if spec.kind == "embedding" and not spec.has_pairs:
+        return _agreement_guess(rows), "one vector for all texts"
     marks = row_marks(spec, rows, encoded, logits)
     guess, what = _guess(spec, marks)
     return _guess_of(spec, guess, np.arange(len(marks))), what
+
+
+def _agreement_guess(rows: Sequence[Row]) -> float:
+    """Agreement of a model that gives every text the same vector, the best there is: the mean of the targets."""
+    targets = np.concatenate([_unit(row.targets) for row in rows if row.targets is not None])
+    return float(cosines(targets, targets.mean(0)).mean())
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return unit
 
 
 def _guessing(
@@ -82,7 +98,7 @@ def _guess(spec: TaskSpec, marks: np.ndarray) -> tuple[np.ndarray | float, str]:
     """What a model that knows nothing gets: marks of its own for classification, else a score."""
     if spec.kind == "ner":
         return NOTHING_FOUND, "entities found by chance"
-    if spec.kind == "regression":
+    if spec.kind in ("regression", "embedding"):
         return 0.0, "scores that know nothing of the labels"
     labels, counts = np.unique(marks[:, 1], return_counts=True)
     always = marks.copy()
@@ -96,7 +112,7 @@ def _guess_of(spec: TaskSpec, guess: np.ndarray | float, draw: np.ndarray) -> fl
 
 def _other_order(spec: TaskSpec, encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]) -> str | None:
     """That the outputs mean each other's labels, if the rows leave no doubt."""
-    if spec.kind == "regression":
+    if spec.kind in ("regression", "embedding"):
         return None
     counts, names = _counts(spec, encoded, logits), spec.output_names
     _, order = linear_sum_assignment(-counts)

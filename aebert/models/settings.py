@@ -53,7 +53,7 @@ _KNOWN = frozenset(
     "cls_token_id sep_token_id unk_token_id mask_token_id decoder_start_token_id pad_index use_return_dict prefix "
     "_attn_implementation _attn_implementation_autoset attn_implementation language languages sentence_transformers "
     "summary_first_dropout summary_proj_to_labels classifier_dropout_prob layerdrop pretraining_tp init_std "
-    "tf_legacy_loss cross_attention_hidden_size true_hidden_size".split()
+    "tf_legacy_loss cross_attention_hidden_size true_hidden_size aebert_pooling aebert_normalize".split()
 )
 
 # Encoders whose settings somebody might expect these families to follow.

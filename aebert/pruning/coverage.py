@@ -65,6 +65,9 @@ def _texts(rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBa
         found = tokenizer([list(row.text) for row in rows], is_split_into_words=True, **options)
         yield from ((one,) for one in found.encodings)
         return
+    if spec.kind == "embedding":  # each text is read alone
+        yield from ((one,) for one in tokenizer([text for row in rows for text in row.text], **options).encodings)
+        return
     sides = [tokenizer([row.text[side] for row in rows], **options).encodings for side in range(len(spec.columns))]
     yield from zip(*sides, strict=True)
 
@@ -78,7 +81,7 @@ def _words(encoding: Any, stays: frozenset[int]) -> tuple[int, int]:
 
 def _lengths(rows: Sequence[tuple[Any, ...]], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Tokens of each row, with the special ones around its texts."""
-    special = int(tokenizer.num_special_tokens_to_add(pair=len(spec.columns) == 2))
+    special = int(tokenizer.num_special_tokens_to_add(pair=len(spec.columns) == 2 and spec.kind != "embedding"))
     return [special + sum(len(one.ids) for one in texts) for texts in rows]
 
 

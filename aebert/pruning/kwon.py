@@ -19,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from aebert.models.counting import shape_of
+from aebert.models.embedding import reads_first_token
 from aebert.progress import SILENT, Progress
 from aebert.pruning.architecture import Architecture
 from aebert.pruning.criteria import Batches, Calibration, frozen, mask_gradients
@@ -105,7 +106,7 @@ class _Pair:
 
     def __init__(self, dense: PreTrainedModel, small: PreTrainedModel, batches: Batches) -> None:
         self.steps = Lockstep(DenseStates(dense, batches, most=0), small)
-        self._reads_first_token = "SequenceClassification" in type(small).__name__
+        self._reads_first_token = reads_first_token(small)
 
     def tune(self, index: int) -> bool:
         """Scale the units of one layer and run it in both models; returns False when the tuning has to end."""

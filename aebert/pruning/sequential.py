@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from aebert.errors import DataError
+from aebert.models.embedding import reads_first_token
 from aebert.progress import SILENT, Progress
 from aebert.pruning.criteria import Batches, frozen
 from aebert.pruning.lockstep import DenseStates, Layer, Lockstep, layers_of
@@ -39,11 +40,12 @@ def repair_sequentially(
 
     A block of the dense model adds y = W x + b to its residual stream h; the pruned one adds W' x' + b' to its own h'.
     W' and b' are the least-squares solution that brings h' + W' x' + b' nearest to h + y over the real tokens of the
-    calibration rows, so they also make up for what the blocks before have lost. In the last layer of a sequence
-    classifier, which reads only the first token, that token has all the weight but `EVEN`. Damping pulls towards the
-    weights as they are. Its strength is cross-validated for each block (`DAMPINGS`, `FOLDS` parts of the rows), since
-    few or short rows can't say more of a wide block: there, fitting them freely makes other rows worse. The errors that
-    decide are estimated by `PROBES` random signs over the outputs (Hutchinson 1990, Communications in Statistics 19:2).
+    calibration rows, so they also make up for what the blocks before have lost. In the last layer of a model that reads
+    only the first token, as sequence classifiers do, that token has all the weight but `EVEN`. Damping pulls towards
+    the weights as they are. Its strength is cross-validated for each block (`DAMPINGS`, `FOLDS` parts of the rows),
+    since few or short rows can't say more of a wide block: there, fitting them freely makes other rows worse. The
+    errors that decide are estimated by `PROBES` random signs over the outputs (Hutchinson 1990, Communications in
+    Statistics 19:2).
     A block without units has its bias fitted. The calibration rows run once through the dense model and about 2.5 times
     through the small one. The dense model is left as it is.
 
@@ -58,7 +60,7 @@ def repair_sequentially(
         with progress.bar("repair", len(steps.layers)) as bar:
             for index, layer in enumerate(steps.layers):
                 steps.enter()
-                first = index == len(steps.layers) - 1 and "SequenceClassification" in type(small).__name__
+                first = index == len(steps.layers) - 1 and reads_first_token(small)
                 for place, site in enumerate(layer.sites if index >= taken else ()):
                     _refit(site.output, _moments(site.output, steps.pairs(index, place), first))
                 steps.leave(index)

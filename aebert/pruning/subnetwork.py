@@ -17,6 +17,7 @@ from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PretrainedConfig,
@@ -25,6 +26,7 @@ from transformers import (
 
 from aebert.errors import ModelError
 from aebert.models.blocks import ConstantOutput, EmptyProjection
+from aebert.models.embedding import SUFFIX, embedding_class
 from aebert.models.families import FAMILIES, Block, family_of
 from aebert.models.loading import one_line_errors, quiet_loading
 from aebert.pruning.architecture import Architecture
@@ -103,13 +105,19 @@ def load_subnetwork(folder: Path) -> PreTrainedModel:
     with one_line_errors(str(folder)), quiet_loading():
         config = AutoConfig.from_pretrained(folder)
         _check_config(config, folder)
-        tokens = any("TokenClassification" in name for name in config.architectures or [])
-        auto = AutoModelForTokenClassification if tokens else AutoModelForSequenceClassification
+        auto = _auto_class(config)
         model, loading = auto.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
     if loading["missing_keys"] or loading["unexpected_keys"]:
         key = next(iter([*loading["missing_keys"], *loading["unexpected_keys"]]))
         raise ModelError(f"weights in {folder} must be those its config describes; {key} does not fit")
     return model.eval()
+
+
+def _auto_class(config: PretrainedConfig) -> Any:
+    names = " ".join(config.architectures or [])
+    if SUFFIX in names:
+        return AutoModel
+    return AutoModelForTokenClassification if "TokenClassification" in names else AutoModelForSequenceClassification
 
 
 def _check_config(config: PretrainedConfig, folder: Path) -> None:
@@ -132,6 +140,7 @@ def _register_all() -> None:
             (AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
         ):
             auto.register(config, subnetwork_class(mapping[dense]))
+        AutoModel.register(config, subnetwork_class(embedding_class(family)))
 
 
 _register_all()

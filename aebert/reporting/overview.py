@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from aebert.reporting import units
 from aebert.reporting.classes import classes_table
+from aebert.reporting.embeddings_table import embeddings_table
 from aebert.reporting.finalists import finalists_table
 from aebert.reporting.forms import forms_table
 from aebert.reporting.fronts import front_table
@@ -28,6 +29,7 @@ def model_tables(report: Report, *, most_classes: int | None = None) -> list[Tab
     most_classes: how many classes are shown, those that lose most; None for all.
     """
     tables = [finalists_table(report)] if report.finalists else []
+    tables += [embeddings_table(report)] if report.embeddings else []
     tables += [classes_table(report, most_classes)] if report.classes else []
     tables += [forms_table(report.forms, report.info.metric)] if report.forms else []
     vocabulary = report.checked and report.checked.vocabulary

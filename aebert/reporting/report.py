@@ -10,6 +10,7 @@ from typing import Any
 from aebert.deployment.exported import ExportedForms
 from aebert.errors import StudyError
 from aebert.reporting.checked import Checked
+from aebert.reporting.embeddings import EmbeddingRow
 from aebert.reporting.rows import ClassRow, FileDifference, FinalistRow, ProfileRow
 from aebert.search.axis import Axis, study_axis
 from aebert.search.front import pareto_front
@@ -34,6 +35,7 @@ class Report:
     differences: of each pair of ONNX files; empty in studies of older versions.
     seconds: what each stage of the run took, by its name; empty in studies of older versions.
     config: the resolved config of the run, as YAML; empty where it is not at hand.
+    embeddings: by file, how near its embeddings are to the dense model's; empty for other tasks.
     """
 
     info: StudyInfo
@@ -50,6 +52,7 @@ class Report:
     differences: tuple[FileDifference, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     config: str = ""
+    embeddings: tuple[EmbeddingRow, ...] = ()
 
     def __post_init__(self) -> None:
         for trial in self.trials:
@@ -96,6 +99,7 @@ class Report:
             "profiles": [row.to_dict() for row in self.profiles],
             "classes": [row.to_dict() for row in self.classes],
             "differences": [one.to_dict() for one in self.differences],
+            **({"embeddings": [row.to_dict() for row in self.embeddings]} if self.embeddings else {}),
             "forms": {name: one.to_dict() for name, one in self.forms.items()},
             "checked": self.checked and self.checked.to_dict(),
             "machine": dict(self.machine),
@@ -126,6 +130,7 @@ class Report:
             classes=tuple(ClassRow.from_dict(row) for row in values.get("classes", ())),  # came without a new format
             differences=tuple(FileDifference.from_dict(one) for one in values.get("differences", ())),
             seconds=values.get("seconds", {}),
+            embeddings=tuple(EmbeddingRow.from_dict(row) for row in values.get("embeddings", ())),
         )
 
 

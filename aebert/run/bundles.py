@@ -7,14 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aebert.deployment.bundle import BundleSource, bundle_format, write_bundle
+from aebert.deployment.bundle import BundleSource, write_bundle
 from aebert.digests import file_digest
+from aebert.models.checkpoint import stated_license
 from aebert.pruning.architecture import Architecture
 from aebert.reporting.shipped import ShippedForm
 from aebert.run.dense import Dense
 from aebert.run.pipeline import Pipeline
 from aebert.run.run import Run
 from aebert.run.shipped import ShippedModel
+from aebert.runtime.manifest import FORMAT
 from aebert.sections import digest as values_digest
 from aebert.sections import plain
 
@@ -40,7 +42,7 @@ def _bundle(pipeline: Pipeline, model: ShippedModel) -> Path:
     form = ShippedForm.of(pipeline.export.forms[name], quantized=shipped != name)
     facts = _facts(pipeline, model, form)
     inputs = {
-        "format": bundle_format(run.task.spec),
+        "format": FORMAT,
         "graph": file_digest(files[shipped]),
         "shipped": shipped,
         "facts": facts,
@@ -82,7 +84,11 @@ def _facts(pipeline: Pipeline, model: ShippedModel, form: ShippedForm) -> dict[s
             **model.architecture.to_dict(),
             "dense": Architecture.dense(shape).to_dict(),
         },
-        "scores": {"rows_of": "report", **{key: scores[key] for key in ("metrics", "interval", "rows")}},
+        "scores": {
+            "rows_of": "report",
+            **{key: scores[key] for key in ("metrics", "interval", "rows", "embeddings") if key in scores},
+        },
+        **({"license": license} if (license := stated_license(pipeline.run.config.model)) else {}),
         "profile": dict(measured),
         "machine": dict(machine),
         "provenance": {**_provenance(pipeline.run, pipeline.dense, machine), "form": form.to_dict()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from aebert.pruning.library import BlockLibrary, LibrarySettings, build_library,
 from aebert.pruning.masks import weight_importance
 from aebert.pruning.pruners import Ground, Pruner
 from aebert.run.dense import Dense
+from aebert.run.directions import along, with_directions
 from aebert.run.run import Run
 from aebert.run.stage import Stage
 from aebert.search.space import Grid
@@ -36,16 +37,18 @@ class Candidates:
     @cached_property
     def calibration(self) -> Calibration:
         """A seeded draw, without replacement, of the train rows."""
-        config, rows = self.run.config, self.run.task.rows["train"]
+        config, spec, rows = self.run.config, self.run.task.spec, self.run.task.rows["train"]
         count = min(config.pruning.calibration_rows, len(rows))
         chosen = np.random.default_rng(config.seed).choice(len(rows), size=count, replace=False)
         drawn = [rows[index] for index in sorted(chosen)]
+        if spec.kind == "embedding":
+            drawn = with_directions(drawn, int(self.dense.model.config.hidden_size), config.seed)
         prepared = self.run.encoded(drawn, self.dense.tokenizer, config.search.max_batch_tokens)
         batches = [
             {**model_inputs(self.dense.model, batch.tensors), "labels": batch.tensors["labels"]}
             for batch in prepared.batches
         ]
-        return calibration(batches, self.run.task.spec, config.seed)
+        return calibration(batches, spec, config.seed)
 
     @cache  # noqa: B019  a run lives as long as the process
     def importance(self, criterion: str) -> Importance:
@@ -125,7 +128,7 @@ class Candidates:
 
 def calibration(batches: Batches, spec: TaskSpec, seed: int) -> Calibration:
     """What criteria read of a task's rows."""
-    return Calibration(batches, lambda logits, labels: example_losses(spec, logits, labels), seed)
+    return Calibration(batches, along if spec.kind == "embedding" else partial(example_losses, spec), seed)
 
 
 def _named(importance: Importance) -> dict[str, np.ndarray]:

@@ -173,7 +173,8 @@ def _prepared(run: Run, start: Checkpoint, most: int | None) -> Prepared:
     chosen: Sequence[int] = range(len(rows))
     if most is not None:
         chosen = np.random.default_rng(run.config.seed).permutation(len(rows))[:most].tolist()
-    return run.encoded([rows[index] for index in chosen], start.tokenizer, run.config.search.max_batch_tokens)
+    some = run.with_targets([rows[index] for index in chosen])
+    return run.encoded(some, start.tokenizer, run.config.search.max_batch_tokens)
 
 
 def _score(run: Run, prepared: Prepared, result: Evaluation) -> DenseScore:

@@ -122,7 +122,10 @@ class FlatBuffers:
 
         def make() -> dict[str, Any]:
             prepared = self._prepare(rows, form.length, config.search.max_batch_tokens)
-            return {**score_file(self.run, form.name, self._open(path), prepared), "cut": self._cut(form)}
+            return {
+                **score_file(self.run, form.name, self._open(path), prepared, self.dense.tokenizer),
+                "cut": self._cut(form),
+            }
 
         return self.run.stage(f"report-{form.name}{FLATBUFFER}", report_inputs(self.run, path)).run(make)
 

@@ -56,7 +56,9 @@ class Pipeline:
     @cached_property
     def start(self) -> Checkpoint:
         """The checkpoint that the run starts from, with the run's vocabulary."""
-        return with_vocabulary(self.run, load_start(self.run))
+        whole = load_start(self.run)
+        self.run.reference = whole
+        return with_vocabulary(self.run, whole)
 
     @cached_property
     def checked(self) -> Checked:

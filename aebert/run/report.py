@@ -15,6 +15,7 @@ from aebert.reporting.writing import write_report
 from aebert.run.baselines import Baseline
 from aebert.run.bundles import bundles
 from aebert.run.choice import mark_chosen
+from aebert.run.embedding_scores import embedding_rows
 from aebert.run.export import INT8
 from aebert.run.finalists import Finalist, select_outcomes
 from aebert.run.pipeline import Pipeline
@@ -57,6 +58,7 @@ def build_report(pipeline: Pipeline) -> Report:
         differences=tuple(_differences(pipeline)),
         seconds=_seconds(pipeline),
         config=stored_text(run.folder),
+        embeddings=tuple(embedding_rows({_model_and_kind(file): found for file, found in pipeline.scores.items()})),
     )
 
 

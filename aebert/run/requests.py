@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -24,8 +25,12 @@ def requests_of(
 ) -> list[Feed]:
     """Rows as they would arrive: in file order, in batches, at their own lengths, without labels.
 
+    Texts to embed arrive alone, whether the rows are pairs or not.
+
     length: most tokens of a row; by default as in training.
     """
+    if run.task.spec.kind == "embedding":
+        rows = [replace(row, text=(text,), targets=None) for row in rows for text in row.text]
     parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     prepared = [run.encoded(part, tokenizer, 10**9, length) for part in parts]
     batches = [collate(one.windows, tokenizer) for one in prepared]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +20,11 @@ from aebert.deployment.litert_packages import require_litert
 from aebert.deployment.quantize import VARIANTS
 from aebert.errors import ConfigError, DataError, StudyError
 from aebert.files import replacing
-from aebert.models.evaluation import Prepared, prepare
+from aebert.models.checkpoint import Checkpoint
+from aebert.models.evaluation import Prepared, embeddings, prepare
 from aebert.progress import SILENT, Progress
 from aebert.pruning.pruners import PruningMethod, pruning_method
+from aebert.run.embedding_settings import check_embedding_settings
 from aebert.run.scored_form import scored_form
 from aebert.run.sources import read_sources
 from aebert.run.stage import Stage
@@ -32,8 +35,8 @@ from aebert.search.scoring import usable_device
 from aebert.search.space import SearchSpace, load_space
 from aebert.sections import digest, plain
 from aebert.studies.folder import CONFIG, DATABASE
-from aebert.tasks.load import load_task
-from aebert.tasks.task import ROLES, Role, Row, Task
+from aebert.tasks.load import load_task, task_spec
+from aebert.tasks.task import ROLES, Role, Row, Task, TaskSpec
 from aebert.tasks.texts import Texts, read_texts
 from aebert.tasks.unlabelled import unlabelled_rows
 
@@ -87,8 +90,16 @@ class Run:
         _ = SAMPLERS[config.search.sampler], usable_device(config.search.device)
         _ = [VARIANTS[name] for name in config.deploy.tried]
         self.int8 = scored_form(config)  # None: candidates are scored in float32
+        self.reference: Checkpoint | None = None  # of embeddings: what those of other models are compared with
+        self._targets: dict[str, np.ndarray] = {}
         if config.deploy.litert is not None:
             require_litert()
+        check_embedding_settings(config, self.spec)
+
+    @cached_property
+    def spec(self) -> TaskSpec:
+        """The task before its rows are read: labels may be missing."""
+        return task_spec(self.config.task)
 
     def lock(self) -> FileLock:
         """A lock that one process at a time holds on the run's folder; released when the process ends, however it ends.
@@ -148,6 +159,8 @@ class Run:
         data = self.config.data
         texts = unlabelled_rows(given.texts, self.task.spec, self.config.data_root, data.encoding, data.separator)
         known = {row.text for role in ROLES for row in self.task.rows[role]}
+        if self.task.spec.kind == "embedding":  # the texts of a pair are read alone
+            known |= {(text,) for pair in known for text in pair}
         new = [row for row in texts if row.text not in known]
         if texts and not new:
             raise DataError(
@@ -178,8 +191,26 @@ class Run:
         return tuple(read_texts(path, config.data_root, config.data.encoding, name) for path in paths)
 
     def rows(self, role: Role, tokenizer: PreTrainedTokenizerBase) -> Prepared:
-        """The rows of a role, encoded and in batches."""
-        return self.encoded(self.task.rows[role], tokenizer, self.config.search.max_batch_tokens)
+        """The rows of a role, with what their outputs are compared with, encoded and in batches."""
+        return self.encoded(self.with_targets(self.task.rows[role]), tokenizer, self.config.search.max_batch_tokens)
+
+    def with_targets(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows, those of embedding tasks with the embeddings of the checkpoint that the run started from.
+
+        That is the model as it came, whatever vocabulary the run keeps.
+        """
+        if self.task.spec.kind != "embedding":
+            return rows
+        assert self.reference is not None, "the checkpoint is loaded before its embeddings are asked for"
+        texts = {text for row in rows for text in row.text}
+        missing = [Row((text,), 0.0) for text in sorted(texts - self._targets.keys())]
+        if missing:
+            start = self.reference
+            prepared = self.encoded(missing, start.tokenizer, self.config.search.max_batch_tokens)
+            with self.progress.bar("embeddings of the dense model", len(prepared.batches)) as bar:
+                for index, vector in embeddings(start.model, prepared, bar.advance):
+                    self._targets[missing[index].text[0]] = vector
+        return [replace(row, targets=np.stack([self._targets[text] for text in row.text])) for row in rows]
 
     def encoded(
         self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, batch_tokens: int, length: int | None = None

@@ -14,6 +14,7 @@ from aebert.deployment.opening import ExportedModel
 from aebert.deployment.session import OnnxModel
 from aebert.digests import file_digest
 from aebert.models.evaluation import Prepared, evaluate_forward
+from aebert.run.embedding_scores import embedding_inputs, embedding_scores
 from aebert.run.requests import file_forward
 from aebert.run.run import Run
 from aebert.search.difference import Difference
@@ -34,7 +35,8 @@ def report_scores(run: Run, tokenizer: PreTrainedTokenizerBase, files: Mapping[s
 def _score(run: Run, tokenizer: PreTrainedTokenizerBase, name: str, path: Path) -> dict[str, Any]:
 
     def make() -> dict[str, Any]:
-        return score_file(run, name, OnnxModel(path, torch.get_num_threads()), run.rows("report", tokenizer))
+        model = OnnxModel(path, torch.get_num_threads())
+        return score_file(run, name, model, run.rows("report", tokenizer), tokenizer)
 
     return run.stage(f"report-{name}", report_inputs(run, path)).run(make)
 
@@ -48,18 +50,28 @@ def report_inputs(run: Run, path: Path) -> dict[str, Any]:
         "rows": run.rows_digest("report"),
         "metric": spec.metric,
         "labels": list(spec.labels),
+        **embedding_inputs(run),
     }
 
 
-def score_file(run: Run, name: str, model: ExportedModel, prepared: Prepared) -> dict[str, Any]:
-    """Metrics of a file on some rows, the 95 % interval of the headline one, the scores of each class, and outcomes."""
+def score_file(
+    run: Run, name: str, model: ExportedModel, prepared: Prepared, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Any]:
+    """Metrics of a file on some rows, the 95 % interval of the headline one, the scores of each class, and outcomes.
+
+    Of embeddings also what `embedding_scores` says.
+    """
     with run.progress.bar(f"report rows, {name}", 1) as bar:
         result = evaluate_forward(file_forward(model), prepared)
         bar.advance()
     outputs = run.task.spec, prepared.rows, prepared.encoded, result.logits
     interval = bootstrap(resampler(*outputs), len(prepared.rows), run.config.seed, RESAMPLES)
     classes = {label: one.to_dict() for label, one in class_scores(*outputs).items()}
+    more = {}
+    if run.task.spec.kind == "embedding":
+        more["embeddings"] = embedding_scores(run, tokenizer, model, prepared, result.logits)
     return {
+        **more,
         "metrics": dict(result.metrics),
         "interval": interval,
         "classes": classes,

@@ -45,7 +45,7 @@ def study_scorer(run: Run, dense: Dense, pruner: Pruner, rows: RaceRows) -> Subn
 
 
 def _rows(run: Run) -> list[Row]:
-    return [*run.task.rows["search"], *run.unlabelled]
+    return [*run.with_targets([*run.task.rows["search"], *run.unlabelled])]
 
 
 def _doubt(run: Run, dense: Dense) -> np.ndarray:

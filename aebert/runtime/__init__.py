@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from aebert.runtime.checks import Check, verify
 from aebert.runtime.model import Model
-from aebert.runtime.predictions import ClassPrediction, EntityPrediction, Prediction, ScorePrediction
+from aebert.runtime.predictions import (
+    ClassPrediction,
+    EmbeddingPrediction,
+    EntityPrediction,
+    Prediction,
+    ScorePrediction,
+)
 from aebert.runtime.words import Entity
 
 __all__ = [
     "Check",
     "ClassPrediction",
+    "EmbeddingPrediction",
     "Entity",
     "EntityPrediction",
     "Model",

@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bundle", type=Path, help="folder or zip file")
     parser.add_argument("--input", type=Path, help="table (.csv, .tsv, .jsonl) or lines; standard input by default")
     parser.add_argument("--text", action="append", default=[], metavar="COLUMN", help=TEXT_HELP)
-    parser.add_argument("--format", choices=FORMATS, default="json", help="json: an object per row")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="json", help="json: an object per row; npy: an array of embeddings"
+    )
     parser.add_argument("--batch", type=int, default=BATCH, help="most rows at a time; 1 answers each at once")
     parser.add_argument("--threads", type=int, default=1, help="threads that the graph is computed with")
     parser.add_argument("--max-length", type=int, help="most tokens of a row; by default as in training")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from aebert.errors import AebertError, BundleError
-from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
+from aebert.runtime.container import MANIFEST, TOKENIZER, check_digests, open_container
 from aebert.runtime.encoding import Encoder, check_size, parse_tokenizer
 from aebert.runtime.manifest import FORMAT, Case, Manifest, parse_manifest
 from aebert.runtime.session import Graph, read_opsets
@@ -54,7 +54,7 @@ class _Opened:
 
     @cached_property
     def graph(self) -> Graph:
-        return Graph(self.container.graph(), self.container.path, self.threads)
+        return Graph(self.container.graph(self.manifest.graph), self.container.path, self.threads)
 
     @cached_property
     def logits(self) -> list[NDArray[np.float32]]:
@@ -66,7 +66,7 @@ def run_case(graph: Graph, case: Case) -> NDArray[np.float32]:
     """Logits of one parity vector, as the graph computes them here."""
     missing = [name for name in graph.inputs if name not in case.inputs]
     if missing:
-        raise BundleError(f"parity vectors must have every input of {GRAPH}; {missing[0]} is missing")
+        raise BundleError(f"parity vectors must have every input of the graph; {missing[0]} is missing")
     logits: NDArray[np.float32] = graph.logits(
         {name: np.asarray([ids], dtype=np.int64) for name, ids in case.inputs.items()}
     )[0]
@@ -79,8 +79,8 @@ def _format(opened: _Opened) -> str:
 
 def _parts(opened: _Opened) -> str:
     found = check_digests(opened.container)
-    for name in (GRAPH, TOKENIZER):
-        if opened.manifest.parts.get(name) != found[name]:
+    for name in sorted({*opened.manifest.parts, *found} - {MANIFEST}):
+        if opened.manifest.parts.get(name) != found.get(name):
             raise BundleError(f"{name} must be the one that {MANIFEST} was made for; their SHA-256 differ")
     return ", ".join(f"{name} {digest.size / 1e6:.2f} MB" for name, digest in found.items())
 
@@ -107,13 +107,14 @@ def _graph(opened: _Opened) -> str:
 
     manifest, version = opened.manifest, onnxruntime.__version__
     try:
-        stated = read_opsets(opened.container.read(GRAPH)).get("ai.onnx")
+        stated = read_opsets(opened.container.read(manifest.graph)).get("ai.onnx")
     except ValueError as error:
-        raise BundleError(f"{GRAPH} must be an ONNX file: {error}") from None
+        raise BundleError(f"{manifest.graph} must be an ONNX file: {error}") from None
     if stated != manifest.opset:
-        raise BundleError(f"{GRAPH} must have opset {manifest.opset} as {MANIFEST} states, it has {stated}")
+        raise BundleError(f"{manifest.graph} must have opset {manifest.opset} as {MANIFEST} states, it has {stated}")
     if set(opened.graph.inputs) != set(manifest.inputs):
-        raise BundleError(f"{GRAPH} must take {', '.join(manifest.inputs)}, it takes {', '.join(opened.graph.inputs)}")
+        takes = ", ".join(opened.graph.inputs)
+        raise BundleError(f"{manifest.graph} must take {', '.join(manifest.inputs)}, it takes {takes}")
     _check_vocabulary(opened)
     return f"opset {stated} runs in onnxruntime {version}, takes {', '.join(manifest.inputs)} and all ids"
 
@@ -121,11 +122,11 @@ def _graph(opened: _Opened) -> str:
 def _check_vocabulary(opened: _Opened) -> None:
     largest, stated = max(opened.tokenizer.get_vocab().values()), opened.manifest.embeddings
     if not _takes(opened.graph, largest):
-        raise BundleError(f"{GRAPH} must take all ids of {TOKENIZER}, it can't take {largest}")
+        raise BundleError(f"{opened.manifest.graph} must take all ids of {TOKENIZER}, it can't take {largest}")
     if stated is not None and (_takes(opened.graph, stated) or not _takes(opened.graph, stated - 1)):
         raise BundleError(
-            f"{GRAPH} must take the {stated} ids that {MANIFEST} states, it takes others; its embeddings are not those "
-            f"of {TOKENIZER}"
+            f"{opened.manifest.graph} must take the {stated} ids that {MANIFEST} states, it takes others; its "
+            f"embeddings are not those of {TOKENIZER}"
         )
 
 
@@ -140,11 +141,10 @@ def _takes(graph: Graph, index: int) -> bool:
 
 
 def _labels(opened: _Opened) -> str:
-    outputs = opened.manifest.outputs
-    width = opened.logits[0].shape[-1]
-    if width != len(outputs):
-        raise BundleError(f"{GRAPH} must give one logit for each of {', '.join(outputs)}, it gives {width}")
-    return f"{opened.manifest.kind}: {', '.join(outputs)}"
+    manifest, width = opened.manifest, opened.logits[0].shape[-1]
+    if width != manifest.width:
+        raise BundleError(f"{manifest.graph} must give {manifest.meaning}, it gives {width}")
+    return f"{manifest.kind}: {', '.join(manifest.outputs) or manifest.meaning}"
 
 
 def _parity(opened: _Opened) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,13 @@ from typing import BinaryIO
 
 from aebert.errors import BundleError
 
-MANIFEST, GRAPH, TOKENIZER = "bundle.json", "model.onnx", "tokenizer.json"
-PARTS = (MANIFEST, GRAPH, TOKENIZER)
+MANIFEST, TOKENIZER = "bundle.json", "tokenizer.json"
+GRAPH, QUANTIZED = "onnx/model.onnx", "onnx/model_quantized.onnx"  # as optimum and transformers.js look for them
+OLD_GRAPH = "model.onnx"  # of bundles before format 3
+PARTS = (MANIFEST, GRAPH, TOKENIZER)  # that every bundle has; others have their names in SUMS
 SUMS = "SHA256SUMS"  # of the parts, as `sha256sum --check` reads it
 _FIX = "copy it again"
+_LINE = re.compile(r"^[0-9a-f]{64}  (\S[^\n]*)\n", re.MULTILINE)
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can state, so that equal parts make equal files
 
 
@@ -49,8 +53,8 @@ class Container(ABC):
         """Content of a file."""
 
     @abstractmethod
-    def graph(self) -> str | bytes:
-        """What ONNX Runtime loads: a path where there is one, since bytes need twice the memory while loading."""
+    def graph(self, name: str) -> str | bytes:
+        """A graph as ONNX Runtime loads: a path where there is one, since bytes need twice the memory while loading."""
 
     def digest(self, name: str) -> Digest:
         """Size and SHA-256 of a file."""
@@ -69,8 +73,8 @@ class _Folder(Container):
         with self._reading(name):
             return (self.path / name).read_bytes()
 
-    def graph(self) -> str | bytes:
-        return str(self.path / GRAPH)
+    def graph(self, name: str) -> str | bytes:
+        return str(self.path / name)
 
     def digest(self, name: str) -> Digest:
         with self._reading(name), (self.path / name).open("rb") as file:
@@ -116,12 +120,12 @@ class _Zip(Container):
                 "unpack it and give the folder"
             )
 
-    def graph(self) -> str | bytes:
-        return self.read(GRAPH)
+    def graph(self, name: str) -> str | bytes:
+        return self.read(name)
 
     def check_whole(self) -> None:
         packed = io.BytesIO()
-        write_zip({name: self.read(name) for name in (*PARTS, SUMS)}, packed)
+        write_zip({name: self.read(name) for name in (*part_names(self), SUMS)}, packed)
         if packed.getvalue() != self.path.read_bytes():
             raise BundleError(
                 f"bundle {self.path} must be byte for byte the zip file that its parts make; it is damaged outside of "
@@ -155,14 +159,30 @@ def write_zip(contents: Mapping[str, bytes], file: BinaryIO) -> None:
 
 def sums(digests: Mapping[str, Digest]) -> bytes:
     """Content of `SHA256SUMS`."""
-    return "".join(f"{digests[name].sha256}  {name}\n" for name in PARTS).encode()
+    return "".join(f"{digest.sha256}  {name}\n" for name, digest in digests.items()).encode()
+
+
+def part_names(container: Container) -> tuple[str, ...]:
+    """Names of all parts, as `SHA256SUMS` lists them. Raises: BundleError where that is no such list."""
+    names = tuple(_LINE.findall(container.read(SUMS).decode("utf-8", "replace")))
+    rest = _LINE.sub("", container.read(SUMS).decode("utf-8", "replace"))
+    if rest.strip() or len(set(names)) < len(names) or any(_leaves(name) for name in names):
+        raise BundleError(f"bundle {container.path}: {SUMS} must name the parts and nothing else; damaged ({_FIX})")
+    return names
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name may be that of a file outside of the bundle."""
+    return name.startswith("/") or "\\" in name or ".." in name.split("/")
 
 
 def check_digests(container: Container) -> dict[str, Digest]:
     """Digests of all parts. Raises: BundleError naming the first part that is not the one that was written."""
-    found = {name: container.digest(name) for name in PARTS}
     stated = container.read(SUMS)
-    for name in PARTS:
+    listed = part_names(container)
+    missing = [name for name in (MANIFEST, TOKENIZER) if name not in listed]
+    found = {name: container.digest(name) for name in (*listed, *missing)}
+    for name in found:
         if f"{found[name].sha256}  {name}\n".encode() not in stated:
             raise BundleError(
                 f"bundle {container.path}: {name} must have the SHA-256 that {SUMS} states, got "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aebert.errors import BundleError, ConfigError
-from aebert.runtime.container import GRAPH, MANIFEST, TOKENIZER, check_digests, open_container
+from aebert.runtime.container import MANIFEST, TOKENIZER, check_digests, open_container
 from aebert.runtime.encoding import Encoded, Encoder, Text, check_size, parse_tokenizer
 from aebert.runtime.manifest import Manifest, parse_manifest
 from aebert.runtime.predictions import Prediction, decode
@@ -59,9 +59,11 @@ class Model:
             check_size(tokenizer, manifest)
         except BundleError as error:
             raise BundleError(f"bundle {path}: {error}") from None
-        graph = Graph(container.graph(), container.path, threads)
+        graph = Graph(container.graph(manifest.graph), container.path, threads)
         if set(graph.inputs) != set(manifest.inputs):
-            raise BundleError(f"bundle {path}: {GRAPH} must take {', '.join(manifest.inputs)}, got {graph.inputs}")
+            raise BundleError(
+                f"bundle {path}: {manifest.graph} must take {', '.join(manifest.inputs)}, got {graph.inputs}"
+            )
         return cls(manifest, Encoder(tokenizer, manifest, limit, words or manifest.words), graph)
 
     def predict(self, texts: Sequence[Text], batch: int = BATCH) -> list[Prediction]:
@@ -93,10 +95,9 @@ class Model:
         return [found[place] for place in range(len(rows))]
 
     def _check_width(self, width: int) -> None:
-        if width != len(self.manifest.outputs):
+        if width != self.manifest.width:
             raise BundleError(
-                f"bundle {self._graph.path}: {GRAPH} must give {len(self.manifest.outputs)} logits, one for each of "
-                f"{', '.join(self.manifest.outputs)}, got {width}"
+                f"bundle {self._graph.path}: {self.manifest.graph} must give {self.manifest.meaning}, got {width}"
             )
 
 

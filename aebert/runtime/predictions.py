@@ -1,4 +1,4 @@
-"""What a bundle predicts: a class, a number, or entities."""
+"""What a bundle predicts: a class, a number, entities, or a vector."""
 
 from __future__ import annotations
 
@@ -63,7 +63,23 @@ class EntityPrediction:
         return [[str(one.start), str(one.end), one.label, " ".join(one.text.split())] for one in self.entities]
 
 
-Prediction = Union[ClassPrediction, ScorePrediction, EntityPrediction]
+@dataclass(frozen=True)
+class EmbeddingPrediction:
+    """A vector [hidden], float32. truncated: the text was longer than the length limit and was cut."""
+
+    vector: NDArray[np.float32]
+    truncated: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON, with as many digits as a float32 has."""
+        return {"embedding": [float(str(value)) for value in self.vector], "truncated": self.truncated}
+
+    def cells(self) -> list[list[str]]:
+        """Rows of a table: the numbers of the vector."""
+        return [[str(value) for value in self.vector]]
+
+
+Prediction = Union[ClassPrediction, ScorePrediction, EntityPrediction, EmbeddingPrediction]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -73,7 +89,9 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def decode(manifest: Manifest, encoded: Encoded, logits: NDArray[np.float32]) -> Prediction:
-    """Prediction of one row from its logits [outputs], or NER [seq, outputs]."""
+    """Prediction of one row from its logits [outputs], NER [seq, outputs], or its embedding [hidden]."""
+    if manifest.kind == "embedding":
+        return EmbeddingPrediction(np.array(logits, dtype=np.float32), encoded.truncated)
     if manifest.kind == "regression":
         return ScorePrediction(float(logits[0]), encoded.truncated)
     if manifest.kind == "ner":

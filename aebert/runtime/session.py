@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aebert.errors import BundleError
-from aebert.runtime.container import GRAPH
+
+EMBEDDING = "sentence_embedding"
+"""The output that holds embeddings, by the name that sentence-transformers and optimum have for it."""
+
+
+def output_name(names: Sequence[str]) -> str:
+    """Of a graph's outputs, the one that is read."""
+    return EMBEDDING if EMBEDDING in names else "logits"
 
 
 class Graph:
@@ -26,18 +33,23 @@ class Graph:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common base class
             version = onnxruntime.__version__
-            raise BundleError(f"bundle {path}: {GRAPH} can't run in onnxruntime {version}: {_line(error)}") from None
+            raise BundleError(f"bundle {path}: its graph can't run in onnxruntime {version}: {_line(error)}") from None
         self.inputs = tuple(node.name for node in self._session.get_inputs())
-        if "logits" not in {node.name for node in self._session.get_outputs()}:
-            raise BundleError(f"bundle {path}: {GRAPH} must have an output named logits")
+        names = [node.name for node in self._session.get_outputs()]
+        self._output = output_name(names)
+        if self._output not in names:
+            raise BundleError(f"bundle {path}: its graph must have an output named logits or {EMBEDDING}")
 
     def logits(self, batch: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Logits `[batch, outputs]`, for NER `[batch, seq, outputs]`; inputs that the graph lacks are left out."""
+        """Logits `[batch, outputs]`, for NER `[batch, seq, outputs]`, or embeddings `[batch, hidden]`.
+
+        Inputs that the graph lacks are left out.
+        """
         try:
-            (logits,) = self._session.run(["logits"], {name: batch[name] for name in self.inputs})
+            (logits,) = self._session.run([self._output], {name: batch[name] for name in self.inputs})
         except Exception as error:  # ONNX Runtime's errors have no common base class
             shape = list(batch["input_ids"].shape)
-            raise BundleError(f"bundle {self.path}: {GRAPH} can't run on a batch {shape}: {_line(error)}") from None
+            raise BundleError(f"bundle {self.path}: its graph can't run on a batch {shape}: {_line(error)}") from None
         return np.asarray(logits, dtype=np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -11,13 +12,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aebert.errors import ConfigError
 from aebert.runtime.decoding import UTF_8
 from aebert.runtime.inputs import Input, is_table, open_inputs
+from aebert.runtime.manifest import Manifest
 from aebert.runtime.model import BATCH, Model
-from aebert.runtime.predictions import Prediction
+from aebert.runtime.predictions import EmbeddingPrediction, Prediction
 
-FORMATS = ("json", "tsv")
+FORMATS = ("json", "tsv", "npy")
 _AHEAD = 16  # batches that are read ahead, so that rows of similar length meet
 _SHOWN = 5  # numbers of rows in a warning
 
@@ -67,8 +72,9 @@ def predict_rows(options: PredictOptions) -> None:
     """Write one prediction per row of the input, in its order, to standard output as UTF-8.
 
     json: an object per row, `null` for an empty one. tsv: cells of `Prediction.cells`, an empty line for an empty row;
-    NER has a line per entity that starts with the number of its row. With a batch of 1 every row is answered before the
-    next is read.
+    NER has a line per entity that starts with the number of its row. npy: of embeddings, one array [rows, hidden] of
+    float32 in NumPy's format, written when all rows are read; an empty row is NaN. With a batch of 1 every row is
+    answered before the next is read.
 
     Raises: ConfigError, BundleError; DataError naming the line that can't be read.
     """
@@ -77,6 +83,8 @@ def predict_rows(options: PredictOptions) -> None:
     if options.batch < 1:
         raise ConfigError(f"batch must be at least 1, got {options.batch}")
     model = Model.load(options.bundle, options.threads, max_length=options.max_length, words=options.words)
+    _check_format(options.format, model.manifest)
+    vectors: list[NDArray[np.float32]] = []
     noun = "row" if is_table(options.input) else "line"
     cut = _Warning(noun, "longer than the length limit and cut")
     empty = _Warning(noun, "empty and without a prediction")
@@ -88,12 +96,39 @@ def predict_rows(options: PredictOptions) -> None:
         while chunk := list(islice(rows, ahead)):
             found = _predict(model, chunk, options.batch)
             for row in chunk:
-                _write(row, found.get(row.number), options.format, model.manifest.kind)
+                if options.format == "npy":
+                    vectors.append(_vector(found.get(row.number), model.manifest))
+                else:
+                    _write(row, found.get(row.number), options.format, model.manifest.kind)
             sys.stdout.buffer.flush()
             cut.note(number for number, prediction in found.items() if prediction.truncated)
             empty.note(row.number for row in chunk if not row.text)
+        if options.format == "npy":
+            sys.stdout.buffer.write(_npy(vectors, model.manifest.hidden))
     cut.show()
     empty.show()
+
+
+def _check_format(format: str, manifest: Manifest) -> None:
+    if format != "npy":
+        return
+    if manifest.kind != "embedding":
+        raise ConfigError(f"format npy is for embeddings, bundle {manifest.name} is of kind {manifest.kind}; use json")
+    if sys.stdout.isatty():
+        raise ConfigError("format npy is binary and must go to a file: add > embeddings.npy, or use json")
+
+
+def _vector(prediction: Prediction | None, manifest: Manifest) -> NDArray[np.float32]:
+    """The embedding of a row [hidden]; NaN for an empty row."""
+    if isinstance(prediction, EmbeddingPrediction):
+        return prediction.vector
+    return np.full(manifest.hidden, np.nan, dtype=np.float32)
+
+
+def _npy(vectors: Sequence[NDArray[np.float32]], hidden: int) -> bytes:
+    content = io.BytesIO()
+    np.save(content, np.asarray(vectors, dtype=np.float32).reshape(len(vectors), hidden))
+    return content.getvalue()
 
 
 def _predict(model: Model, chunk: list[Input], batch: int) -> dict[int, Prediction]:

@@ -39,13 +39,13 @@ class Judge:
 
         It is 0 for metrics, three times the dense model's for losses, and that of even probabilities for divergences
         (from a model that is sure; of regression, whose divergence is a share of the outputs' variance, that of their
-        mean).
+        mean; of embeddings, that of unrelated directions).
         """
         if self.objective == "metric":
             return 0.0
         if self.objective == "loss":
             return 3 * dense
-        return -1.0 if self.spec.kind == "regression" else -math.log(self.spec.num_outputs)
+        return -1.0 if self.spec.kind in ("regression", "embedding") else -math.log(self.spec.num_outputs)
 
     def error(self, outcomes: Outcomes) -> float:
         """Standard error of the score."""

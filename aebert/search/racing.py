@@ -87,12 +87,14 @@ def race_rows(
 
 
 def doubts(spec: TaskSpec, encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]) -> np.ndarray:
-    """The probability [rows] that a model gives to its own answer being wrong; 0 for regression, which gives none.
+    """The probability [rows] that a model gives to its own answer being wrong; 0 where there is none.
+
+    Regression and embeddings give none.
 
     The answer of NER is the tags of all words, taken as independent. Values are rounded, so that a difference in the
     last digits of the logits hardly ever changes the order of rows.
     """
-    if spec.kind == "regression":
+    if spec.kind in ("regression", "embedding"):
         return np.zeros(len(logits))
     sure = [softmax(one, axis=-1).max(axis=-1) for one in logits]
     if spec.kind == "ner":

@@ -42,6 +42,7 @@ _glue("qqp", ("question1", "question2"), ("not_duplicate", "duplicate"), "accura
 _glue("rte", _SENTENCES, _ENTAILMENT)
 _glue("sst2", ("sentence",), ("negative", "positive"))
 _glue("stsb", _SENTENCES, (), "pearson_spearman", "spearman", "regression")
+_glue("stsb-embedding", _SENTENCES, (), "pearson_spearman", "spearman", "embedding")
 _glue("wnli", _SENTENCES, ("not_entailment", "entailment"))
 
 TASKS.add(ENDPOINTS.name, ENDPOINTS)

@@ -35,11 +35,11 @@ class ClassScore:
 def class_scores(
     spec: TaskSpec, rows: Sequence[Row], encoded: Sequence[EncodedRow], logits: Sequence[np.ndarray]
 ) -> dict[str, ClassScore]:
-    """Scores by class or entity type, in the order of `spec.labels`; none for regression.
+    """Scores by class or entity type, in the order of `spec.labels`; none for regression and embeddings.
 
     Arguments as of `evaluate_outputs`.
     """
-    if spec.kind == "regression":
+    if spec.kind in ("regression", "embedding"):
         return {}
     predictions, references = predict(spec, rows, encoded, logits)
     return (_of_entities if spec.kind == "ner" else _of_classes)(spec, predictions, references)

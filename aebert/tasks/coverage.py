@@ -14,7 +14,7 @@ _SHOWN = 6
 
 def class_counts(spec: TaskSpec, rows: Sequence[Row]) -> dict[str, int]:
     """How many rows each class has, or how many entities each type has, in the order of the labels; none for scores."""
-    if spec.kind == "regression":
+    if spec.kind in ("regression", "embedding"):
         return {}
     if spec.kind == "ner":
         found = Counter(kind for row in rows for kind, _, _ in get_entities([spec.tags[tag] for tag in row.label]))  # type: ignore[union-attr]
@@ -25,7 +25,7 @@ def class_counts(spec: TaskSpec, rows: Sequence[Row]) -> dict[str, int]:
 
 def coverage_notes(spec: TaskSpec, rows: Mapping[Role, Sequence[Row]]) -> tuple[str, ...]:
     """One line for the classes or entity types that the rows of some roles lack, for each set of roles."""
-    if spec.kind == "regression":
+    if spec.kind in ("regression", "embedding"):
         return ()
     there = {role: {label for label, count in class_counts(spec, rows[role]).items() if count} for role in ROLES}
     groups: dict[tuple[Role, ...], list[str]] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from aebert.errors import ModelError
@@ -42,10 +43,10 @@ def encode(
     """Unpadded model inputs of each row: input_ids, attention_mask, token_type_ids if the tokenizer makes them, labels.
 
     labels: class id, score, or for NER one tag id per position: a word's tag at its first sub-word, -100 at its other
-    sub-words and at special tokens. Texts longer than `max_length` are cut at their end, a pair at its longer text, and
-    words between two of them (only a first word that alone is too long is cut itself); `aebert.tasks.lengths` counts
-    what that loses. A word that the tokenizer makes nothing of (a zero-width character) becomes its unknown token, so
-    no word loses its place.
+    sub-words and at special tokens; the target [hidden] of a sentence to embed, or nothing [0] without one. Texts
+    longer than `max_length` are cut at their end, a pair at its longer text, and words between two of them (only a
+    first word that alone is too long is cut itself); `aebert.tasks.lengths` counts what that loses. A word that the
+    tokenizer makes nothing of (a zero-width character) becomes its unknown token, so no word loses its place.
 
     Raises: ModelError if the tokenizer can't align sub-words with words, or cuts texts at their start.
     """
@@ -56,13 +57,19 @@ def encode(
         raise ModelError(f"{rule} {tokenizer.truncation_side!r}; set it to 'right' in tokenizer_config.json")
     if spec.kind == "ner":
         return _encode_words(rows, tokenizer, max_length)
-    texts = [[row.text[side] for row in rows] for side in range(len(spec.columns))]
+    texts = [[row.text[side] for row in rows] for side in range(1 if spec.kind == "embedding" else len(spec.columns))]
     inputs = tokenizer(*texts, truncation=True, max_length=max_length)
-    labels = [float(row.label) if spec.kind == "regression" else row.label for row in rows]  # type: ignore[arg-type]
+    labels = [_label(row, spec) for row in rows]
     return [
         {**{name: values[index] for name, values in inputs.items()}, "labels": label}
         for index, label in enumerate(labels)
     ]
+
+
+def _label(row: Row, spec: TaskSpec) -> Any:
+    if spec.kind == "embedding":
+        return np.zeros(0, np.float32) if row.targets is None else row.targets[0]
+    return float(row.label) if spec.kind == "regression" else row.label  # type: ignore[arg-type]
 
 
 def encode_windows(
@@ -70,12 +77,23 @@ def encode_windows(
 ) -> list[list[dict[str, Any]]]:
     """What `encode` makes of each row's windows: of the whole row, unless `spec.window` splits it.
 
+    Of embeddings, each sentence of a pair is a window of its own.
+
     The windows of a sentence that is too long are whole words that follow each other, as few as possible. Labels have
     no say in where it is split, since a served model does not know them.
     """
-    parts = _split(rows, tokenizer, max_length) if spec.window and rows else [[row] for row in rows]
+    if spec.kind == "embedding":
+        parts = [_sentences(row) for row in rows]
+    else:
+        parts = _split(rows, tokenizer, max_length) if spec.window and rows else [[row] for row in rows]
     encoded = iter(encode([part for row in parts for part in row], spec, tokenizer, max_length))
     return [[next(encoded) for _ in row] for row in parts]
+
+
+def _sentences(row: Row) -> list[Row]:
+    """The texts of a row as rows of their own."""
+    targets = [None] * len(row.text) if row.targets is None else [target[None] for target in row.targets]
+    return [replace(row, text=(text,), targets=target) for text, target in zip(row.text, targets, strict=True)]
 
 
 def _split(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[list[Row]]:
@@ -96,7 +114,12 @@ def join_windows(windows: Sequence[EncodedRow]) -> EncodedRow:
     """The encoded windows of a row behind each other, special tokens included, as one encoded row."""
     if len(windows) == 1:
         return windows[0]
-    return {name: list(chain.from_iterable(one[name] for one in windows)) for name in windows[0]}
+    return {
+        name: np.stack([one[name] for one in windows])
+        if isinstance(first, np.ndarray)
+        else list(chain.from_iterable(one[name] for one in windows))
+        for name, first in windows[0].items()
+    }
 
 
 def _encode_words(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[dict[str, Any]]:
@@ -162,14 +185,17 @@ def _word_labels(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[in
 def collate(rows: Sequence[EncodedRow], tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
     """Encoded rows as tensors, padded on the right to the longest row.
 
-    Inputs [batch, seq] int64; labels [batch] int64 (classes) or float32 (scores), or [batch, seq] int64 padded with
-    -100 (NER).
+    Inputs [batch, seq] int64; labels [batch] int64 (classes) or float32 (scores), [batch, seq] int64 padded with
+    -100 (NER), or [batch, hidden] float32 (embeddings).
     """
     fills = {"input_ids": _pad_id(tokenizer), "token_type_ids": tokenizer.pad_token_type_id, "labels": IGNORED}
     tensors = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
-        tensors[name] = _pad(values, fills.get(name, 0)) if isinstance(values[0], list) else torch.tensor(values)
+        if isinstance(values[0], np.ndarray):
+            tensors[name] = torch.from_numpy(np.stack(values))
+        else:
+            tensors[name] = _pad(values, fills.get(name, 0)) if isinstance(values[0], list) else torch.tensor(values)
     return tensors
 
 

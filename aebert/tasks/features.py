@@ -54,7 +54,7 @@ def with_columns(dataset: Dataset, spec: TaskSpec, source: str) -> Dataset:
 
     Raises: ConfigError for a column that is not there; DataError for one that can't hold what the task needs.
     """
-    columns = [*spec.columns, spec.label_column]
+    columns = [*spec.columns, *[spec.label_column] * bool(spec.label_column)]
     if not set(columns) <= set(dataset.column_names):
         dataset = dataset.flatten()
     there = list(dataset.column_names)
@@ -101,11 +101,13 @@ _TEXT: _Rule = (_is_text, "texts")
 _INPUTS: dict[TaskKind, _Rule] = {
     "classification": _TEXT,
     "regression": _TEXT,
+    "embedding": _TEXT,
     "ner": (_is_words, "lists of texts"),
 }
 _LABELS: dict[TaskKind, _Rule] = {
     "classification": (_is_class, "class names or ids"),
     "regression": (_is_score, "numbers"),
+    "embedding": (_is_score, "numbers"),
     "ner": (_is_tags, "lists of tags with names (texts, or ids with the feature ClassLabel)"),
 }
 
@@ -128,8 +130,8 @@ def has_names(dataset: Dataset, spec: TaskSpec) -> bool:
 
 def declared_labels(dataset: Dataset, spec: TaskSpec) -> tuple[str, ...] | None:
     """Class names in the order of their ids, or entity types in the order of their first tag; None if not declared."""
-    names = _names(dataset.features[spec.label_column])
-    if names is None or spec.kind == "regression":
+    names = _names(dataset.features[spec.label_column]) if spec.kind not in ("regression", "embedding") else None
+    if names is None:
         return None
     if spec.kind == "classification":
         return tuple(names)
@@ -143,6 +145,9 @@ def dataset_records(dataset: Dataset, spec: TaskSpec, source: str, first: int = 
 
     Raises: DataError for an id that has no name.
     """
+    if not spec.label_column:
+        yield from (Record(row, f"{source}:{index}") for index, row in enumerate(dataset, start=first))
+        return
     names = _names(dataset.features[spec.label_column])
     for index, row in enumerate(dataset, start=first):
         place = f"{source}:{index}"

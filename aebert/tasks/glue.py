@@ -76,6 +76,7 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "wnli": Layout("WNLI", _SENTENCES),
 }
+LAYOUTS = {**LAYOUTS, "stsb-embedding": LAYOUTS["stsb"]}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,12 @@ class Lengths:
 
 
 def lengths_of(rows: Sequence[Row], spec: TaskSpec, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Lengths:
-    """Count the tokens of rows, and what `encode` loses of those with more than `max_length`; nothing with windows."""
+    """Count the tokens of rows, and what `encode` loses of those with more than `max_length`; nothing with windows.
+
+    Of embeddings, a row is a text: pairs count as two.
+    """
+    if spec.kind == "embedding":
+        rows = [replace(row, text=(text,)) for row in rows for text in row.text]
     lengths = [len(row["input_ids"]) for row in encode(rows, spec, tokenizer, UNCUT)]
     long = [] if spec.window else [row for row, length in zip(rows, lengths, strict=True) if length > max_length]
     tokens = sum(length if spec.window else min(length, max_length) for length in lengths)

@@ -18,14 +18,16 @@ from aebert.tasks.glue import LAYOUTS, read_glue
 from aebert.tasks.hub import read_hub
 from aebert.tasks.metrics import metric_for
 from aebert.tasks.own import check_labels, read_files, with_classes, with_tags
-from aebert.tasks.roles import Part, assign_roles
+from aebert.tasks.roles import Assignment, Part, assign_roles, limit_rows
+from aebert.tasks.sentence_rows import SENTENCE, by_role, one_split_roles
 from aebert.tasks.tabular import tagged_sentences
-from aebert.tasks.task import Role, Row, Task, TaskKind, TaskSpec
+from aebert.tasks.task import ROLES, Role, Row, Task, TaskKind, TaskSpec
 
 _METRIC_OF_KIND: Mapping[TaskKind, str] = {
     "classification": "accuracy",
     "regression": "pearson_spearman",
     "ner": "seqeval",
+    "embedding": "agreement",
 }
 
 
@@ -54,12 +56,26 @@ def load_task(task: TaskConfig, data: DataConfig, root: Path | None, seed: int) 
         raise ConfigError(f"data.window must be false for {spec.kind} (only sentences of ner have windows), got true")
     loaded = _load(spec, task, data, root, seed)
     _check_metric(loaded.spec)
-    assignment = assign_roles(loaded.splits, data.roles, data.limits, seed)
+    assignment = _assigned(loaded, data, seed)
     _check_classes(loaded.spec, assignment.rows["train"])
     how = metric_for(loaded.spec.kind, loaded.spec.metric).script_hash + ("windows" if loaded.spec.window else "")
     digests: dict[Role, str] = {role: rows_digest(rows, how) for role, rows in assignment.rows.items()}
     notes = (*loaded.notes, *assignment.notes, *coverage_notes(loaded.spec, assignment.rows))
     return Task(loaded.spec, assignment.rows, digests, notes)
+
+
+def _assigned(loaded: _Loaded, data: DataConfig, seed: int) -> Assignment:
+    if loaded.spec.kind != "embedding":
+        return assign_roles(loaded.splits, data.roles, data.limits, seed)
+    roles = dict(data.roles or {})
+    if len(loaded.splits) == 1:
+        roles = {**one_split_roles(next(iter(loaded.splits))), **roles}
+    # pairs of train rows are cut into sentences before they are counted
+    limits: dict[Role, int] = {role: limit for role, limit in data.limits.items() if role != "train"}
+    taken = assign_roles(loaded.splits, roles, limits, seed)
+    found = by_role(loaded.spec, taken.rows)
+    train = limit_rows(found.rows["train"], data.limits.get("train"), (seed, ROLES.index("train")))
+    return Assignment({**found.rows, "train": train}, (*taken.notes, *found.notes))
 
 
 def task_spec(task: TaskConfig) -> TaskSpec:
@@ -69,6 +85,14 @@ def task_spec(task: TaskConfig) -> TaskSpec:
         spec = spec.with_labels(check_labels(task.labels, spec))
     if isinstance(task.labels, dict):
         spec = replace(spec, groups=_groups(task.labels, spec))
+    if spec.kind == "embedding":
+        spec = replace(spec, pooling=task.pooling, normalize=task.normalize)
+        if task.metric not in (None, spec.metric):
+            what = "pairs with scores" if spec.has_pairs else "sentences without scores"
+            raise ConfigError(f"task.metric of {what} must be {spec.metric}, got {task.metric}; leave it out")
+        return spec
+    if stray := [key for key in ("pooling", "normalize", "corpus") if getattr(task, key) is not None]:
+        raise ConfigError(f"task.{stray[0]} is for embeddings, {spec.name} is a task of kind {spec.kind}; leave it out")
     if task.metric is None:
         return spec
     return replace(spec, metric=task.metric, headline=metric_for(spec.kind, task.metric).headline)
@@ -95,11 +119,13 @@ def _registered(task: TaskConfig) -> TaskSpec:
 def _own(task: TaskConfig) -> TaskSpec:
     if task.kind is None:
         known = list(TASKS)
-        own = "own data needs task.kind: classification, regression or ner"
+        own = "own data needs task.kind: classification, regression, ner or embedding"
         raise ConfigError(f"unknown task {task.name!r}{nearest(task.name, known)}; known: {', '.join(known)}; {own}")
     text, label = task.text, task.label
     if task.kind == "ner":
         text, label = text or ("tokens",), label or "tags"
+    if task.kind == "embedding":
+        return _own_embedding(task)
     if not text or not label:
         raise ConfigError(f"task.text and task.label must name the columns of own {task.kind} data, got neither or one")
     if len(text) > (1 if task.kind == "ner" else 2):
@@ -108,12 +134,32 @@ def _own(task: TaskConfig) -> TaskSpec:
     return TaskSpec(task.name, task.kind, text, label, (), metric, metric_for(task.kind, metric).headline)
 
 
+def _own_embedding(task: TaskConfig) -> TaskSpec:
+    """Sentences, or pairs with a score."""
+    columns = task.text or (SENTENCE,)
+    if len(columns) > 2:
+        raise ConfigError(f"task.text must be one column of sentences, or two of pairs, got {list(columns)}")
+    if len(columns) == 2 and not task.label:
+        raise ConfigError(
+            f"task.label must name the column with the scores of the pairs in {' and '.join(columns)}, got none; "
+            "without scores, name one column of sentences in task.text"
+        )
+    if len(columns) == 1 and task.label:
+        raise ConfigError(
+            f"task.text must name the two columns of the pairs that {task.label} scores, got {list(task.text or ())}; "
+            "sentences alone have no label"
+        )
+    metric = "pearson_spearman" if task.label else "agreement"
+    headline = metric_for("embedding", metric).headline
+    return TaskSpec(task.name, "embedding", columns, task.label or "", (), metric, headline)
+
+
 def _load(spec: TaskSpec, task: TaskConfig, data: DataConfig, root: Path | None, seed: int) -> _Loaded:
     train_split = Part.parse((data.roles or {}).get("train", "train")).split
     if data.files:
         return _Loaded(*read_files(spec, data, root, train_split))
     if data.hub:
-        config = data.hub_config or (spec.name if data.hub == GLUE_HUB else None)
+        config = data.hub_config or (_glue_name(spec) if data.hub == GLUE_HUB else None)
         return _from_hub(spec, data.hub, config, train_split)
     if task.text or task.label or task.name not in TASKS:
         raise ConfigError(
@@ -126,12 +172,20 @@ def _load(spec: TaskSpec, task: TaskConfig, data: DataConfig, root: Path | None,
 
 def _from_glue(spec: TaskSpec, root: Path | None, train_split: str) -> _Loaded:
     if root is None:
-        return _from_hub(spec, GLUE_HUB, spec.name, train_split)
+        return _from_hub(spec, GLUE_HUB, _glue_name(spec), train_split)
     read = read_glue(spec, root)
     return _Loaded(spec, read.splits, read.notes)
 
 
+def _glue_name(spec: TaskSpec) -> str:
+    return spec.name.removesuffix("-embedding")
+
+
 def _from_hub(spec: TaskSpec, name: str, config: str | None, train_split: str) -> _Loaded:
+    if spec.kind == "embedding" and not spec.has_pairs:
+        raise ConfigError(
+            f"data.hub must be a data set of pairs with scores for embeddings, got {name}; use data.files"
+        )
     read = read_hub(spec, name, config)
     if not spec.labels and read.labels:
         spec = spec.with_labels(read.labels)

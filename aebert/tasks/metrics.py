@@ -15,6 +15,7 @@ from aebert.errors import ConfigError
 from aebert.registry import Registry
 from aebert.tasks.metric_scripts import PREFIX, ScriptMetric
 from aebert.tasks.offline_metric import OfflineMetric
+from aebert.tasks.similarity import agreement, similarities
 from aebert.tasks.task import EncodedRow, Row, TaskKind, TaskSpec
 
 _INT, _FLOAT, _TAGS = datasets.Value("int64"), datasets.Value("float64"), datasets.List(datasets.Value("string"))
@@ -26,7 +27,7 @@ METRICS: Registry[type[OfflineMetric]] = Registry("metric")
 @cache
 def metric_for(kind: TaskKind, name: str) -> OfflineMetric:
     """The metric of a name, or of a script (`evaluate:PATH`). Raises: ConfigError if it is not for the kind of task."""
-    if kind != "ner" and name.startswith(PREFIX):
+    if kind in ("classification", "regression") and name.startswith(PREFIX):
         return ScriptMetric(name.removeprefix(PREFIX), kind)
     if name.startswith(PREFIX) or kind not in METRICS[name].kinds:
         fitting = [other for other in METRICS if kind in METRICS[other].kinds]
@@ -136,7 +137,7 @@ class BalancedAccuracy(_CountedMetric):
 class PearsonSpearman(OfflineMetric):
     """Pearson and Spearman correlation of scores; 0 where they are undefined (constant or not finite)."""
 
-    kinds = ("regression",)
+    kinds = ("regression", "embedding")
     headline = "spearman"
     feature = _FLOAT
 
@@ -145,6 +146,18 @@ class PearsonSpearman(OfflineMetric):
             return {"pearson": 0.0, "spearman": 0.0}
         ranks = stats.rankdata(predictions), stats.rankdata(references)
         return {"pearson": _pearson(predictions, references), "spearman": _pearson(*ranks)}
+
+
+@METRICS.register("agreement")
+class Agreement(OfflineMetric):
+    """Mean cosine similarity with the dense model's embeddings; for sentences without scored pairs."""
+
+    kinds = ("embedding",)
+    headline = "agreement"
+    feature = _FLOAT
+
+    def _compute(self, predictions: Sequence[float], references: Sequence[float]) -> dict[str, float]:
+        return {"agreement": float(np.mean(predictions))}
 
 
 @METRICS.register("seqeval")
@@ -199,12 +212,14 @@ def evaluate_outputs(
     """Value of each metric of the task; shares (0..1) and correlations (-1..1), higher is better.
 
     logits: one array per row, in the order of the rows: [outputs], for NER [length, outputs] (padding at the end is
-    not read). NER: a word's tag is read at its first sub-word; a word cut off by max_length counts as predicted O.
+    not read), for embeddings [texts, hidden]. NER: a word's tag is read at its first sub-word; a word cut off by
+    max_length counts as predicted O. Embeddings of pairs: agreement with the rows' targets stands beside the metric.
     """
     predictions, references = predict(spec, rows, encoded, logits)
     metric = metric_for(spec.kind, spec.metric)
     result: dict[str, float] = metric.compute(predictions=predictions, references=references)
-    return result
+    agreed = agreement(rows, logits) if spec.has_pairs else None
+    return result if agreed is None else {**result, "agreement": float(agreed.mean())}
 
 
 def predict(
@@ -212,8 +227,10 @@ def predict(
 ) -> tuple[Any, Any]:
     """Predictions and references, one per row, as the task's metric takes them; arguments as of `evaluate_outputs`.
 
-    Class ids, scores, or for NER the tag names of all words.
+    Class ids, scores, for NER the tag names of all words, or for embeddings what `similarities` says.
     """
+    if spec.kind == "embedding":
+        return similarities(spec, rows, logits)
     if spec.kind == "ner":
         predictions: Any = [_tags(spec, *example) for example in zip(rows, encoded, logits, strict=True)]
         references: Any = [[spec.tags[tag] for tag in row.label] for row in rows]  # type: ignore[union-attr]

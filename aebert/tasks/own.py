@@ -17,22 +17,24 @@ from aebert.tasks.features import dataset_records, declared_labels, read_arrow, 
 from aebert.tasks.labels import check_names, count_names, ordered
 from aebert.tasks.paths import find_files
 from aebert.tasks.records import Record, pick
+from aebert.tasks.sentence_rows import read_lines, sentence_rows
 from aebert.tasks.tabular import class_name, is_id, read_table, tagged_sentences, text_rows
 from aebert.tasks.task import Row, TaskSpec
 
 T = TypeVar("T")
 
 TextFormat = Literal["csv", "tsv", "jsonl", "parquet", "arrow"]
-FileFormat = TextFormat | Literal["conll", "brat"]
+FileFormat = TextFormat | Literal["conll", "brat", "txt"]
 
 _TEXT_TABLES: tuple[FileFormat, ...] = get_args(TextFormat)
+_SENTENCE_FILES: tuple[FileFormat, ...] = (*_TEXT_TABLES, "txt")
 _WORD_FILES: tuple[FileFormat, ...] = ("conll", "jsonl", "parquet", "arrow", "brat")
 
 # Keys of `data` that say how a file is written, with their defaults, and the formats that leave that open.
 _STYLES: Mapping[str, tuple[object, str, tuple[FileFormat, ...]]] = {
     "header": (None, "CSV and TSV files", ("csv", "tsv")),
     "separator": (None, "CSV files", ("csv",)),
-    "encoding": ("utf-8", "text files", ("csv", "tsv", "jsonl", "conll", "brat")),
+    "encoding": ("utf-8", "text files", ("csv", "tsv", "jsonl", "conll", "brat", "txt")),
 }
 
 # What programs write for a missing value; as a whole text it may be one, or a word.
@@ -75,6 +77,9 @@ def read_files(spec: TaskSpec, data: DataConfig, root: Path | None, train_split:
         rows = with_tags(spec, sentences, train_split)
         return rows._replace(notes=(*(corpus_notes(corpora) if corpora else ()), *rows.notes))
     records = {split: [one for file in read for one in file.records] for split, read in files.items()}
+    if spec.kind == "embedding":
+        sentences_of = {split: list(sentence_rows(read, spec)) for split, read in records.items()}
+        return OwnRows(spec, sentences_of, tuple(_missing_texts(sentences_of)))
     if isinstance(data.header, tuple) and spec.kind == "classification" and not spec.labels:
         _check_first_lines([file.records for read in files.values() for file in read], spec.label_column)
     return with_classes(spec, records, train_split)
@@ -82,7 +87,7 @@ def read_files(spec: TaskSpec, data: DataConfig, root: Path | None, train_split:
 
 def _format(path: Path, spec: TaskSpec, data: DataConfig) -> FileFormat:
     """How files of a path are written. Raises: ConfigError for one that the task or another key of `data` excludes."""
-    allowed = _WORD_FILES if spec.kind == "ner" else _TEXT_TABLES
+    allowed = {"ner": _WORD_FILES, "embedding": _SENTENCE_FILES}.get(spec.kind, _TEXT_TABLES)
     found = data.format if data.format != "auto" else _by_ending(path, allowed)
     if found is None:
         endings = ", ".join(f".{name}" for name in allowed)
@@ -108,6 +113,8 @@ def _read(paths: Sequence[Path], file_format: FileFormat, spec: TaskSpec, data: 
     if file_format == "brat":
         corpus = read_brat(paths, data.encoding)
         return [_File(sentences=corpus.sentences, corpus=corpus)]
+    if file_format == "txt":
+        return [_lines(path, data.encoding) for path in paths]
     if file_format == "conll":
         return [_File(sentences=read_conll(path, data.encoding)) for path in paths]
     files = [_table(path, file_format, spec, data) for path in paths]
@@ -117,8 +124,15 @@ def _read(paths: Sequence[Path], file_format: FileFormat, spec: TaskSpec, data: 
     return [file._replace(sentences=tagged_sentences(file.records, *columns)) for file in files]
 
 
+def _lines(path: Path, encoding: str) -> _File:
+    records = list(read_lines(path, encoding))
+    if not records:
+        raise DataError(f"{path} must have at least one sentence, it is empty")
+    return _File(records)
+
+
 def _table(path: Path, file_format: TextFormat, spec: TaskSpec, data: DataConfig) -> _File:
-    columns = (*spec.columns, spec.label_column)
+    columns = (*spec.columns, *[spec.label_column] * bool(spec.label_column))
     labels = None
     if file_format == "parquet" or file_format == "arrow":
         dataset = with_columns(read_arrow(path), spec, str(path))
@@ -231,8 +245,8 @@ def _train(splits: Mapping[str, Sequence[T]], train_split: str) -> Sequence[T]:
 def check_labels(labels: Iterable[str], spec: TaskSpec) -> tuple[str, ...]:
     """The labels of a config; `ConfigError` if the kind of task can't have them."""
     names = tuple(labels)
-    if spec.kind == "regression":
-        raise ConfigError(f"task.labels must not be given for regression, got {', '.join(names)}")
+    if spec.kind in ("regression", "embedding"):
+        raise ConfigError(f"task.labels must not be given for {spec.kind}, got {', '.join(names)}")
     if len(set(names)) < len(names) or len(names) < (2 if spec.kind == "classification" else 1):
         raise ConfigError(f"task.labels must be different names, two or more for classification, got {list(names)}")
     prefixed = [name for name in names if spec.kind == "ner" and (name == "O" or name[:2] in {"B-", "I-"})]

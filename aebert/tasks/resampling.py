@@ -18,7 +18,7 @@ def row_marks(
 ) -> np.ndarray:
     """What the headline metric needs to know of each row, float64 [rows, marks]; arguments as of `evaluate_outputs`.
 
-    Classification and regression: prediction and reference. NER: numbers of entities found, predicted and true.
+    NER: numbers of entities found, predicted and true. Others: prediction and reference.
     """
     predictions, references = predict(spec, rows, encoded, logits)
     if spec.kind == "ner":
@@ -32,7 +32,7 @@ def headline_of(spec: TaskSpec, marks: np.ndarray) -> float:
     if spec.kind == "ner":
         found, predicted, true = marks.sum(0)
         return float(2 * found / (predicted + true)) if predicted + true else 0.0
-    dtype = float if spec.kind == "regression" else int
+    dtype = float if spec.kind in ("regression", "embedding") else int
     values = metric_for(spec.kind, spec.metric)._compute(marks[:, 0].astype(dtype), marks[:, 1].astype(dtype))
     return float(values[spec.headline])
 

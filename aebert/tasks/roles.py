@@ -93,7 +93,7 @@ def assign_roles(
         if not rows:
             why = f"its {len(taken[role])} rows stand in later roles too" if taken[role] else "the part is empty"
             raise DataError(f"role {role} ({parts[role]}) must have at least one row, but {why}; set data.roles")
-    limited = {role: _limit(rows, limits.get(role), (seed, ROLES.index(role))) for role, rows in kept.items()}
+    limited = {role: limit_rows(rows, limits.get(role), (seed, ROLES.index(role))) for role, rows in kept.items()}
     return Assignment(limited, tuple(notes))
 
 
@@ -139,7 +139,8 @@ def _with_later() -> Iterator[tuple[Role, tuple[Role, ...]]]:
     return ((role, ROLES[index + 1 :]) for index, role in enumerate(ROLES[:-1]))
 
 
-def _limit(rows: list[Row], limit: int | None, seed: tuple[int, int]) -> list[Row]:
+def limit_rows(rows: list[Row], limit: int | None, seed: tuple[int, int]) -> list[Row]:
+    """All rows, or a random subset of so many by `seed`, in their order."""
     if limit is None or limit >= len(rows):
         return rows
     chosen = np.random.default_rng(seed).choice(len(rows), size=limit, replace=False)

@@ -71,7 +71,7 @@ def _one_of_each(source: str, pairs: Sequence[tuple[str, object]]) -> dict[str, 
 
 
 def text_rows(records: Iterable[Record], spec: TaskSpec, *, blank_texts: bool = False) -> Iterator[Row]:
-    """Yield the rows of a classification or regression task.
+    """Yield the rows of a classification or regression task, or of pairs of sentences with a score.
 
     A class is given by its exact name, by its name with blanks around it, or, if no class is called like an integer, by
     its id. blank_texts: keep rows whose text is empty or blank, as some official corpora have.
@@ -80,7 +80,8 @@ def text_rows(records: Iterable[Record], spec: TaskSpec, *, blank_texts: bool = 
     """
     for record in pick(records, (*spec.columns, spec.label_column)):
         texts = tuple(text_of(record, column, blank_texts=blank_texts) for column in spec.columns)
-        label = _score(record, spec) if spec.kind == "regression" else _class_id(record, spec)
+        scored = spec.kind in ("regression", "embedding")
+        label = _score(record, spec) if scored else _class_id(record, spec)
         yield Row(texts, label, record.source)
 
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-TaskKind = Literal["classification", "regression", "ner"]
+import numpy as np
+
+TaskKind = Literal["classification", "regression", "ner", "embedding"]
+PoolingMode = Literal["mean", "cls", "max"]
 Role = Literal["train", "search", "select", "report"]
 ROLES: tuple[Role, ...] = ("train", "search", "select", "report")
 
@@ -26,6 +29,7 @@ class TaskSpec:
     groups: classification: what the data calls each class, as pairs of a value and its class; empty where it uses the
       names of the classes.
     window: NER: whether sentences longer than `max_length` are read in windows instead of being cut.
+    pooling, normalize: embeddings: how they are made of hidden states, as far as the user says so.
     """
 
     name: str
@@ -38,6 +42,18 @@ class TaskSpec:
     source: str = ""
     window: bool = False
     groups: tuple[tuple[str, str], ...] = ()
+    pooling: PoolingMode | None = None
+    normalize: bool | None = None
+
+    @property
+    def has_pairs(self) -> bool:
+        """Embeddings: whether the rows that models are scored on are pairs with a similarity score."""
+        return self.kind == "embedding" and len(self.columns) == 2
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a row may go through the model in several parts: windows of a sentence, or sentences of a pair."""
+        return self.window or self.kind == "embedding"
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -46,13 +62,14 @@ class TaskSpec:
 
     @property
     def num_outputs(self) -> int:
-        """Width of the model's output layer."""
-        return {"regression": 1, "ner": len(self.tags), "classification": len(self.labels)}[self.kind]
+        """Width of the model's output layer; 0 for embeddings, which have none."""
+        widths = {"regression": 1, "ner": len(self.tags), "classification": len(self.labels), "embedding": 0}
+        return widths[self.kind]
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Name of each output, for the checkpoint's id2label."""
-        return {"regression": ("score",), "ner": self.tags, "classification": self.labels}[self.kind]
+        return {"regression": ("score",), "ner": self.tags}.get(self.kind, self.labels)
 
     def with_labels(self, labels: Sequence[str]) -> TaskSpec:
         """Return the same task with the label names found in the data."""
@@ -64,15 +81,18 @@ class Row:
     """One labelled example as read.
 
     text: one or two texts; for NER one tuple of words.
-    label: class id, score, or for NER one tag id per word (ids of `TaskSpec.tags`).
+    label: class id, score, or for NER one tag id per word (ids of `TaskSpec.tags`); 0.0 of a sentence alone.
     source: `file:line` or `split:index`, for messages.
     document: what the row is a part of, if rows of one document must have one role.
+    targets [texts, hidden]: the embedding of each text that those of other models are compared with; None until the
+      model that made it is known.
     """
 
     text: tuple[str, ...]
     label: int | float | tuple[int, ...]
     source: str = field(compare=False, default="")
     document: str = field(compare=False, default="")
+    targets: np.ndarray | None = field(compare=False, default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,9 @@ def _objective(spec: TaskSpec, teacher: PreTrainedModel | None, distill: Distill
         outputs = model(**inputs, output_hidden_states=distill.hidden > 0)
         with torch.no_grad():
             wanted = teacher.to(labels.device)(**inputs, output_hidden_states=distill.hidden > 0)
-        loss = (1 - distill.logits) * task_loss(spec, outputs.logits, labels)
-        loss = loss + distill.logits * logits_loss(spec, outputs.logits, wanted.logits, labels, distill.temperature)
+        loss = logits_loss(spec, outputs.logits, wanted.logits, labels, distill.temperature)
+        if spec.kind != "embedding":  # which has no labels to learn from
+            loss = (1 - distill.logits) * task_loss(spec, outputs.logits, labels) + distill.logits * loss
         if distill.hidden > 0:
             states = hidden_loss(outputs.hidden_states, wanted.hidden_states, batch["attention_mask"])
             loss = loss + distill.hidden * states

@@ -11,7 +11,10 @@ from aebert.tasks.task import TaskSpec
 
 
 def task_loss(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The mean over rows of cross entropy (for NER, over labelled words), or of squared error for regression."""
+    """The mean over rows of cross entropy (for NER, over labelled words), or of squared error for regression.
+
+    Embeddings have none: what they should be is the teacher's.
+    """
     if spec.kind == "regression":
         return functional.mse_loss(logits.squeeze(-1), labels)
     return functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-100)
@@ -22,11 +25,14 @@ def logits_loss(
 ) -> torch.Tensor:
     """KL divergence from the teacher's softened outputs, times temperature²; squared error for regression.
 
+    For embeddings it is the mean cosine distance, half of the squared distance of vectors of length 1.
     For NER it is the mean over labelled words, since the teacher was never trained on other sub-words.
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2.
     """
     if spec.kind == "regression":
         return functional.mse_loss(student, teacher)
+    if spec.kind == "embedding":
+        return (1 - functional.cosine_similarity(student, teacher, dim=-1)).mean()
     if spec.kind == "ner":
         student, teacher = student[labels != -100], teacher[labels != -100]
     log_student = functional.log_softmax(student / temperature, dim=-1)

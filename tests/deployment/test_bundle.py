@@ -20,8 +20,10 @@ from aebert.deployment.quantize import quantize_int8
 from aebert.errors import BundleError, ExportError, OutputError
 from aebert.models.evaluation import evaluate, prepare
 from aebert.runtime import ClassPrediction, Model, verify
-from aebert.runtime.container import GRAPH, MANIFEST, PARTS, SUMS, TOKENIZER
+from aebert.runtime.container import GRAPH, MANIFEST, PARTS, QUANTIZED, SUMS, TOKENIZER, open_container, part_names
 from aebert.tasks.task import Row, TaskSpec
+
+SCORES = {"rows": 3, "rows_of": "report", "metrics": {"accuracy": 0.75}, "interval": [0.5, 1.0]}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def source(
     """A real export of a toy classifier, quantized."""
     spec, rows = tiny_task("classification", 24)
     quantized = quantize_int8(toy.path, tmp_path_factory.mktemp("export") / "toy.int8.onnx")
-    facts = {"scores": {"rows": 3}}
+    facts = {"scores": SCORES}
     return BundleSource(
         name="toy",
         graph=quantized,
@@ -62,24 +64,27 @@ def _manifest(bundle: Path) -> dict[str, Any]:
 
 def test_a_bundle_holds_what_runs_and_what_is_known(source: BundleSource, tmp_path: Path) -> None:
     bundle = write_bundle(source, tmp_path / "deep" / "toy")
-    assert {path.name for path in bundle.iterdir()} == {*PARTS, SUMS}
+    files = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
+    assert files == {*PARTS, QUANTIZED, "README.md", "config.json", "tokenizer_config.json", SUMS}
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["toy"]
-    assert (bundle / GRAPH).read_bytes() == source.graph.read_bytes()
+    assert (bundle / QUANTIZED).read_bytes() == source.graph.read_bytes()
+    assert (bundle / GRAPH).read_bytes() == source.reference.read_bytes()  # type: ignore[union-attr]
     values = _manifest(bundle)
     assert values["task"]["labels"] == ["bad", "good"]
     assert values["graph"] == {
+        "file": QUANTIZED,
         "inputs": ["input_ids", "token_type_ids", "attention_mask"],
         "opset": 20,
         "quantization": "int8",
     }
     assert (values["text"]["max_length"], values["text"]["max_positions"]) == (16, 64)
-    assert values["scores"] == {"rows": 3}
+    assert values["scores"] == SCORES
     assert len(list(verify(bundle))) == 7
 
 
 def test_nothing_of_this_machine_and_no_text_of_a_row_is_in_it(source: BundleSource, tmp_path: Path) -> None:
     bundle = write_bundle(source, tmp_path / "toy")
-    for name in (*PARTS, SUMS):
+    for name in (*part_names(open_container(bundle)), SUMS):
         content = (bundle / name).read_bytes()
         assert str(tmp_path).encode() not in content
         assert not re.search(rb"/(home|root|tmp|usr|work)/", content)
@@ -129,7 +134,8 @@ def test_a_graph_of_another_vocabulary_is_not_bundled(source: BundleSource, tmp_
     config = copy.deepcopy(source.config)
     config.vocab_size += 3
     with pytest.raises(
-        ExportError, match=r"toy can't be made: graph: model\.onnx must take the \d+ ids that bundle\.json"
+        ExportError,
+        match=r"toy can't be made: graph: onnx/model_quantized\.onnx must take the \d+ ids",
     ):
         write_bundle(replace(source, config=config), tmp_path / "toy")
 
@@ -149,7 +155,7 @@ def test_folder_to_zip_and_back(source: BundleSource, tmp_path: Path) -> None:
     there = pack(bundle, tmp_path / "toy.zip")
     assert len(list(verify(there))) == 7
     back = pack(there, tmp_path / "back")
-    for name in (*PARTS, SUMS):
+    for name in (*part_names(open_container(bundle)), SUMS):
         assert (back / name).read_bytes() == (bundle / name).read_bytes()
     (back / TOKENIZER).write_bytes(b"")
     with pytest.raises(BundleError, match=r"tokenizer\.json must have the SHA-256"):
@@ -161,7 +167,8 @@ def test_a_bundle_is_replaced_whole(source: BundleSource, tmp_path: Path) -> Non
     bundle = write_bundle(source, tmp_path / "toy")
     (bundle / "stray").write_text("x")
     write_bundle(source, bundle)
-    assert {path.name for path in bundle.iterdir()} == {*PARTS, SUMS}
+    files = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
+    assert files == {*PARTS, QUANTIZED, "README.md", "config.json", "tokenizer_config.json", SUMS}
     assert [path.name for path in tmp_path.iterdir()] == ["toy"]
 
 
@@ -206,6 +213,6 @@ def test_what_does_not_fit_is_not_written(source: BundleSource, tmp_path: Path) 
     with pytest.raises(ExportError, match=r"^bundle toy can't be made: .*parity.tolerance must be above 0"):
         write_bundle(broken, tmp_path / "toy")
     labels = replace(source, spec=source.spec.with_labels(["a", "b", "c"]))
-    with pytest.raises(ExportError, match=r"can't be made: labels: model.onnx must give one logit for each of a, b, c"):
+    with pytest.raises(ExportError, match=r"labels: onnx/model_quantized.onnx must give one logit for each of a, b, c"):
         write_bundle(labels, tmp_path / "toy")
     assert [path.name for path in tmp_path.iterdir()] == ["broken.onnx"]

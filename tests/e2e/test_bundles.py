@@ -106,5 +106,5 @@ def test_what_is_no_bundle_or_study(aebert: Aebert, workspace: Workspace) -> Non
     _refused(aebert("bundle", "show", "nothing"), "bundle nothing does not exist")
     _refused(aebert("bundle", "make", "nothing"), "study 'nothing' must be a folder in results or a path, got neither")
     _refused(aebert("predict", "reviews.yaml"), "bundle reviews.yaml must be a folder or a zip file")
-    _refused(aebert("predict", "data", "--format", "xml"), "format must be one of json, tsv, got 'xml'")
+    _refused(aebert("predict", "data", "--format", "xml"), "format must be one of json, tsv, npy, got 'xml'")
     assert aebert("predict", "data", "--batch", "many").code == 2

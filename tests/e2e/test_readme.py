@@ -45,7 +45,7 @@ def _commands() -> list[list[str]]:
 
 def test_every_config_is_valid() -> None:
     configs = _configs()
-    assert set(configs) == {"reviews.yaml", "entities.yaml", "mrpc.yaml"}
+    assert set(configs) == {"reviews.yaml", "entities.yaml", "embedder.yaml", "mrpc.yaml"}
     for name, text in configs.items():
         check(RunConfig, {"name": Path(name).stem, **yaml.safe_load(text)}, name)
 

@@ -89,15 +89,17 @@ def test_a_remade_bundle_can_pass(made: dict[str, Path], tmp_path: Path) -> None
 
 
 def test_a_newer_format(made: dict[str, Path], tmp_path: Path) -> None:
-    path = _remade(made["ner"], tmp_path / "b", lambda values: values.update(format=3))
+    path = _remade(made["ner"], tmp_path / "b", lambda values: values.update(format=4))
     assert _failure(path) == (
-        f"bundle {path} fails the check of its format: has format 3, this aebert reads up to 2: install a newer aebert"
+        f"bundle {path} fails the check of its format: has format 4, this aebert reads up to 3: install a newer aebert"
     )
 
 
 def test_parts_of_another_bundle(made: dict[str, Path], tmp_path: Path) -> None:
     path = _remade(made["ner"], tmp_path / "b", lambda values: values["parts"][GRAPH].update(bytes=1))
-    assert "its parts: model.onnx must be the one that bundle.json was made for; their SHA-256 differ" in _failure(path)
+    assert "its parts: onnx/model.onnx must be the one that bundle.json was made for; their SHA-256 differ" in _failure(
+        path
+    )
 
 
 def test_another_tokenizer(made: dict[str, Path], tmp_path: Path) -> None:
@@ -123,16 +125,16 @@ def test_a_graph_of_another_or_a_too_new_opset(made: dict[str, Path], tmp_path: 
     model = onnx.load(made["ner"] / GRAPH)
     model.opset_import[0].version = 18
     older = _remade(made["ner"], tmp_path / "older", graph=model.SerializeToString())
-    assert "its graph: model.onnx must have opset 20 as bundle.json states, it has 18" in _failure(older)
+    assert "its graph: onnx/model.onnx must have opset 20 as bundle.json states, it has 18" in _failure(older)
     model.opset_import[0].version = 9999
     stated = _remade(
         made["ner"], tmp_path / "newer", lambda v: v["graph"].update(opset=9999), graph=model.SerializeToString()
     )
     message = _failure(stated)
-    assert "its graph: model.onnx can't run in onnxruntime " in message
+    assert "its graph: its graph can't run in onnxruntime " in message
     assert "9999" in message
     no_graph = _remade(made["ner"], tmp_path / "none", graph=b"\xff\xff")
-    assert "its graph: model.onnx must be an ONNX file: " in _failure(no_graph)
+    assert "its graph: onnx/model.onnx must be an ONNX file: " in _failure(no_graph)
 
 
 def test_a_graph_with_other_embeddings_than_the_tokenizer_has_ids_for(made: dict[str, Path], tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_a_graph_with_other_embeddings_than_the_tokenizer_has_ids_for(made: dict
     size = json.loads((made["ner"] / MANIFEST).read_text(encoding="utf-8"))["text"]["embeddings"]
     graph = lookup_graph(np.zeros((size + 1, 3)), tmp_path / "large.onnx", tokens=True).read_bytes()
     path = _remade(made["ner"], tmp_path / "b", graph=graph)
-    message = f"its graph: model.onnx must take the {size} ids that bundle.json states, it takes others"
+    message = f"its graph: onnx/model.onnx must take the {size} ids that bundle.json states, it takes others"
     assert message in _failure(path)
     stated = _remade(made["ner"], tmp_path / "c", lambda values: values["text"].update(embeddings=size + 1))
     assert message.replace(str(size), str(size + 1)) in _failure(stated)
@@ -151,18 +153,18 @@ def test_a_graph_with_other_embeddings_than_the_tokenizer_has_ids_for(made: dict
 def test_a_graph_with_fewer_ids_than_the_tokenizer(made: dict[str, Path], tmp_path: Path) -> None:
     graph = lookup_graph(np.zeros((20, 3)), tmp_path / "small.onnx", tokens=True)
     path = _remade(made["ner"], tmp_path / "b", graph=graph.read_bytes())
-    assert "its graph: model.onnx must take all ids of tokenizer.json, it can't take" in _failure(path)
+    assert "its graph: onnx/model.onnx must take all ids of tokenizer.json, it can't take" in _failure(path)
 
 
 def test_a_graph_with_other_inputs(made: dict[str, Path], tmp_path: Path) -> None:
     path = _remade(made["ner"], tmp_path / "b", lambda values: values["graph"].update(inputs=["input_ids"]))
-    expected = "its graph: model.onnx must take input_ids, it takes input_ids, token_type_ids, attention_mask"
+    expected = "its graph: onnx/model.onnx must take input_ids, it takes input_ids, token_type_ids, attention_mask"
     assert expected in _failure(path)
 
 
 def test_labels_that_do_not_match(made: dict[str, Path], tmp_path: Path) -> None:
     path = _remade(made["ner"], tmp_path / "b", lambda values: values["task"].update(outputs=["O", "B-PRAISE"]))
-    assert "its labels: model.onnx must give one logit for each of O, B-PRAISE, it gives 3" in _failure(path)
+    assert "its labels: onnx/model.onnx must give one logit for each of O, B-PRAISE, it gives 3" in _failure(path)
 
 
 def test_logits_that_differ(made: dict[str, Path], tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_logits_that_differ(made: dict[str, Path], tmp_path: Path) -> None:
         (lambda values: values["parity"].update(cases=[]), "parity.cases must not be empty"),
         (lambda values: values["parity"].update(tolerance=float("nan")), "parity.tolerance must be above 0"),
         (lambda values: values["task"].update(outputs=["O", "O"]), "task.outputs must name different logits"),
-        (lambda values: values.update(format="1"), "bundle.json must state the format of a bundle, 1 to 2, got '1'"),
+        (lambda values: values.update(format="1"), "bundle.json must state the format of a bundle, 1 to 3, got '1'"),
         (lambda values: values.update(parts=[]), "bundle.json has a value of the wrong type"),
         (
             lambda values: values["text"].update(embeddings=values["text"]["vocabulary"] - 1),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aebert.errors import BundleError
-from aebert.runtime.container import PARTS, SUMS, check_digests, open_container, write_zip
+from aebert.runtime.container import PARTS, SUMS, check_digests, open_container, part_names, write_zip
 
 
 def test_folder_and_zip_hold_the_same(made: dict[str, Path]) -> None:
@@ -21,7 +21,8 @@ def test_folder_and_zip_hold_the_same(made: dict[str, Path]) -> None:
 
 def test_sums_are_what_sha256sum_reads(made: dict[str, Path]) -> None:
     lines = (made["ner"] / SUMS).read_text().splitlines()
-    assert [line.split("  ")[1] for line in lines] == ["bundle.json", "model.onnx", "tokenizer.json"]
+    names = ["bundle.json", "README.md", "config.json", "onnx/model.onnx", "tokenizer.json", "tokenizer_config.json"]
+    assert [line.split("  ")[1] for line in lines] == names
     for line in lines:
         sha, name = line.split("  ")
         assert hashlib.sha256((made["ner"] / name).read_bytes()).hexdigest() == sha
@@ -56,7 +57,7 @@ def test_a_truncated_zip(keep: float, made: dict[str, Path], tmp_path: Path) -> 
 
 def test_a_missing_part(made: dict[str, Path], tmp_path: Path) -> None:
     for name in (*PARTS, SUMS):
-        folder = tmp_path / name
+        folder = tmp_path / name.replace("/", "-")
         shutil.copytree(made["ner"], folder)
         (folder / name).unlink()
         with pytest.raises(BundleError, match=rf"must hold {name}; it does not \(copy it again\)$"):
@@ -89,7 +90,7 @@ def test_a_zip_packed_by_another_program_is_read_but_not_taken_for_ours(made: di
 
 def _pack(folder: Path, path: Path, compression: int) -> None:
     with zipfile.ZipFile(path, "w", compression) as archive:
-        for name in (*PARTS, SUMS):
+        for name in (*part_names(open_container(folder)), SUMS):
             archive.write(folder / name, name)
 
 
@@ -126,6 +127,15 @@ def test_a_part_that_is_a_folder(made: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "model.onnx").mkdir()
     with pytest.raises(BundleError, match=r"model.onnx can't be read: Is a directory"):
         open_container(tmp_path).digest("model.onnx")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../b/bundle.json", "onnx/../../x", "a\\\\b"])
+def test_a_part_outside_of_the_bundle_is_refused(name: str, made: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(made["ner"], folder)
+    (folder / SUMS).write_text((folder / SUMS).read_text() + f"{'0' * 64}  {name}\n")
+    with pytest.raises(BundleError, match=r"SHA256SUMS must name the parts and nothing else"):
+        check_digests(open_container(folder))
 
 
 def test_a_sum_of_another_file_is_refused(made: dict[str, Path], tmp_path: Path) -> None:

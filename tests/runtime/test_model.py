@@ -73,9 +73,9 @@ def test_entities_beyond_the_limit_are_found_in_windows(toy_source: Source, tmp_
         assert (long.truncated, [one.text for one in short.entities]) == (False, ["good"])
 
 
-def test_a_bundle_without_windows_is_of_the_first_format(made: dict[str, Path]) -> None:
+def test_a_bundle_without_windows_says_nothing_of_them(made: dict[str, Path]) -> None:
     content = (made["ner"] / MANIFEST).read_bytes()
-    assert json.loads(content)["format"] == 1
+    assert "window" not in json.loads(content)["text"]
     assert parse_manifest(content, made["ner"]).window is False
 
 

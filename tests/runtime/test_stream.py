@@ -97,7 +97,7 @@ def test_a_line_without_an_end(predict: Predict, monkeypatch: pytest.MonkeyPatch
 
 
 def test_options_out_of_range(predict: Predict, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="format must be one of json, tsv, got 'xml'"):
+    with pytest.raises(ConfigError, match="format must be one of json, tsv, npy, got 'xml'"):
         predict("ner", b"", format="xml")
     with pytest.raises(ConfigError, match="batch must be at least 1, got 0"):
         predict("ner", b"", batch=0)

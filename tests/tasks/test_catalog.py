@@ -15,6 +15,7 @@ GLUE = {
     "rte": (PAIR, ("entailment", "not_entailment"), "accuracy"),
     "sst2": (("sentence",), ("negative", "positive"), "accuracy"),
     "stsb": (PAIR, (), "pearson_spearman"),
+    "stsb-embedding": (PAIR, (), "pearson_spearman"),
     "wnli": (PAIR, ("not_entailment", "entailment"), "accuracy"),
 }
 

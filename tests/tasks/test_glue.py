@@ -37,6 +37,13 @@ OFFICIAL = {
         ("a", "b"),
         3.8,
     ),
+    "stsb-embedding": (
+        "STS-B/train.tsv",
+        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
+        "0\tm\tf\t2012\t1\tnone\tnone\ta\tb\t3.800\n",
+        ("a", "b"),
+        3.8,
+    ),
     "wnli": ("WNLI/train.tsv", "index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n", ("a", "b"), 1),
 }
 

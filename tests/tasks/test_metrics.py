@@ -180,9 +180,10 @@ def test_metrics_leave_no_files_and_no_random_state(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     before = pickle.dumps(np.random.get_state())  # noqa: NPY002 - the state that must stay as it is
     for metric in METRICS:
-        if metric != "seqeval":
+        if metric not in ("seqeval", "agreement"):
             scored(metric, [0, 1], [0, 1])
     ner([[1]], [(1,)], [[1]])
+    assert METRICS["agreement"]().compute(predictions=[0.5, 1.0], references=[1.0, 1.0]) == {"agreement": 0.75}
     assert list(tmp_path.iterdir()) == []
     assert pickle.dumps(np.random.get_state()) == before  # noqa: NPY002
 
@@ -196,6 +197,7 @@ def test_thousands_of_scores_are_cheap() -> None:
 
 def test_an_unknown_metric_names_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown metric 'f1'.*known: accuracy, accuracy_f1, balanced_accuracy, f1_macro, f1_mi"
+        ConfigError,
+        match=r"unknown metric 'f1'.*known: accuracy, accuracy_f1, agreement, balanced_accuracy, f1_macro, f1_mi",
     ):
         METRICS["f1"]
