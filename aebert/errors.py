@@ -6,9 +6,11 @@ from __future__ import annotations
 def printable(text: str) -> str:
     """A text as a terminal may show it: escapes in the place of characters that would move, colour or reorder it.
 
-    Files and databases of others may hold such characters anywhere. Line breaks stay.
+    Files and databases of others may hold such characters anywhere. Line breaks and tabs stay.
     """
-    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
 
 
 class AebertError(Exception):

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,6 +21,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
+from aebert.console import PrintableConsole
 from aebert.progress import Bar
 
 # Loggers whose warnings a user can't act on. torchao comes with the extra `litert`, and transformers loads it with any
@@ -56,7 +56,7 @@ class Terminal:
     """Progress on standard error: a live bar on a terminal, one line per finished piece of work elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = PrintableConsole(stderr=True)
 
     @contextmanager
     def bar(self, title: str, total: float | None) -> Iterator[Bar]:

@@ -43,7 +43,7 @@ LAYERS = (
     "models",
     "tasks",
     "runtime",
-    "__init__ config sections errors registry progress files digests",
+    "__init__ config sections console errors registry progress files digests",
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 

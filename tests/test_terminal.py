@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from rich.console import Console
 
 from aebert import terminal
+from aebert.console import PrintableConsole
 from aebert.progress import Progress
 from aebert.terminal import Terminal, quiet_libraries
 
@@ -24,8 +24,10 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
 
     def make(width: int) -> tuple[Progress, Callable[[], list[str]]]:
         shown = io.StringIO()
-        console = Console(file=shown, width=width, force_terminal=True, color_system=None, legacy_windows=False)
-        monkeypatch.setattr(terminal, "Console", lambda stderr: console)
+        console = PrintableConsole(
+            file=shown, width=width, force_terminal=True, color_system=None, legacy_windows=False
+        )
+        monkeypatch.setattr(terminal, "PrintableConsole", lambda stderr: console)
         return Terminal(), lambda: _lines(shown.getvalue())
 
     return make

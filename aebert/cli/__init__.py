@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import sys
 
-import typer
-
 # they add their commands
 from aebert.cli import best, bundles, compare, dashboard, devices, explain, latency_tables, measure, stages, studies  # noqa: F401
-from aebert.cli.app import app
+from aebert.cli.app import app, echo
 from aebert.cli.number_lists import check_spelling
 from aebert.errors import AebertError
 
@@ -30,7 +28,7 @@ def main() -> None:
         # typer turns Ctrl-C inside a command into exit code 130, without a word
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        typer.echo("interrupted: what was finished is kept; run the same command to go on", err=True)
+        echo("interrupted: what was finished is kept; run the same command to go on", err=True)
         sys.exit(INTERRUPTED)
     except OSError as error:
         if error.errno not in REFUSALS:
@@ -40,5 +38,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"aebert: error: {' '.join(message.split())}", err=True)
+    echo(f"aebert: error: {' '.join(message.split())}", err=True)
     sys.exit(2)

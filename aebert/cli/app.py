@@ -13,7 +13,7 @@ import typer
 
 from aebert import __version__
 from aebert.cli.sections import Sections
-from aebert.errors import ConfigError
+from aebert.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from aebert.reporting.report import Report
@@ -62,6 +62,11 @@ Numbers = list[str] | None  # of an option that takes several, see `number_lists
 Results = Annotated[Path, typer.Option(help="Folder that holds the studies.")]
 Study = Annotated[str, typer.Argument(help="Name of a study below --results, or the path of its folder.")]
 _MOST_CLASSES = 12  # that are printed
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line, printable whatever it quotes."""
+    typer.echo(printable(text), err=err)
 
 
 @contextmanager
@@ -138,7 +143,7 @@ def print_search(found: Report) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"aebert {__version__}")
+        echo(f"aebert {__version__}")
         raise typer.Exit
 
 

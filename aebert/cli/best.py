@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aebert.cli.app import Results, Study, app
+from aebert.cli.app import Results, Study, app, echo
 from aebert.cli.bundles import make
 from aebert.errors import ConfigError
 
@@ -79,7 +79,7 @@ def best(
         return
     if to is None:
         command = f"aebert bundle make {shlex.quote(str(folder))} --model {answer.file.name} --out FOLDER"
-        typer.echo(f"Write its bundle with: {command}")
+        echo(f"Write its bundle with: {command}")
         return
     make(str(folder), results, answer.file.name, to)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aebert.cli.app import Results, Study, app, started
+from aebert.cli.app import Results, Study, app, echo, started
 from aebert.errors import ConfigError
 
 bundle_app = typer.Typer(help="Make, check and show bundles, which are what a run ships.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def make(
         if model is not None and model not in known:
             raise ConfigError(f"--model must be one of {', '.join(known)}, got {model!r}")
         for path in bundles(work, None if model is None else [model]).values():
-            typer.echo(str(pack(path, out) if out else path))
+            echo(str(pack(path, out) if out else path))
 
 
 @bundle_app.command()
@@ -56,7 +56,7 @@ def verify(bundle: Bundle, threads: Threads = 1) -> None:
     from aebert.runtime.checks import verify as checks
 
     for check in checks(bundle, threads):
-        typer.echo(f"{check.name:10} ok   {check.detail}")
+        echo(f"{check.name:10} ok   {check.detail}")
 
 
 @bundle_app.command()
@@ -67,7 +67,7 @@ def show(bundle: Bundle) -> None:
 
     container = open_container(bundle)
     for key, value in _facts(parse_manifest(container.read(MANIFEST), bundle).values):
-        typer.echo(f"{key:14} {value}")
+        echo(f"{key:14} {value}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from aebert.cli.app import Results, app
+from aebert.cli.app import Results, app, echo
 from aebert.errors import ConfigError
 
 
@@ -42,7 +42,7 @@ def compare(
     found = compare_studies(studies, results)
     tables = side_by_side_tables(found)
     if markdown:
-        typer.echo("\n\n".join(map(in_markdown, tables)))
+        echo("\n\n".join(map(in_markdown, tables)))
     else:
         print_tables(*tables)
     if out is not None:
@@ -50,4 +50,4 @@ def compare(
         from aebert.reporting.side_by_side_plot import side_by_side_figure
 
         for path in write_pictures(side_by_side_figure(found, over), out, "Files side by side"):
-            typer.echo(str(path), err=markdown)
+            echo(str(path), err=markdown)

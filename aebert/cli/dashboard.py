@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aebert.cli.app import Results, Study, app
+from aebert.cli.app import Results, Study, app, echo
 
 
 @app.command()
@@ -29,4 +29,4 @@ def dashboard(
     from aebert.studies.dashboard import serve
 
     for line in serve(study, results, live=live, host=host, port=port):
-        typer.echo(line)
+        echo(line)

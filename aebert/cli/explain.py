@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aebert.cli.app import app
+from aebert.cli.app import app, echo
 
 
 @app.command()
@@ -38,4 +38,4 @@ def explain(
     full = find_graph(dense) if dense is not None else small.with_name("dense.onnx")
     facts = gather(full, small, length=length, batch=batch, threads=threads, runs=runs, expected=expected)
     for line in explained(facts).lines():
-        typer.echo(line)
+        echo(line)

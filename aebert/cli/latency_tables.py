@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from aebert.cli.app import Config, Numbers, Set, app, started
+from aebert.cli.app import Config, Numbers, Set, app, echo, started
 from aebert.cli.number_lists import numbers
 
 
@@ -50,4 +50,4 @@ def latency_table(
         )
         write_table(table, out)
         print_tables(accuracy_table(table))
-        typer.echo(f"{out}: measured in {table.seconds:.0f} s")
+        echo(f"{out}: measured in {table.seconds:.0f} s")

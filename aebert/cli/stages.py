@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from aebert.cli.app import (
     Config,
     Model,
@@ -13,6 +11,7 @@ from aebert.cli.app import (
     Trust,
     Workers,
     app,
+    echo,
     pipeline_of,
     print_answer,
     print_search,
@@ -29,7 +28,7 @@ def check(config: Config, sets: Set = None, model: Model = None, trust: Trust = 
     from aebert.reporting.checked import checked_lines
 
     for line in checked_lines(pipeline_of(config, sets, model=model, trust=trust).inspect()):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -63,7 +62,7 @@ def dense(config: Config, sets: Set = None, model: Model = None, trust: Trust = 
 
         metrics = evaluate(work.dense.model, work.rows("search")).metrics
         shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in metrics.items())
-        typer.echo(f"{work.run.folder / 'dense'}: {shown} on {len(work.run.task.rows['search'])} search rows")
+        echo(f"{work.run.folder / 'dense'}: {shown} on {len(work.run.task.rows['search'])} search rows")
 
 
 @app.command()
@@ -77,7 +76,7 @@ def library(config: Config, sets: Set = None, trust: Trust = False) -> None:
         folder = work.run.folder / "library"
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
         what = f"{folder}: {size:.0f} MB of repaired blocks" if size else f"{work.run.config.pruning.method}: ready"
-        typer.echo(what)
+        echo(what)
 
 
 @app.command()
@@ -111,7 +110,7 @@ def finalists(config: Config, sets: Set = None, trust: Trust = False) -> None:
         tuned = [(one.folder, one.select_metrics) for one in work.finalists]
         tuned += [(one.folder, one.select_metrics) for one in work.baselines]
         for folder, metrics in tuned:
-            typer.echo(f"{folder}: {metric} {100 * metrics[metric]:.1f} on {rows} select rows")
+            echo(f"{folder}: {metric} {100 * metrics[metric]:.1f} on {rows} select rows")
 
 
 @app.command()
@@ -125,5 +124,5 @@ def export(config: Config, sets: Set = None, trust: Trust = False) -> None:
         from aebert.reporting.printing import print_tables
 
         for path in (*work.export.files.values(), *work.flatbuffers.files.values()):
-            typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+            echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
         print_tables(forms_table(work.export.forms, work.run.task.spec.headline))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aebert.cli.app import Results, Study, app, print_report, print_search
+from aebert.cli.app import Results, Study, app, echo, print_report, print_search
 
 if TYPE_CHECKING:
     from aebert.reporting.report import Report
@@ -60,7 +60,7 @@ def _print_front(found: Report, out: Path) -> None:
     from aebert.reporting.writing import write_report  # after printing: the library that draws takes a while to load
 
     for path in write_report(found, out, summary=False).values():
-        typer.echo(str(path))
+        echo(str(path))
 
 
 def _print_repriced(prices: Repricing, targets: list[float], out: Path) -> None:
@@ -70,7 +70,7 @@ def _print_repriced(prices: Repricing, targets: list[float], out: Path) -> None:
     best = [budgets_table(prices, targets)] if targets else []
     print_tables(repriced_table(prices), *best)
     kind = prices.report.info.budget_kind
-    typer.echo(str(write_repriced_csv(prices, out / f"repriced-{kind}.csv")))
+    echo(str(write_repriced_csv(prices, out / f"repriced-{kind}.csv")))
 
 
 @app.command()
@@ -83,7 +83,7 @@ def studies(results: Results = Path("results")) -> None:
     reports, problems = open_reports(results)
     print_tables(studies_table(reports))
     for problem in problems:
-        typer.echo(f"not shown: {problem}", err=True)
+        echo(f"not shown: {problem}", err=True)
 
 
 @app.command()
@@ -99,8 +99,8 @@ def copy(
     from aebert.studies.copying import copy_to
 
     folder, trials, shown = copy_to(study, results, url)
-    typer.echo(f"{trials} trials are in {shown}")
-    typer.echo(f"go on there: aebert search {folder} --set search.storage={shown}")
+    echo(f"{trials} trials are in {shown}")
+    echo(f"go on there: aebert search {folder} --set search.storage={shown}")
 
 
 @app.command()
@@ -128,8 +128,8 @@ def tasks() -> None:
 
     for name in TASKS:
         spec = TASKS[name]
-        typer.echo(f"{name:20} {spec.kind:15} {spec.headline:10} {', '.join(spec.columns)} → {spec.label_column}")
-    typer.echo("own data: any other task.name with task.kind, data.files (or data.hub), task.text and task.label")
+        echo(f"{name:20} {spec.kind:15} {spec.headline:10} {', '.join(spec.columns)} → {spec.label_column}")
+    echo("own data: any other task.name with task.kind, data.files (or data.hub), task.text and task.label")
 
 
 @app.command()
@@ -138,4 +138,4 @@ def spaces() -> None:
     from aebert.search.space import load_space, space_folder
 
     for path in sorted(space_folder().glob("*.yaml")):
-        typer.echo(f"{path.stem:18} {load_space(path.stem).source}")
+        echo(f"{path.stem:18} {load_space(path.stem).source}")

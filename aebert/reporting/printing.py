@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import Literal, TextIO
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from aebert.console import PrintableConsole
+from aebert.errors import printable
 from aebert.reporting.fitting import Fitted, fitted
 from aebert.reporting.tables import Column, Table
 
@@ -36,7 +38,7 @@ def print_tables(*shown: Table | RenderableType, file: TextIO | None = None) -> 
     A terminal gets them in its width, anything else in full width and without control codes.
     """
     stream = sys.stdout if file is None else file
-    console = Console(file=stream)
+    console = PrintableConsole(file=stream)
     room = console.width if console.is_terminal else None
     parts = [_rendered(fitted(one, room)) if isinstance(one, Table) else one for one in shown]
     between = [part for one in parts for part in (Text(), one)][1:]
@@ -46,22 +48,22 @@ def print_tables(*shown: Table | RenderableType, file: TextIO | None = None) -> 
 def print_lines(*lines: str, file: TextIO | None = None) -> None:
     """Print sentences; a terminal breaks them between words, with the rest of each indented."""
     stream = sys.stdout if file is None else file
-    console = Console(file=stream)
+    console = PrintableConsole(file=stream)
     if console.is_terminal:
         width = max(console.width, 40)
         lines = tuple(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
-    for line in lines:
+    for line in map(printable, lines):
         stream.write(f"{line if _can_show(line, stream) else _ascii(line)}\n")
 
 
 def _print(table: RenderableType, stream: TextIO) -> None:
-    console = Console(file=stream)
+    console = PrintableConsole(file=stream)
     if console.is_terminal:
         console.print(table)
         return
-    wide = Console(width=10_000)
+    wide = PrintableConsole(width=10_000)
     width = Measurement.get(wide, wide.options, table).maximum
-    plain = Console(width=max(width, 40), color_system=None, force_terminal=False)
+    plain = PrintableConsole(width=max(width, 40), color_system=None, force_terminal=False)
     with plain.capture() as capture:
         plain.print(table)
     text = "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())

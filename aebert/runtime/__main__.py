@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from aebert.errors import AebertError
+from aebert.errors import AebertError, printable
 from aebert.runtime.checks import verify
 from aebert.runtime.decoding import UTF_8
 from aebert.runtime.model import BATCH
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.verify:
             for check in verify(given.bundle, given.threads):
-                print(f"{check.name}: {check.detail}")
+                print(printable(f"{check.name}: {check.detail}"))
         else:
             options = {key: value for key, value in vars(given).items() if key != "verify"}
             predict_rows(PredictOptions(**options))
