@@ -1,4 +1,4 @@
-"""What holds for the code as a whole: import direction, what is light to load, names in the README."""
+"""What holds for the code as a whole: import direction, what is light to load, names in the documents."""
 
 from __future__ import annotations
 
@@ -227,14 +227,20 @@ NAMES = {
 }
 
 
+def _documents() -> str:
+    """The README and the pages that it leads to."""
+    pages = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+
+
 @pytest.mark.parametrize("kind", list(NAMES))
-def test_the_readme_names_everything_that_can_be_asked_for(kind: str) -> None:
+def test_the_documents_name_everything_that_can_be_asked_for(kind: str) -> None:
     assert NAMES[kind]
-    assert _missing(NAMES[kind], (REPOSITORY / "README.md").read_text(encoding="utf-8")) == []
+    assert _missing(NAMES[kind], _documents()) == []
 
 
-def test_the_readme_says_which_pruning_methods_use_labels() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+def test_the_documents_say_which_pruning_methods_use_labels() -> None:
+    text = _documents()
     found = re.search(r"`pruning\.calibration_rows`.*labels are used by (.*) only", text)
     assert found is not None
     using = {name for name in method_names() if pruning_method(name).uses_labels}
@@ -244,3 +250,14 @@ def test_the_readme_says_which_pruning_methods_use_labels() -> None:
 def test_a_name_that_the_readme_lacks_is_found() -> None:
     text = "Run `aebert run x.yaml`, task `sst2`, not gp.\n```\naebert studies\n```\nor `fine-grid`"
     assert _missing(["run", "studies", "sst2", "gp", "grid", "fine-grid"], text) == ["gp", "grid"]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    pages = [REPOSITORY / "README.md", REPOSITORY / "experiments" / "README.md", *(REPOSITORY / "docs").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8"))]
+    assert len(links) > 10
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

@@ -1,4 +1,4 @@
-"""The README's commands, typed as they stand, on tiny models and short searches."""
+"""The commands of the README and of the pages in docs/, typed as they stand, on tiny models and short searches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from aebert.sections import check
 from .conftest import Aebert, Workspace
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# in the order in which a newcomer reads them, so that what one page makes is there for the next
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("data", "jobs", "deploy", "config", "method", "workers")))
+README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 # what a reader can't see the result of in seconds is made short; the commands stay as they are
 SHORT = {
     "trials: 100": "trials: 24",
@@ -23,6 +25,7 @@ SHORT = {
     "data:\n": "data:\n  max_length: 32\n",  # of the tiny models' 64 positions
 }
 FEWER = {"150": "26"}
+SERVER = ("postgresql+psycopg://me@host/studies", "sqlite:///others.db")  # tests/search has one that is real
 TINY = "finalists: {count: 1, epochs: 1}\ndense: {epochs: 1}\nprofile: {runs: 10, warmup: 2}\n"
 # set-up, which CI does by running `make test` on a bare machine
 SETUP = ("git clone", "make ", "pip install")
@@ -35,7 +38,7 @@ def _blocks(language: str) -> list[str]:
 
 def _configs() -> dict[str, str]:
     """The YAML files that the README shows, by the name in their first line."""
-    return {block.splitlines()[0].removeprefix("# ").strip(): block for block in _blocks("yaml")}
+    return {block.splitlines()[0][2:].strip(): block for block in _blocks("yaml") if block.startswith("# ")}
 
 
 def _commands() -> list[list[str]]:
@@ -65,7 +68,7 @@ def test_every_command_and_python_block_works(aebert: Aebert, workspace: Workspa
     assert len(commands) >= 15
     for command in commands:
         assert command[0] == "aebert", command
-        result = aebert(*(FEWER.get(word, word) for word in command[1:]))
+        result = aebert(*(FEWER.get(word, word).replace(*SERVER) for word in command[1:]))
         assert result.code == 0, (command, result.err)
     names: dict[str, object] = {}
     blocks = _blocks("python")
@@ -80,3 +83,7 @@ def test_make_quickstart_runs_what_the_readme_says() -> None:
     assert "$(BIN)/aebert run experiments/quickstart.yaml" in makefile
     assert "make quickstart\nmake test" in README
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_every_page_is_read() -> None:
+    assert sorted(PAGES[1:]) == sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
