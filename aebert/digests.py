@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -28,6 +29,7 @@ def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
 def weights_digest(model: PreTrainedModel) -> str:
     """The same of a model's state, and for embeddings of how they are made of it."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
-    if mode := getattr(model.config, "aebert_pooling", None):
-        arrays[f"{mode} {model.config.aebert_normalize}"] = np.zeros(0)
+    config: Any = getattr(model, "config", None)  # a part of a model has none
+    if mode := getattr(config, "aebert_pooling", None):
+        arrays[f"{mode} {config.aebert_normalize}"] = np.zeros(0)
     return arrays_digest(arrays)

@@ -10,7 +10,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from aebert.errors import ExportError
-from aebert.runtime.session import output_name
+
+# Outputs that are read, as `aebert.runtime.session` has them; boards that this module is sent to lack what that needs
+_READ = ("sentence_embedding", "logits")
 
 Feed = Mapping[str, NDArray[np.integer]]  # one request as a graph takes it, each input [batch, seq]
 
@@ -25,7 +27,8 @@ class OnnxModel:
         self.path = path
         self._session = open_session(path, threads)
         self.inputs = tuple(node.name for node in self._session.get_inputs())
-        self._output = output_name([node.name for node in self._session.get_outputs()])
+        names = [node.name for node in self._session.get_outputs()]
+        self._output = next((name for name in _READ if name in names), "logits")
 
     def logits(self, batch: Mapping[str, NDArray[np.integer]]) -> NDArray[np.float32]:
         """Logits `[batch, labels]`, or `[batch, seq, labels]` of a token classifier; embeddings `[batch, hidden]`.

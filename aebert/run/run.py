@@ -92,9 +92,9 @@ class Run:
         self.int8 = scored_form(config)  # None: candidates are scored in float32
         self.reference: Checkpoint | None = None  # of embeddings: what those of other models are compared with
         self._targets: dict[str, np.ndarray] = {}
+        check_embedding_settings(config, self.spec)
         if config.deploy.litert is not None:
             require_litert()
-        check_embedding_settings(config, self.spec)
 
     @cached_property
     def spec(self) -> TaskSpec:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,12 @@ search: {trials: 8, space: fine-grid, budget: {sparsity: 0.5}}
 finalists: {count: 1, epochs: 1}
 profile: {runs: 10, warmup: 2}
 """
+
+
+def dump(database: Path) -> bytes:
+    """All that an SQLite database holds, as SQL."""
+    with closing(sqlite3.connect(database)) as connection:
+        return "\n".join(connection.iterdump()).encode()
 
 
 @pytest.fixture

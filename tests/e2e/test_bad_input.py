@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 from aebert.run import dense
 from aebert.search import connections
 
-from .conftest import Aebert, Result, Workspace, start
+from .conftest import Aebert, Result, Workspace, dump, start
 
 
 def _refused(result: Result, *parts: str) -> None:
@@ -77,7 +77,7 @@ CONFIGS: list[tuple[str, str, str]] = [
     (
         "finalists:",
         "pruning: {method: fischer}\nfinalists:",
-        "pruning.method must be one of library, kwon, magnitude, random, fisher, taylor, got 'fischer' (did you mean",
+        "magnitude-unstructured, magnitude, random, fisher, taylor, got 'fischer' (did you mean",
     ),
     ("finalists:", "pruning: {criterion: fisher}\nfinalists:", "unknown key 'pruning.criterion'; known here: method"),
     (
@@ -85,7 +85,11 @@ CONFIGS: list[tuple[str, str, str]] = [
         "pruning: {method: kwon}\nsearch: {first: [knapsack], ",
         "search.first: knapsack needs the block library's errors; leave it out or set pruning.method to library",
     ),
-    ("kind: classification", "kind: classify", "task.kind: input should be 'classification', 'regression' or 'ner'"),
+    (
+        "kind: classification",
+        "kind: classify",
+        "task.kind: input should be 'classification', 'regression', 'ner' or 'embedding'",
+    ),
     ("text: [review]", "text: [reviews]", "'reviews'"),
     ("labels: [bad, good]", "labels: [bad, fine]", "data/train.csv:"),
     ("data/dev.csv", "data/development.csv", "data/development.csv"),
@@ -264,9 +268,9 @@ def _own_data(workspace: Workspace) -> None:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """What lies in a folder, but for what a look at the database leaves."""
+    """What lies in a folder, but for what a look at the database leaves; of a database what it holds."""
     return {
-        str(path.relative_to(folder)): path.read_bytes()
+        str(path.relative_to(folder)): dump(path) if path.name == "study.db" else path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file() and path.name != "run.lock"
     }

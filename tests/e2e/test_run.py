@@ -15,11 +15,16 @@ from aebert.pruning.subnetwork import architecture_of
 from aebert.runtime import Entity, EntityPrediction, Model
 from aebert.runtime.predictions import Prediction
 
-from .conftest import REVIEWS, Aebert, Workspace
+from .conftest import REVIEWS, Aebert, Workspace, dump
 
 
-def _tree(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+def _tree(folder: Path) -> dict[str, int | bytes]:
+    """When each file was written; of the database what it holds, since a claim comes and goes."""
+    return {
+        str(path): dump(path) if path.name == "study.db" else path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_run_leaves_everything_and_a_second_one_does_nothing_again(aebert: Aebert, workspace: Workspace) -> None:

@@ -49,7 +49,7 @@ def store(results: Path, trials: tuple[TrialRecord, ...], chosen: int = 1, name:
     verdict = Verdict(0.25, 1, (1, 3), chosen, 3, None, {})
     folder = results / name
     folder.mkdir(parents=True, exist_ok=True)
-    write_summary_json(Report(info, trials, verdicts=(verdict,)), folder / SUMMARY)
+    write_summary_json(Report(info, trials, verdicts=(verdict,) if len(trials) > 1 else ()), folder / SUMMARY)
     return folder
 
 
