@@ -194,7 +194,8 @@ def test_a_report_holds_finalists_against_baselines(pipeline: MakePipeline, monk
     assert won is not None
     scores = {row.file: row.report_score or 0.0 for row in found.profiles}
     assert won.value == pytest.approx(scores[f"{mine.name} int8"] - scores["first-1-layer int8"])
-    assert read_summary_json(toy.run.folder / "summary.json") == found
+    # the config is a file of its own
+    assert read_summary_json(toy.run.folder / "summary.json") == replace(found, config="")
     # it ships only where that is asked for
     assert {path.name for path in (toy.run.folder / "bundles").iterdir()} == {"dense", finalist.name}
     (folder,) = bundles(toy, ["first-1-layer"]).values()

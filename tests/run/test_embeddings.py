@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def test_a_run_without_labels(embedder: MakePipeline, sentence_model: Path) -> N
     assert named[finalist.name, "float32"].agreement == pytest.approx(finalist.report_metrics["agreement"])
     low, high = named[finalist.name, "int8"].overlap_interval or (1.0, 0.0)
     assert low < named[finalist.name, "int8"].overlap < high
-    assert report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+    # the config is a file of its own
+    assert report.from_dict(json.loads(json.dumps(report.to_dict()))) == replace(report, config="")
 
     texts = [row.text[0] for row in work.run.task.rows["report"]]
     expected = _embed(sentence_model, texts)

@@ -68,7 +68,7 @@ def _go(
         ("nsga2", SEVERAL, 4),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
-            for case in [("random", ONE, 2), ("tpe", ONE, 32), ("gp", ONE, 4), ("nsga2", ONE, 32)]
+            for case in [("random", ONE, 2), ("tpe", ONE, 8), ("gp", ONE, 4), ("nsga2", ONE, 8)]
         ),
     ],
 )
