@@ -91,6 +91,8 @@ class Starter:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
