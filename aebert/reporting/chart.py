@@ -18,6 +18,16 @@ from aebert.reporting.window import score_floor
 from aebert.search.first import first_marks
 from aebert.search.record import TrialRecord
 
+# What the page's charts have in common
+CHART_LAYOUT: dict[str, Any] = {
+    "template": "none",
+    "showlegend": False,
+    "margin": {"l": 64, "r": 16, "t": 16, "b": 56},
+    "hoverlabel": {"align": "left"},
+    "hovermode": "closest",
+    "dragmode": "zoom",
+    "height": 480,
+}
 _SHOWN_BLOCKS = 24  # blocks per hover line; the panel beside the chart shows all
 
 # Marks of the first trials in the order of their registry, with some to spare for other studies; page.css has colours.
@@ -34,15 +44,9 @@ def front_chart(report: Report) -> go.Figure:
         figure.add_trace(trace)
     metric = html.escape(report.info.metric)
     figure.update_layout(
-        template="none",
+        **CHART_LAYOUT,
         xaxis={"title": {"text": axis_label(report)}, "zeroline": False},
         yaxis={"title": {"text": f"{metric} × 100 (points)"}, "zeroline": False},
-        showlegend=False,
-        margin={"l": 64, "r": 16, "t": 16, "b": 56},
-        hoverlabel={"align": "left"},
-        hovermode="closest",
-        dragmode="zoom",
-        height=480,
     )
     _add_level(figure, report)
     floor = score_floor(report)

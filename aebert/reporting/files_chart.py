@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from aebert.reporting import units
+from aebert.reporting.chart import CHART_LAYOUT
 from aebert.reporting.files import paired_interval
 from aebert.reporting.report import Report
 from aebert.reporting.shipping import (
@@ -67,15 +68,9 @@ def _chart(report: Report, files: Sequence[ShippedFile], axis: CostAxis) -> go.F
     figure = go.Figure([_trace(report, files, axis, *group) for group in groups(report, files, axis)])
     dense = next((one for one in files if one.is_dense), None)
     figure.update_layout(
-        template="none",
+        **CHART_LAYOUT,
         xaxis={"title": {"text": axis.label}, "zeroline": False, "rangemode": "tozero"},
         yaxis={"title": {"text": f"{html.escape(report.info.metric)} × 100, report rows"}, "zeroline": False},
-        showlegend=False,
-        margin={"l": 64, "r": 16, "t": 16, "b": 56},
-        hoverlabel={"align": "left"},
-        hovermode="closest",
-        dragmode="zoom",
-        height=480,
     )
     if dense is not None:
         figure.add_hline(y=100 * dense.score, line={"dash": "dot", "width": 1}, name="ink", layer="below")
