@@ -83,10 +83,12 @@ def first_methods(config: RunConfig, *, has_library: bool, has_units: bool = Tru
     """
     names = config.search.first
     if names is None:
-        methods = {name: FIRST_TRIALS[name] for name in FIRST_TRIALS}
-        unfit = {name for name, one in methods.items() if one.needs_library and not has_library}
-        unfit |= {name for name, one in methods.items() if one.ranks_units and not has_units}
-        names = tuple(name for name in methods if name not in unfit)
+        methods = [(name, FIRST_TRIALS[name]) for name in FIRST_TRIALS]
+        names = tuple(
+            name
+            for name, one in methods
+            if (has_library or not one.needs_library) and (has_units or not one.ranks_units)
+        )
     for name in names:
         if name.startswith(STUDY):  # `aebert.run.sources` reads it
             continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from operator import attrgetter
 from typing import Protocol
@@ -229,15 +229,9 @@ _add(
     )
 )
 _add(
-    Kind(
+    replace(
+        KINDS["sparsity"],
         name="zeros",
-        share="sparsity",
-        is_share=True,
-        counted=attrgetter("sparsity"),
-        table=_sparsity_table,
-        text=_percent,
-        factor=100,
-        decimals=1,
         ending=" of weights zero",
         column="weights zero",
         label="weights of the encoder's matrices that are zero (%)",
